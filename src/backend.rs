@@ -1,0 +1,204 @@
+//! What a backend is: the four answers, the trait, and the table of all there are.
+//!
+//! A backend owns one kind of store and everything about it, in one file of [`crate::backend`]. To add one: write the
+//! file, its test, and its line in [`BACKENDS`].
+
+mod env;
+
+use std::fmt;
+
+use crate::config::{Key, Section};
+use crate::field;
+use crate::name::Name;
+use crate::process::Deadline;
+use crate::secret::Secret;
+
+/// Every backend, built in or not, in the order in which they are listed.
+pub const BACKENDS: &[Entry] = &[env::ENTRY];
+
+/// One line of the table [`BACKENDS`].
+pub struct Entry {
+    /// The name by which users ask for it.
+    pub name: &'static str,
+    /// One line for people: where the secrets are.
+    pub about: &'static str,
+    /// The keys of its configuration section.
+    pub keys: &'static [Key],
+    /// The environment variables it heeds, each with what it means.
+    pub variables: &'static [(&'static str, &'static str)],
+    /// Makes it from its configuration section, without asking anything yet; `None`: not built into this program.
+    pub open: Option<Open>,
+}
+
+/// Makes a backend from its configuration section.
+pub type Open = fn(&Section) -> Box<dyn Backend>;
+
+impl Entry {
+    /// The line of a backend whose Cargo feature is switched off.
+    #[allow(dead_code, reason = "unused when every backend is built in")]
+    const fn not_built_in(name: &'static str, about: &'static str) -> Entry {
+        Entry {
+            name,
+            about,
+            keys: &[],
+            variables: &[],
+            open: None,
+        }
+    }
+}
+
+/// The entry called `name`.
+pub fn entry(name: &str) -> Option<&'static Entry> {
+    BACKENDS.iter().find(|entry| entry.name == name)
+}
+
+/// A store of secrets that can be asked for one by name. It is asked from several threads at once.
+pub trait Backend: Send + Sync {
+    /// Where `name` would be in this store, for people: never a value. Asks nothing.
+    fn locator(&self, name: &Name) -> String;
+
+    /// Looks `name` up. Returns by `context.deadline`, and waits for no person when `context.unattended`.
+    fn ask(&self, name: &Name, context: &Context) -> Answer;
+
+    /// Whether the store is set up here. Asks for no secret and no person, and returns by `context.deadline`.
+    fn status(&self, context: &Context) -> Status;
+
+    /// Whether asking may make a person type something (a pinentry, a passphrase).
+    fn may_prompt(&self) -> bool {
+        false
+    }
+}
+
+/// What one backend says of one name.
+#[derive(Debug)]
+pub enum Answer {
+    /// It has the secret.
+    Hit {
+        /// The bytes.
+        secret: Secret,
+        /// Where exactly it was found.
+        locator: String,
+    },
+    /// It works, and has no such secret.
+    Miss(Reason),
+    /// It is not set up here.
+    Unavailable(Reason),
+    /// It could not tell.
+    Failed(Reason),
+}
+
+impl Answer {
+    /// The answer of a store that has the text `whole` for `name`: the field that the name asks for, or all of it.
+    pub fn text(whole: Secret, name: &Name, locator: String) -> Answer {
+        match name.field() {
+            None => Answer::Hit {
+                secret: whole,
+                locator,
+            },
+            Some(field) => match field::pick(&whole, field) {
+                Some(secret) => Answer::Hit {
+                    secret,
+                    locator: format!("{locator}#{field}"),
+                },
+                None => Answer::miss(format!("{} has no field {field}: {locator}", name.path())),
+            },
+        }
+    }
+
+    /// A miss.
+    pub fn miss(reason: impl Into<Reason>) -> Answer {
+        Answer::Miss(reason.into())
+    }
+
+    /// A store that is not set up here.
+    pub fn unavailable(reason: impl Into<Reason>) -> Answer {
+        Answer::Unavailable(reason.into())
+    }
+
+    /// A store that could not tell.
+    pub fn failed(reason: impl Into<Reason>) -> Answer {
+        Answer::Failed(reason.into())
+    }
+}
+
+/// Why a backend answered as it did, in words that name the secret or the store and never hold a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// One line, lower case, no final period.
+    pub text: String,
+    /// What the user can do about it, one line.
+    pub hint: Option<String>,
+}
+
+impl Reason {
+    /// Adds what the user can do about it.
+    pub fn hint(mut self, hint: impl Into<String>) -> Reason {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl<T: Into<String>> From<T> for Reason {
+    fn from(text: T) -> Reason {
+        Reason {
+            text: text.into(),
+            hint: None,
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// What `list-backends` tells of one backend.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// Whether it would answer now.
+    pub ready: bool,
+    /// What it would use: program and version, store, address, directory; empty when there is nothing to name.
+    pub uses: String,
+    /// Why it is not ready, with the one thing to do about it as the hint.
+    pub reason: Option<Reason>,
+}
+
+impl Status {
+    /// Ready, with what it would use.
+    pub fn ready(uses: impl Into<String>) -> Status {
+        Status {
+            ready: true,
+            uses: uses.into(),
+            reason: None,
+        }
+    }
+
+    /// Not ready, for `reason`.
+    pub fn unavailable(uses: impl Into<String>, reason: impl Into<Reason>) -> Status {
+        Status {
+            ready: false,
+            uses: uses.into(),
+            reason: Some(reason.into()),
+        }
+    }
+}
+
+/// The circumstances of one question to one backend.
+pub struct Context<'a> {
+    /// When the answer must be there.
+    pub deadline: Deadline,
+    /// Whether no person is there: nothing may prompt or wait for one.
+    pub unattended: bool,
+    /// Takes warnings: one line each, in the style of [`Reason::text`].
+    pub warn: &'a (dyn Fn(&Reason) + Sync),
+}
+
+impl fmt::Debug for Context<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("deadline", &self.deadline)
+            .field("unattended", &self.unattended)
+            .finish_non_exhaustive()
+    }
+}

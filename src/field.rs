@@ -1,0 +1,60 @@
+//! Picks a field out of a text secret.
+
+use crate::json;
+use crate::secret::Secret;
+
+/// The field called `field` of the secret `whole`: a member if the whole secret is a JSON object, else the value of
+/// the first line `FIELD: value` below the first line (the convention of pass). The line's end is not part of the
+/// value, nor are the blanks after the colon.
+pub fn pick(whole: &Secret, field: &str) -> Option<Secret> {
+    match json::Value::parse(whole.expose()).filter(|value| value.is_object()) {
+        Some(object) => object.get(field)?.field(),
+        None => line(whole.expose(), field.as_bytes()).map(Secret::copy_of),
+    }
+}
+
+fn line<'a>(text: &'a [u8], field: &[u8]) -> Option<&'a [u8]> {
+    text.split(|&byte| byte == b'\n').skip(1).find_map(|line| {
+        let value = line.strip_prefix(field)?.strip_prefix(b":")?;
+        let value = value.strip_suffix(b"\r").unwrap_or(value);
+        let blanks = value
+            .iter()
+            .take_while(|byte| matches!(byte, b' ' | b'\t'))
+            .count();
+        // Without a blank after the colon it is another thing: https://… is no field "https".
+        (blanks > 0 || value.is_empty()).then(|| &value[blanks..])
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_picked() {
+        let text = "user: first line\nuser: bob \r\nuser: eve\nurl:\t https://x\nhttps://y\nempty:\n  indented: 1\nlast: z";
+        let json = r#"{"user":"ann","n":7,"o":{}}"#;
+        for (whole, field, value) in [
+            (text, "user", Some("bob ")),
+            (text, "url", Some("https://x")),
+            (text, "https", None),
+            (text, "empty", Some("")),
+            (text, "indented", None),
+            (text, "last", Some("z")),
+            (text, "User", None),
+            (json, "user", Some("ann")),
+            (json, "n", Some("7")),
+            (json, "o", Some("{}")),
+            (json, "none", None),
+            ("[1]\na: b", "a", Some("b")),
+            ("", "a", None),
+        ] {
+            let picked = pick(&Secret::copy_of(whole.as_bytes()), field);
+            assert_eq!(
+                picked.as_ref().map(Secret::expose),
+                value.map(str::as_bytes),
+                "{field} of {whole:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Reads ONE secret by name from the first backend of a chain that has it.
+//!
+//! ```no_run
+//! let key = mxm_secrets::get_secret("prod/api-key")?;
+//! sign_with(key.expose());
+//! # fn sign_with(_: &[u8]) {}
+//! # Ok::<(), mxm_secrets::Error>(())
+//! ```
+//!
+//! With a chain, a deadline and a default of one's own:
+//!
+//! ```
+//! use mxm_secrets::Options;
+//!
+//! let secret = Options::new()
+//!     .backends(["env"])
+//!     .no_input(true)
+//!     .default_value("a default")
+//!     .get("a/name-that-is-not-set")?;
+//! assert_eq!(secret.expose(), b"a default");
+//! # Ok::<(), mxm_secrets::Error>(())
+//! ```
+//!
+//! # The map
+//!
+//! In the order in which the data flows:
+//!
+//! | module | owns |
+//! | --- | --- |
+//! | (binary) `main`, `cli` | the command line: one table of commands and flags, one file per subcommand |
+//! | [`config`] | what is configured, and where |
+//! | [`name`] | the rules of a secret's name |
+//! | [`resolve`] | the chain, and its report without values |
+//! | [`backend`] | the trait, the four answers, the table of backends; one file per backend |
+//! | `field`, `json` | a field picked out of a text or JSON secret |
+//! | [`process`] | children with deadlines |
+//! | [`secret`] | the only type that holds a value |
+//! | [`sys`] | the calls to the operating system that std does not have |
+
+pub mod backend;
+pub mod config;
+mod field;
+mod json;
+pub mod name;
+pub mod nearest;
+pub mod process;
+pub mod resolve;
+pub mod secret;
+pub mod sys;
+
+use std::fmt;
+use std::time::Duration;
+
+use config::{OnError, Settings, UsageError};
+use name::Name;
+use resolve::{Chain, Link, Outcome, Report};
+use secret::Secret;
+
+/// Reads the secret `name` through the configured chain.
+///
+/// # Errors
+/// [`Error`] tells a mistake, a missing secret and a failure apart.
+pub fn get_secret(name: &str) -> Result<Secret, Error> {
+    Options::new().get(name)
+}
+
+/// Why there is no secret.
+#[derive(Debug)]
+pub enum Error {
+    /// A bad name or configuration: nothing was asked.
+    Usage(UsageError),
+    /// Every backend asked said that it has no such secret.
+    Missing(Report),
+    /// A backend could not tell, or none was available.
+    Failed(Report),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Usage(error) => error.fmt(f),
+            Error::Missing(report) | Error::Failed(report) => report.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<UsageError> for Error {
+    fn from(error: UsageError) -> Error {
+        Error::Usage(error)
+    }
+}
+
+/// How to look secrets up: what is not said here comes from the environment and the configuration.
+#[derive(Debug, Default)]
+pub struct Options {
+    pub(crate) backends: Option<Vec<String>>,
+    pub(crate) on_error: Option<OnError>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) no_input: Option<bool>,
+    default: Option<Secret>,
+}
+
+impl Options {
+    /// Nothing said.
+    pub fn new() -> Options {
+        <Options as Default>::default()
+    }
+
+    /// The chain. A backend asked for here by name fails when it is not available.
+    #[must_use]
+    pub fn backends<T: Into<String>>(mut self, names: impl IntoIterator<Item = T>) -> Options {
+        self.backends = Some(names.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// What follows a backend that could not tell.
+    #[must_use]
+    pub fn on_error(mut self, on_error: OnError) -> Options {
+        self.on_error = Some(on_error);
+        self
+    }
+
+    /// How long one backend may take to answer one question.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Options {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Whether no person is there, so that nothing may prompt.
+    #[must_use]
+    pub fn no_input(mut self, no_input: bool) -> Options {
+        self.no_input = Some(no_input);
+        self
+    }
+
+    /// The value for a secret that is missing; it never stands in for a failure, unless failures are passed over
+    /// ([`OnError::Continue`]).
+    #[must_use]
+    pub fn default_value(mut self, value: impl Into<Vec<u8>>) -> Options {
+        self.default = Some(Secret::take(value.into()));
+        self
+    }
+
+    /// Opens the chain, for several lookups or for their reports.
+    ///
+    /// # Errors
+    /// A mistake in the options, the environment or the configuration.
+    pub fn open(&self) -> Result<Chain, UsageError> {
+        let settings = Settings::load(self)?;
+        let links = settings
+            .backends
+            .iter()
+            .filter_map(|name| {
+                let open = backend::entry(name)?.open?;
+                let section = settings.section(name);
+                let required = settings.by_name || section.flag("required") == Some(true);
+                Some(Link {
+                    name: name.clone(),
+                    backend: open(&section),
+                    required,
+                })
+            })
+            .collect();
+        Ok(Chain {
+            links,
+            on_error: settings.on_error,
+            timeout: settings.timeout,
+            timeout_for_prompts: settings.timeout_for_prompts,
+            unattended: settings.unattended,
+        })
+    }
+
+    /// Reads the secret `name`.
+    ///
+    /// # Errors
+    /// [`Error`] tells a mistake, a missing secret and a failure apart.
+    pub fn get(self, name: &str) -> Result<Secret, Error> {
+        let name = Name::parse(name).map_err(|error| UsageError(error.to_string()))?;
+        let chain = self.open()?;
+        let lookup = chain
+            .find(&name, &())
+            .or_default(self.default, chain.on_error);
+        match lookup.outcome {
+            Outcome::Found(secret) | Outcome::Defaulted(secret) => Ok(secret),
+            Outcome::Missing => Err(Error::Missing(lookup.report)),
+            Outcome::Failed => Err(Error::Failed(lookup.report)),
+        }
+    }
+}

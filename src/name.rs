@@ -1,0 +1,175 @@
+//! The name of a secret, checked once, before any backend is asked.
+//!
+//! ```text
+//! NAME = SEGMENT *( "/" SEGMENT ) [ "#" FIELD ]
+//! ```
+
+use std::ffi::OsStr;
+use std::fmt;
+
+/// The longest name, in bytes, the field included.
+pub const LIMIT: usize = 512;
+
+/// A name that obeys the rules: UTF-8, no control character, no empty, `.` or `..` segment, at most [`LIMIT`] bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Name {
+    text: String,
+    /// Where the path ends: the place of the `#`, or the whole length.
+    path_len: usize,
+}
+
+/// Why a text is not a name.
+#[derive(Debug, PartialEq, Eq)]
+pub struct BadName {
+    shown: String,
+    rule: &'static str,
+}
+
+impl Name {
+    /// Checks `text`.
+    ///
+    /// # Errors
+    /// The rule that `text` breaks.
+    pub fn parse(text: impl AsRef<OsStr>) -> Result<Name, BadName> {
+        let raw = text.as_ref();
+        let bad = |rule| BadName {
+            shown: raw.to_string_lossy().into_owned(),
+            rule,
+        };
+        let text = raw.to_str().ok_or_else(|| bad("a name is UTF-8"))?;
+        if text.len() > LIMIT {
+            return Err(BadName {
+                shown: text.chars().take(40).chain(['…']).collect(),
+                rule: "a name has at most 512 bytes",
+            });
+        }
+        if text.chars().any(char::is_control) {
+            return Err(bad("a name has no control characters"));
+        }
+        let (path, field) = match text.split_once('#') {
+            Some((path, field)) => (path, Some(field)),
+            None => (text, None),
+        };
+        if path.is_empty() {
+            return Err(bad("a name is not empty"));
+        }
+        for segment in path.split('/') {
+            match segment {
+                "" => {
+                    return Err(bad(
+                        "a name does not begin or end with '/', nor has it '//'",
+                    ));
+                }
+                "." | ".." => return Err(bad("a name has no '.' or '..' between its slashes")),
+                _ => {}
+            }
+        }
+        match field {
+            Some("") => Err(bad("after '#' stands the name of a field")),
+            Some(field) if field.contains('#') => {
+                Err(bad("'#' stands only once, before the field"))
+            }
+            _ => Ok(Name {
+                path_len: path.len(),
+                text: text.to_owned(),
+            }),
+        }
+    }
+
+    /// The whole name, as it was given.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The name without its field: what a store calls the secret.
+    pub fn path(&self) -> &str {
+        &self.text[..self.path_len]
+    }
+
+    /// The field that is asked for, if any.
+    pub fn field(&self) -> Option<&str> {
+        self.text.get(self.path_len + 1..)
+    }
+
+    /// The environment variable of this name: `prefix`, then the name in upper case with every character other than
+    /// A-Z and 0-9 as `_`; a field is one more part. Only ASCII letters have an upper case here.
+    pub fn variable(&self, prefix: &str) -> String {
+        let mut variable = String::with_capacity(prefix.len() + self.text.len());
+        variable.push_str(prefix);
+        variable.extend(self.text.chars().map(|c| match c.to_ascii_uppercase() {
+            c @ ('A'..='Z' | '0'..='9') => c,
+            _ => '_',
+        }));
+        variable
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Display for BadName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "bad name {:?}: {}", self.shown, self.rule)
+    }
+}
+
+impl std::error::Error for BadName {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn good_names_have_a_path_and_a_field() {
+        for (text, path, field) in [
+            ("a", "a", None),
+            ("prod/api-key", "prod/api-key", None),
+            ("prod/db#password", "prod/db", Some("password")),
+            ("a#b/c", "a", Some("b/c")),
+            ("-dash/...", "-dash/...", None),
+            ("schlüssel/日本 x", "schlüssel/日本 x", None),
+        ] {
+            let name = Name::parse(text).unwrap();
+            assert_eq!(
+                (name.path(), name.field(), name.as_str()),
+                (path, field, text)
+            );
+        }
+    }
+
+    #[test]
+    fn bad_names_are_refused() {
+        for text in [
+            "", "/", "/a", "a/", "a//b", ".", "..", "a/./b", "../a", "a/..", "#f", "a#", "a#b#c",
+            "a\nb", "a\0", "a\u{85}",
+        ] {
+            assert!(Name::parse(text).is_err(), "{text:?}");
+        }
+        assert!(Name::parse("x".repeat(LIMIT)).is_ok());
+        assert!(Name::parse("x".repeat(LIMIT + 1)).is_err());
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_name_is_utf8() {
+        use std::os::unix::ffi::OsStrExt;
+        assert!(Name::parse(OsStr::from_bytes(b"a\xff")).is_err());
+    }
+
+    #[test]
+    fn variables_are_mapped() {
+        for (text, variable) in [
+            ("prod/api-key", "PROD_API_KEY"),
+            ("prod/db#password", "PROD_DB_PASSWORD"),
+            ("9lives", "9LIVES"),
+            ("ß/ı", "___"),
+            ("a.b c", "A_B_C"),
+        ] {
+            assert_eq!(Name::parse(text).unwrap().variable(""), variable);
+        }
+        assert_eq!(Name::parse("a").unwrap().variable("MXM_"), "MXM_A");
+    }
+}

@@ -1,0 +1,259 @@
+//! Children with deadlines: the only place that starts a program for a backend.
+//!
+//! A child has null standard input. Its standard output is read into secret memory, up to
+//! [`secret::LIMIT`](crate::secret::LIMIT); of its standard error the beginning is kept, to be searched and never to
+//! be shown, since it may hold parts of a plaintext. At the deadline, or when a signal ends us, the child is killed:
+//! its whole process group when unattended. In interactive use it has none of its own, since a background group
+//! cannot use the terminal.
+
+use std::ffi::OsStr;
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::backend::Context;
+use crate::secret::{LIMIT, Progress, Secret, SecretBuffer};
+use crate::sys;
+
+/// How much of a child's standard error is kept, in bytes.
+const STDERR_LIMIT: usize = 64 << 10;
+
+/// A point in time by which something must be done, or never.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline(Option<Instant>);
+
+impl Deadline {
+    /// `duration` from now.
+    pub fn after(duration: Duration) -> Deadline {
+        Deadline(Instant::now().checked_add(duration))
+    }
+
+    /// No deadline.
+    pub fn never() -> Deadline {
+        Deadline(None)
+    }
+
+    /// The time that is left: zero once it has passed, `None` without a deadline.
+    pub fn remaining(self) -> Option<Duration> {
+        self.0
+            .map(|at| at.saturating_duration_since(Instant::now()))
+    }
+
+    /// Whether it has passed.
+    pub fn passed(self) -> bool {
+        self.remaining() == Some(Duration::ZERO)
+    }
+}
+
+/// Whether a signal has come that ends this program, so that no further work makes sense.
+pub fn interrupted() -> bool {
+    sys::signalled().is_some()
+}
+
+/// What a child has left behind.
+#[derive(Debug)]
+pub struct Output {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// All of its standard output.
+    pub stdout: Secret,
+    /// The beginning of its standard error, to be searched and not to be shown.
+    pub stderr: Secret,
+}
+
+impl Output {
+    /// Whether `text` stands in its standard error.
+    pub fn stderr_has(&self, text: &str) -> bool {
+        self.stderr
+            .expose()
+            .windows(text.len())
+            .any(|window| window == text.as_bytes())
+    }
+
+    /// How it ended, for messages: `status 11` or `signal 9`.
+    pub fn ending(&self) -> String {
+        use std::os::unix::process::ExitStatusExt;
+        match (self.status.code(), self.status.signal()) {
+            (Some(code), _) => format!("status {code}"),
+            (None, Some(signal)) => format!("signal {signal}"),
+            (None, None) => "an unknown status".to_owned(),
+        }
+    }
+}
+
+/// Why there is no output.
+#[derive(Debug)]
+pub enum Problem {
+    /// There is no such program.
+    NotInstalled,
+    /// It is there, and cannot be started, or its output cannot be read.
+    Io(io::Error),
+    /// The deadline passed; the child is dead.
+    TimedOut,
+    /// It wrote more than a secret may have; the child is dead.
+    TooLarge,
+    /// A signal ended us; the child is dead.
+    Interrupted,
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Problem::NotInstalled => f.write_str("is not installed"),
+            Problem::Io(error) => write!(f, "cannot be run: {error}"),
+            Problem::TimedOut => f.write_str("gave no answer in time and was killed"),
+            Problem::TooLarge => f.write_str("wrote more than 16 MiB and was killed"),
+            Problem::Interrupted => f.write_str("was interrupted"),
+        }
+    }
+}
+
+/// Runs `command` to its end and collects its output.
+///
+/// # Errors
+/// The [`Problem`], after which the child is gone.
+pub fn run(command: &mut Command, context: &Context) -> Result<Output, Problem> {
+    if context.deadline.passed() {
+        return Err(Problem::TimedOut);
+    }
+    sys::watch_signals();
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    if context.unattended {
+        command.process_group(0);
+    }
+    let child = command.spawn().map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound if find_program(command.get_program()).is_none() => {
+            Problem::NotInstalled
+        }
+        _ => Problem::Io(error),
+    })?;
+    let mut child = Running {
+        child,
+        group: context.unattended,
+        over: false,
+    };
+    let (stdout, stderr) = child.collect(context.deadline)?;
+    let status = child.wait(context.deadline)?;
+    Ok(Output {
+        status,
+        stdout,
+        stderr,
+    })
+}
+
+/// A child that does not outlive this value.
+struct Running {
+    child: Child,
+    /// Whether it leads a process group of its own.
+    group: bool,
+    /// Whether it has been reaped.
+    over: bool,
+}
+
+impl Running {
+    /// Reads both outputs to their ends, whoever holds them.
+    fn collect(&mut self, deadline: Deadline) -> Result<(Secret, Secret), Problem> {
+        let (mut stdout, mut stderr) = (self.child.stdout.take(), self.child.stderr.take());
+        let (mut value, mut messages) = (SecretBuffer::new(LIMIT), SecretBuffer::new(STDERR_LIMIT));
+        while stdout.is_some() || stderr.is_some() {
+            let fds = [
+                stdout.as_ref().map(AsFd::as_fd),
+                stderr.as_ref().map(AsFd::as_fd),
+            ];
+            let [stdout_ready, stderr_ready] =
+                sys::wait_readable(fds, deadline.remaining()).map_err(Problem::Io)?;
+            check(deadline)?;
+            if let Some(pipe) = stdout.as_mut().filter(|_| stdout_ready) {
+                match read_once(|| value.read_from(pipe)).map_err(Problem::Io)? {
+                    Progress::More => {}
+                    Progress::End => stdout = None,
+                    Progress::TooLarge => return Err(Problem::TooLarge),
+                }
+            }
+            if let Some(pipe) = stderr.as_mut().filter(|_| stderr_ready) {
+                if messages.expose().len() > STDERR_LIMIT {
+                    // The rest is read, so that the child does not block, and thrown away.
+                    if read_once(|| pipe.read(&mut [0; 4096])).map_err(Problem::Io)? == 0 {
+                        stderr = None;
+                    }
+                } else if read_once(|| messages.read_from(pipe)).map_err(Problem::Io)?
+                    == Progress::End
+                {
+                    stderr = None;
+                }
+            }
+        }
+        Ok((value.finish(), messages.finish()))
+    }
+
+    /// Waits for its end. There is no call that waits with a deadline everywhere, so this looks again and again, at
+    /// first after a tenth of a millisecond: a child that has closed its outputs is usually about to end.
+    fn wait(&mut self, deadline: Deadline) -> Result<ExitStatus, Problem> {
+        let mut pause = Duration::from_micros(100);
+        loop {
+            if let Some(status) = self.child.try_wait().map_err(Problem::Io)? {
+                self.over = true;
+                return Ok(status);
+            }
+            check(deadline)?;
+            std::thread::sleep(pause.min(deadline.remaining().unwrap_or(pause)));
+            pause = (pause * 2).min(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.over {
+            if self.group {
+                sys::kill_group(self.child.id());
+            } else {
+                let _ = self.child.kill();
+            }
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// Whether the work may go on.
+fn check(deadline: Deadline) -> Result<(), Problem> {
+    if interrupted() {
+        Err(Problem::Interrupted)
+    } else if deadline.passed() {
+        Err(Problem::TimedOut)
+    } else {
+        Ok(())
+    }
+}
+
+fn read_once<T>(mut read: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match read() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
+/// The file that starting `program` would run: itself when it has a slash, else the first executable file of that
+/// name on PATH.
+pub fn find_program(program: &OsStr) -> Option<PathBuf> {
+    let executable = |path: &Path| {
+        path.metadata()
+            .is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
+    };
+    let path = Path::new(program);
+    if path.components().count() > 1 || path.is_absolute() {
+        return executable(path).then(|| path.to_owned());
+    }
+    std::env::split_paths(&std::env::var_os("PATH")?)
+        .map(|directory| directory.join(path))
+        .find(|path| executable(path))
+}

@@ -1,0 +1,233 @@
+//! The only type that holds a secret's bytes.
+//!
+//! It owns: wiping on drop, a `Debug` that shows nothing, and reading into a bounded buffer that leaves no stale
+//! copy behind when it grows. It does not know where a secret comes from or goes to.
+
+use std::fmt;
+use std::io::{self, Read};
+use std::sync::atomic::{Ordering, compiler_fence};
+
+/// The largest secret, in bytes (16 MiB): anything longer is a failure, not a secret.
+pub const LIMIT: usize = 16 << 20;
+
+/// The bytes of one secret: wiped when dropped, never shown by `Debug`, without `Display` or `Clone`.
+pub struct Secret {
+    bytes: Vec<u8>,
+}
+
+impl Secret {
+    /// A secret that is a copy of `bytes`. The caller wipes the original, if it can.
+    pub fn copy_of(bytes: &[u8]) -> Secret {
+        Secret {
+            bytes: bytes.to_vec(),
+        }
+    }
+
+    /// A secret that takes over `bytes` without a copy; the vector's whole capacity is wiped on drop.
+    pub fn take(bytes: Vec<u8>) -> Secret {
+        Secret { bytes }
+    }
+
+    /// The bytes, exactly as stored.
+    pub fn expose(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// How many bytes there are.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether there is no byte at all.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(redacted)")
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        wipe(&mut self.bytes);
+    }
+}
+
+/// Reads a secret piece by piece, up to a limit.
+///
+/// It grows by moving to a new allocation and wiping the old one, since a plain `Vec` would leave what it held
+/// behind in freed memory.
+pub struct SecretBuffer {
+    bytes: Vec<u8>,
+    filled: usize,
+    limit: usize,
+}
+
+/// What one call of [`SecretBuffer::read_from`] did.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Bytes came; there may be more.
+    More,
+    /// The reader is at its end.
+    End,
+    /// There is more than the limit allows.
+    TooLarge,
+}
+
+impl SecretBuffer {
+    /// An empty buffer for at most `limit` bytes.
+    pub fn new(limit: usize) -> SecretBuffer {
+        SecretBuffer {
+            bytes: vec![0; 1024],
+            filled: 0,
+            limit,
+        }
+    }
+
+    /// Reads once from `reader`.
+    ///
+    /// # Errors
+    /// What the reader says, `Interrupted` and `WouldBlock` included.
+    pub fn read_from(&mut self, reader: &mut impl Read) -> io::Result<Progress> {
+        self.reserve(1);
+        let count = reader.read(&mut self.bytes[self.filled..])?;
+        self.filled += count;
+        Ok(match count {
+            0 => Progress::End,
+            _ if self.filled > self.limit => Progress::TooLarge,
+            _ => Progress::More,
+        })
+    }
+
+    /// Reads from `reader` to its end; `None` when there is more than the limit allows.
+    ///
+    /// # Errors
+    /// What the reader says; interrupted reads are tried again.
+    pub fn read_all(mut self, reader: &mut impl Read) -> io::Result<Option<Secret>> {
+        loop {
+            match self.read_from(reader) {
+                Ok(Progress::More) => {}
+                Ok(Progress::End) => return Ok(Some(self.finish())),
+                Ok(Progress::TooLarge) => return Ok(None),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Appends `bytes`; says whether they fit into the limit.
+    #[must_use]
+    pub fn extend(&mut self, bytes: &[u8]) -> bool {
+        if bytes.len() > self.limit - self.filled.min(self.limit) {
+            return false;
+        }
+        self.reserve(bytes.len());
+        self.bytes[self.filled..self.filled + bytes.len()].copy_from_slice(bytes);
+        self.filled += bytes.len();
+        true
+    }
+
+    /// The bytes so far.
+    pub fn expose(&self) -> &[u8] {
+        &self.bytes[..self.filled]
+    }
+
+    /// The secret, without a further copy.
+    pub fn finish(mut self) -> Secret {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.truncate(self.filled);
+        Secret { bytes }
+    }
+
+    /// Makes room for `count` more bytes.
+    fn reserve(&mut self, count: usize) {
+        let needed = self.filled + count;
+        if needed > self.bytes.len() {
+            let mut larger = vec![0; needed.max(self.bytes.len() * 2)];
+            larger[..self.filled].copy_from_slice(&self.bytes[..self.filled]);
+            wipe(&mut self.bytes);
+            self.bytes = larger;
+        }
+    }
+}
+
+impl Drop for SecretBuffer {
+    fn drop(&mut self) {
+        wipe(&mut self.bytes);
+    }
+}
+
+/// Overwrites the vector's whole allocation with zeros and leaves it empty.
+fn wipe(bytes: &mut Vec<u8>) {
+    bytes.clear();
+    // SAFETY: every bit pattern is a valid u64, and align_to_mut keeps to the allocation's bounds.
+    let (head, words, tail) = unsafe {
+        bytes
+            .spare_capacity_mut()
+            .align_to_mut::<std::mem::MaybeUninit<u64>>()
+    };
+    for byte in head.iter_mut().chain(tail) {
+        // SAFETY: `byte` is a valid place to write to. Volatile, so that the write to dying memory is kept.
+        unsafe { std::ptr::write_volatile(byte.as_mut_ptr(), 0) };
+    }
+    for word in words {
+        // SAFETY: as above.
+        unsafe { std::ptr::write_volatile(word.as_mut_ptr(), 0) };
+    }
+    compiler_fence(Ordering::SeqCst);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_nothing() {
+        assert_eq!(
+            format!("{:?}", Secret::copy_of(b"canary")),
+            "Secret(redacted)"
+        );
+    }
+
+    #[test]
+    fn wipe_zeroes_the_whole_allocation() {
+        for size in [0, 1, 7, 8, 9, 63, 1024] {
+            let mut bytes = vec![0xAA; size];
+            bytes.truncate(size / 2);
+            let capacity = bytes.capacity();
+            wipe(&mut bytes);
+            // SAFETY: wipe has initialised every byte of the capacity.
+            unsafe { bytes.set_len(capacity) };
+            assert!(bytes.iter().all(|&byte| byte == 0));
+        }
+    }
+
+    #[test]
+    fn reads_everything_across_growth() {
+        let stored: Vec<u8> = (0..100_000_u32).map(|n| n.to_le_bytes()[0]).collect();
+        let secret = SecretBuffer::new(LIMIT)
+            .read_all(&mut stored.as_slice())
+            .unwrap()
+            .unwrap();
+        assert_eq!(secret.expose(), stored);
+    }
+
+    #[test]
+    fn the_limit_is_exact() {
+        let read = |limit| {
+            SecretBuffer::new(limit)
+                .read_all(&mut [7; 2000].as_slice())
+                .unwrap()
+        };
+        assert_eq!(read(2000).unwrap().len(), 2000);
+        assert!(read(1999).is_none());
+        let mut buffer = SecretBuffer::new(3);
+        assert!(buffer.extend(b"ab"));
+        assert!(!buffer.extend(b"cd"));
+        assert!(buffer.extend(b"c"));
+        assert_eq!(buffer.finish().expose(), b"abc");
+    }
+}

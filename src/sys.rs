@@ -1,0 +1,315 @@
+//! The operating system: what std has no call for, each behind a small safe function.
+//!
+//! The only file that names libc, and, but for the wiping of memory, the only one with unsafe code.
+
+use std::ffi::{CStr, OsString, c_char, c_int};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::unix::ffi::OsStringExt;
+use std::sync::Once;
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Standard output.
+pub const STDOUT: RawFd = 1;
+/// Standard error.
+pub const STDERR: RawFd = 2;
+
+/// Turns a `main`'s arguments into strings, the program's own name left out.
+///
+/// # Safety
+/// `argv` must hold `argc` pointers to strings that end in NUL, as the C runtime hands them over.
+pub unsafe fn arguments(argc: c_int, argv: *const *const c_char) -> Vec<OsString> {
+    (1..usize::try_from(argc).unwrap_or(0))
+        .map(|index| {
+            // SAFETY: index is below argc, so the caller's promise covers both the pointer and the string.
+            let argument = unsafe { CStr::from_ptr(*argv.add(index)) };
+            OsString::from_vec(argument.to_bytes().to_vec())
+        })
+        .collect()
+}
+
+/// Fills closed standard descriptors with ones on which every use fails, so that no file opened later can be mistaken
+/// for standard output. They close again at exec.
+pub fn fill_standard_streams() {
+    let mut fds = [0, 1, 2].map(|fd| libc::pollfd {
+        fd,
+        events: 0,
+        revents: 0,
+    });
+    // SAFETY: fds is an array of three.
+    unsafe { libc::poll(fds.as_mut_ptr(), 3, 0) };
+    for entry in fds {
+        if entry.revents & libc::POLLNVAL != 0 {
+            // Opened the wrong way round: reading standard input and writing standard output give EBADF.
+            let access = if entry.fd == 0 {
+                libc::O_WRONLY
+            } else {
+                libc::O_RDONLY
+            };
+            // SAFETY: the path is a C string; the lowest free descriptor is the one that is closed.
+            unsafe { libc::open(c"/dev/null".as_ptr(), access | libc::O_CLOEXEC) };
+        }
+    }
+}
+
+/// Forbids core files and debuggers from now on: this process is about to hold a secret. [`restore_core_limit`] takes
+/// the limit back for a program that is started in our place; exec itself makes that program dumpable again.
+pub fn protect_memory() {
+    // SAFETY: plain numbers.
+    #[cfg(target_os = "linux")]
+    unsafe {
+        libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0);
+    }
+    change_core_limit(|limit| {
+        CORE_LIMIT.store(limit.rlim_cur, Ordering::Relaxed);
+        limit.rlim_cur = 0;
+    });
+}
+
+/// Puts back the core file limit that [`protect_memory`] found.
+pub fn restore_core_limit() {
+    change_core_limit(|limit| limit.rlim_cur = CORE_LIMIT.load(Ordering::Relaxed));
+}
+
+/// The soft limit on core files that the process was started with.
+static CORE_LIMIT: AtomicU64 = AtomicU64::new(0);
+
+fn change_core_limit(change: impl FnOnce(&mut libc::rlimit)) {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: both calls are given a valid structure, and lowering or restoring a soft limit is always allowed.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_CORE, &raw mut limit) == 0 {
+            let before = limit.rlim_cur;
+            change(&mut limit);
+            if limit.rlim_cur != before {
+                libc::setrlimit(libc::RLIMIT_CORE, &raw const limit);
+            }
+        }
+    }
+}
+
+/// Whether `fd` is a terminal.
+pub fn is_terminal(fd: RawFd) -> bool {
+    // SAFETY: isatty takes any number.
+    unsafe { libc::isatty(fd) == 1 }
+}
+
+/// The path of the terminal that `fd` is, if it is one.
+pub fn terminal_path(fd: RawFd) -> Option<OsString> {
+    let mut path = [0_u8; 256];
+    // SAFETY: the buffer is as long as is said.
+    let status = unsafe { libc::ttyname_r(fd, path.as_mut_ptr().cast(), path.len()) };
+    let path = CStr::from_bytes_until_nul(&path).ok()?;
+    (status == 0).then(|| OsString::from_vec(path.to_bytes().to_vec()))
+}
+
+/// Writes all of `parts`, one after the other, with one call where the kernel takes all of it at once. Nothing is
+/// buffered, so no copy of a secret stays behind.
+///
+/// # Errors
+/// What `writev` says; interrupted calls are tried again.
+pub fn write_all(fd: RawFd, parts: &[&[u8]]) -> io::Result<()> {
+    let mut left: Vec<&[u8]> = parts
+        .iter()
+        .copied()
+        .filter(|part| !part.is_empty())
+        .collect();
+    while !left.is_empty() {
+        let slices: Vec<libc::iovec> = left
+            .iter()
+            .take(16)
+            .map(|part| libc::iovec {
+                iov_base: part.as_ptr().cast_mut().cast(),
+                iov_len: part.len(),
+            })
+            .collect();
+        // SAFETY: the slices point at live memory, which writev only reads; there are at most 16 of them.
+        let written = unsafe { libc::writev(fd, slices.as_ptr(), slices.len() as c_int) };
+        match usize::try_from(written) {
+            Err(_) => {
+                let error = io::Error::last_os_error();
+                if error.kind() != io::ErrorKind::Interrupted {
+                    return Err(error);
+                }
+            }
+            Ok(mut written) => {
+                while let Some(part) = left.first_mut() {
+                    let step = written.min(part.len());
+                    *part = &part[step..];
+                    written -= step;
+                    if !part.is_empty() {
+                        break;
+                    }
+                    left.remove(0);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Waits until one of `fds` can be read or has been hung up, `timeout` is over, or a watched signal has come; says
+/// which can be read. `None` among `fds` is passed over.
+///
+/// # Errors
+/// What `poll` says, but for an interruption, which counts as nothing to read.
+pub fn wait_readable<const N: usize>(
+    fds: [Option<BorrowedFd>; N],
+    timeout: Option<Duration>,
+) -> io::Result<[bool; N]> {
+    let mut entries: Vec<libc::pollfd> = fds
+        .iter()
+        .map(|fd| libc::pollfd {
+            fd: fd.map_or(-1, |fd| fd.as_raw_fd()),
+            events: libc::POLLIN,
+            revents: 0,
+        })
+        .collect();
+    entries.push(libc::pollfd {
+        fd: WAKE_READ.load(Ordering::Relaxed),
+        events: libc::POLLIN,
+        revents: 0,
+    });
+    // Rounded up, so that a wait never ends just before its deadline.
+    let timeout = timeout.map_or(-1, |timeout| {
+        c_int::try_from(timeout.as_micros().div_ceil(1000)).unwrap_or(c_int::MAX)
+    });
+    // SAFETY: the pointer and the length are those of the vector.
+    let count = unsafe { libc::poll(entries.as_mut_ptr(), entries.len() as libc::nfds_t, timeout) };
+    if count < 0 {
+        let error = io::Error::last_os_error();
+        return if error.kind() == io::ErrorKind::Interrupted {
+            Ok([false; N])
+        } else {
+            Err(error)
+        };
+    }
+    Ok(std::array::from_fn(|index| entries[index].revents != 0))
+}
+
+/// Kills the process group that `leader` leads. The caller has not reaped the leader yet, so the number is still its.
+pub fn kill_group(leader: u32) {
+    if let Ok(leader) = libc::pid_t::try_from(leader) {
+        // SAFETY: plain numbers.
+        unsafe { libc::kill(-leader, libc::SIGKILL) };
+    }
+}
+
+/// The signals that end a program and can be caught.
+const ENDING: [c_int; 4] = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM];
+/// The first of them that has come, or 0.
+static SIGNALLED: AtomicI32 = AtomicI32::new(0);
+/// A pipe that can be read once one has come, so that every thread that waits wakes up; -1 while nobody watches.
+static WAKE_READ: AtomicI32 = AtomicI32::new(-1);
+static WAKE_WRITE: AtomicI32 = AtomicI32::new(-1);
+
+/// From now on a signal that would end this process is only noted ([`signalled`]), and wakes [`wait_readable`]: there
+/// is something to be cleaned up first. A signal that was ignored stays ignored.
+pub fn watch_signals() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let mut ends = [-1; 2];
+        // SAFETY: the calls are given valid structures, and the handler does only what a handler may.
+        unsafe {
+            if libc::pipe(ends.as_mut_ptr()) == 0 {
+                for end in ends {
+                    libc::fcntl(end, libc::F_SETFD, libc::FD_CLOEXEC);
+                    libc::fcntl(end, libc::F_SETFL, libc::O_NONBLOCK);
+                }
+                WAKE_READ.store(ends[0], Ordering::Relaxed);
+                WAKE_WRITE.store(ends[1], Ordering::Relaxed);
+            }
+            for signal in ENDING {
+                let mut action: libc::sigaction = std::mem::zeroed();
+                if libc::sigaction(signal, std::ptr::null(), &raw mut action) == 0
+                    && action.sa_sigaction == libc::SIG_DFL
+                {
+                    action.sa_sigaction = note as extern "C" fn(c_int) as libc::sighandler_t;
+                    action.sa_flags = 0;
+                    libc::sigaction(signal, &raw const action, std::ptr::null_mut());
+                }
+            }
+        }
+    });
+}
+
+/// The signal handler: stores two words and writes a byte.
+extern "C" fn note(signal: c_int) {
+    let _ = SIGNALLED.compare_exchange(0, signal, Ordering::Relaxed, Ordering::Relaxed);
+    // SAFETY: write is allowed in a handler. What it does to errno does no harm: the interrupted call fails with
+    // EINTR, which is set after the handler.
+    unsafe {
+        libc::write(
+            WAKE_WRITE.load(Ordering::Relaxed),
+            [1_u8].as_ptr().cast(),
+            1,
+        )
+    };
+}
+
+/// The watched signal that has come.
+pub fn signalled() -> Option<c_int> {
+    match SIGNALLED.load(Ordering::Relaxed) {
+        0 => None,
+        signal => Some(signal),
+    }
+}
+
+/// Ends this process by `signal`, as if it had never been caught, so that our parent sees what happened.
+pub fn die_of(signal: c_int) {
+    // SAFETY: plain numbers and a valid, zeroed signal set.
+    unsafe {
+        libc::signal(signal, libc::SIG_DFL);
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, signal);
+        libc::sigprocmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut());
+        libc::raise(signal);
+    }
+}
+
+/// Ends this process as a closed pipe does: quietly, by SIGPIPE.
+pub fn die_of_closed_pipe() {
+    die_of(libc::SIGPIPE);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn write_all_writes_every_part_in_order() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let large = vec![b'x'; 300_000];
+        let thread = std::thread::spawn(move || {
+            let mut all = Vec::new();
+            reader.read_to_end(&mut all).unwrap();
+            all
+        });
+        write_all(writer.as_raw_fd(), &[b"a", b"", &large, b"\n"]).unwrap();
+        drop(writer);
+        let all = thread.join().unwrap();
+        assert_eq!(all.len(), 300_002);
+        assert_eq!((all[0], all[300_001]), (b'a', b'\n'));
+    }
+
+    #[test]
+    fn waiting_ends_in_time() {
+        let (reader, writer) = io::pipe().unwrap();
+        assert_eq!(
+            wait_readable([Some(reader.as_fd()), None], Some(Duration::from_millis(1))).unwrap(),
+            [false, false]
+        );
+        drop(writer);
+        assert_eq!(
+            wait_readable([Some(reader.as_fd()), None], None).unwrap(),
+            [true, false]
+        );
+    }
+}

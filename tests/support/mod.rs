@@ -1,0 +1,229 @@
+//! What the tests share: an empty home for each, the program run in it, and the real programs.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+
+use tempfile::TempDir;
+
+/// An empty home directory: HOME, a PATH of one empty directory, and nothing else in the environment.
+pub struct Home {
+    directory: TempDir,
+    variables: Vec<(String, String)>,
+}
+
+/// What a command has done.
+#[derive(Debug)]
+pub struct Transcript {
+    pub status: Option<i32>,
+    pub stdout: Vec<u8>,
+    pub stderr: String,
+}
+
+impl Transcript {
+    /// Checks all that a user sees.
+    #[track_caller]
+    pub fn is(&self, status: i32, stdout: impl AsRef<[u8]>, stderr: &str) {
+        let seen = (
+            self.status,
+            String::from_utf8_lossy(&self.stdout),
+            self.stderr.as_str(),
+        );
+        assert_eq!(
+            seen,
+            (
+                Some(status),
+                String::from_utf8_lossy(stdout.as_ref()),
+                stderr
+            )
+        );
+        assert_eq!(self.stdout, stdout.as_ref());
+    }
+
+    /// Checks status and standard output, and that standard error has each of `words`.
+    #[track_caller]
+    pub fn has(&self, status: i32, stdout: impl AsRef<[u8]>, words: &[&str]) {
+        assert_eq!(
+            (self.status, self.stdout.as_slice()),
+            (Some(status), stdout.as_ref()),
+            "{}",
+            self.stderr
+        );
+        for word in words {
+            assert!(
+                self.stderr.contains(word),
+                "no {word:?} in {:?}",
+                self.stderr
+            );
+        }
+    }
+}
+
+impl Home {
+    pub fn new() -> Home {
+        let directory = TempDir::with_prefix("mxm").unwrap();
+        fs::create_dir(directory.path().join("bin")).unwrap();
+        Home {
+            directory,
+            variables: Vec::new(),
+        }
+    }
+
+    /// The home directory itself.
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Sets a variable for every command.
+    pub fn set(&mut self, variable: &str, value: impl AsRef<OsStr>) -> &mut Home {
+        self.variables.push((
+            variable.to_owned(),
+            value.as_ref().to_str().unwrap().to_owned(),
+        ));
+        self
+    }
+
+    /// Writes a file below the home directory and gives its path.
+    pub fn write(&self, file: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path().join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// Puts a program on the PATH, under `name`.
+    pub fn install(&self, name: &str, program: &Path) {
+        std::os::unix::fs::symlink(program, self.path().join("bin").join(name)).unwrap();
+    }
+
+    /// Puts programs of this machine on the PATH.
+    pub fn link(&self, names: &[&str]) {
+        for name in names {
+            self.install(
+                name,
+                &find(name).unwrap_or_else(|| panic!("{name} is not installed")),
+            );
+        }
+    }
+
+    /// Puts a shell script on the PATH: a fake, for what the real program cannot be made to do. It logs its arguments,
+    /// one a line, to the file NAME.log.
+    pub fn fake(&self, name: &str, script: &str) {
+        let log = self.path().join(format!("{name}.log"));
+        let path = self.path().join("bin").join(name);
+        fs::write(
+            &path,
+            format!(
+                "#!/bin/sh\nprintf '%s\\n' \"$*\" >>'{}'\n{script}\n",
+                log.display()
+            ),
+        )
+        .unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// The lines that a fake has logged.
+    pub fn log(&self, name: &str) -> Vec<String> {
+        fs::read_to_string(self.path().join(format!("{name}.log")))
+            .unwrap_or_default()
+            .lines()
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// A command in this home's environment.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command
+            .env_clear()
+            .env("HOME", self.path())
+            .env("PATH", self.path().join("bin"))
+            .current_dir(self.path())
+            .stdin(Stdio::null());
+        command.envs(
+            self.variables
+                .iter()
+                .map(|(variable, value)| (variable, value)),
+        );
+        command
+    }
+
+    /// The program under test.
+    pub fn mxm_secrets<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
+        let mut command = self.command(assert_cmd::cargo::cargo_bin!("mxm-secrets"));
+        command.args(arguments);
+        command
+    }
+
+    /// Runs the program under test.
+    pub fn run<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Transcript {
+        transcript(&mut self.mxm_secrets(arguments))
+    }
+}
+
+/// Runs a command.
+pub fn transcript(command: &mut Command) -> Transcript {
+    let output = command.output().unwrap();
+    Transcript {
+        status: output.status.code(),
+        stdout: output.stdout,
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// The program of that name on this machine's PATH.
+pub fn find(name: &str) -> Option<PathBuf> {
+    std::env::split_paths(&std::env::var_os("PATH")?)
+        .map(|directory| directory.join(name))
+        .find(|path| path.is_file())
+}
+
+/// A real program that a test needs: one on PATH, or (`gopass-…`, `vault`) one that tests/programs/build makes. Where
+/// it cannot be had, this says so on the terminal; with CI=true that is a failure.
+pub fn program(name: &str) -> Option<PathBuf> {
+    static BUILT: Mutex<Vec<(String, Option<PathBuf>)>> = Mutex::new(Vec::new());
+    let module = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/programs")
+        .join(name);
+    let path = if module.is_dir() {
+        let mut built = BUILT.lock().unwrap();
+        let known = built
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, path)| path.clone());
+        known.unwrap_or_else(|| {
+            let output = Command::new(module.with_file_name("build"))
+                .arg(name)
+                .stderr(Stdio::inherit())
+                .output()
+                .unwrap();
+            let path = output
+                .status
+                .success()
+                .then(|| String::from_utf8(output.stdout).unwrap().trim_end().into());
+            built.push((name.to_owned(), path.clone()));
+            path
+        })
+    } else {
+        find(name)
+    };
+    if path.is_none() {
+        not_run(&format!("{name} is not here"));
+    }
+    path
+}
+
+/// Says that a test cannot be run: past the test runner's capture, and as a failure in CI.
+#[track_caller]
+pub fn not_run(why: &str) {
+    use std::io::Write;
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    let _ = writeln!(std::io::stderr(), "\nNOT RUN: {test}: {why}\n");
+    assert!(
+        std::env::var_os("CI").is_none_or(|ci| ci != "true"),
+        "in CI every test runs: {why}"
+    );
+}
