@@ -1,5 +1,7 @@
 //! What the tests share: an empty home for each, the program run in it, and the real programs.
 
+pub mod terminal;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
