@@ -3,6 +3,8 @@
 //! A backend owns one kind of store and everything about it, in one file of [`crate::backend`]. To add one: write the
 //! file, its test, and its line in [`BACKENDS`].
 
+#[cfg(feature = "config")]
+mod command;
 mod env;
 mod gopass;
 
@@ -16,6 +18,13 @@ use crate::secret::Secret;
 
 /// Every backend, built in or not, in the order in which they are listed.
 pub const BACKENDS: &[Entry] = &[gopass::ENTRY, env::ENTRY];
+
+/// The entry of every backend of the user's own: a program that the configuration names.
+#[cfg(feature = "config")]
+pub const OWN: Option<&Entry> = Some(&command::ENTRY);
+/// Without a configuration there are none.
+#[cfg(not(feature = "config"))]
+pub const OWN: Option<&Entry> = None;
 
 /// One line of the table [`BACKENDS`].
 pub struct Entry {

@@ -1,0 +1,505 @@
+//! A YAML file as a tree of nodes that know where they stand.
+//!
+//! It takes what PyYAML takes, since other programs read the same store with it, but for what nobody means to write:
+//! keys given twice, several documents, a byte-order mark. Depth and the expansion of aliases are bounded.
+
+use std::collections::HashMap;
+
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, Tag};
+
+use super::scalar::{Scalar, Style};
+
+/// How deep lists and mappings may stand in each other.
+const DEPTH: usize = 100;
+
+/// How many nodes a file may have, aliases expanded.
+const NODES: usize = 100_000;
+
+/// Where something stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The file, by its number among those read.
+    pub file: usize,
+    /// The line, from 1.
+    pub line: usize,
+    /// The column, from 1, in characters.
+    pub column: usize,
+}
+
+/// A value and its place.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Where it begins.
+    pub place: Place,
+    /// What it is.
+    pub data: Data,
+}
+
+/// What a node is.
+#[derive(Clone, Debug)]
+pub enum Data {
+    /// A text, a number, a boolean, nothing.
+    Scalar(Scalar),
+    /// A list.
+    List(Vec<Node>),
+    /// A mapping, in the file's order; no key stands in it twice.
+    Map(Vec<(Key, Node)>),
+}
+
+/// A key of a mapping. Keys that are no texts (`1`, `yes`) are kept apart from texts that look alike.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// As it is written.
+    pub text: String,
+    /// Whether it is a text.
+    pub is_text: bool,
+}
+
+/// What is wrong, and where.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Wrong {
+    pub place: Place,
+    pub text: String,
+}
+
+impl Node {
+    /// The value of the key `name`, if this is a mapping that has it.
+    pub fn get(&self, name: &str) -> Option<&Node> {
+        match &self.data {
+            Data::Map(entries) => entries
+                .iter()
+                .find(|(key, _)| key.is_text && key.text == name)
+                .map(|(_, value)| value),
+            _ => None,
+        }
+    }
+
+    /// What it is, for messages.
+    pub fn kind(&self) -> &'static str {
+        match &self.data {
+            Data::Scalar(scalar) => scalar.kind(),
+            Data::List(_) => "a list",
+            Data::Map(_) => "a mapping",
+        }
+    }
+
+    /// How many nodes it consists of.
+    fn size(&self) -> usize {
+        match &self.data {
+            Data::Scalar(_) => 1,
+            Data::List(items) => 1 + items.iter().map(Node::size).sum::<usize>(),
+            Data::Map(entries) => 1 + entries.iter().map(|(_, node)| node.size()).sum::<usize>(),
+        }
+    }
+}
+
+/// The tree of the YAML text `bytes`, the file number `file`; an empty text is an empty mapping.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn parse(bytes: &[u8], file: usize) -> Result<Node, Wrong> {
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let good = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
+        wrong(end_of(&good, file), "it is not UTF-8")
+    })?;
+    check_characters(text, file)?;
+    let mut builder = Builder {
+        file,
+        stack: Vec::new(),
+        anchors: HashMap::new(),
+        nodes: 0,
+        root: None,
+    };
+    // Only where tabs may stand in the wrong places do we need to know the right ones.
+    let mut quoted = text.contains('\t').then(Vec::new);
+    let mut documents = 0;
+    let mut parser = Parser::new_from_str(text);
+    while let Some(event) = parser.next_event() {
+        let (event, span) = event.map_err(|error| {
+            let place = place(file, error.marker());
+            indented_with_a_tab(text, place)
+                .unwrap_or_else(|| wrong(place, format!("it is not YAML: {}", error.info())))
+        })?;
+        if let (Some(quoted), Event::Scalar(_, style, _, _)) = (&mut quoted, &event) {
+            if *style != ScalarStyle::Plain {
+                quoted.push(span);
+            }
+        }
+        if matches!(event, Event::DocumentStart(_)) {
+            documents += 1;
+            if documents > 1 {
+                return Err(wrong(
+                    place(file, &span.start),
+                    "a second document begins here: a configuration file has one",
+                ));
+            }
+        }
+        builder.take(event, span)?;
+    }
+    if let Some(quoted) = quoted {
+        check_tabs(text, file, &quoted)?;
+    }
+    let empty = || Node {
+        place: Place {
+            file,
+            line: 1,
+            column: 1,
+        },
+        data: Data::Map(Vec::new()),
+    };
+    Ok(match builder.root {
+        Some(root) if !root.is_null() => root,
+        _ => empty(),
+    })
+}
+
+impl Node {
+    /// Whether it is nothing: `null`, `~`, or no text at all.
+    pub fn is_null(&self) -> bool {
+        matches!(&self.data, Data::Scalar(scalar) if scalar.is_null())
+    }
+}
+
+fn wrong(place: Place, text: impl Into<String>) -> Wrong {
+    Wrong {
+        place,
+        text: text.into(),
+    }
+}
+
+fn place(file: usize, marker: &Marker) -> Place {
+    Place {
+        file,
+        line: marker.line().max(1),
+        column: marker.col() + 1,
+    }
+}
+
+/// The place behind `text`.
+fn end_of(text: &str, file: usize) -> Place {
+    let (line, column) = text.chars().fold((1, 1), |(line, column), c| match c {
+        '\n' => (line + 1, 1),
+        _ => (line, column + 1),
+    });
+    Place { file, line, column }
+}
+
+/// Refuses the characters that have no business in a YAML file.
+fn check_characters(text: &str, file: usize) -> Result<(), Wrong> {
+    for (at, c) in text.char_indices() {
+        let what = match c {
+            ' '..='~' | '\n' | '\t' | '\r' => continue,
+            '\0' => "a NUL byte".to_owned(),
+            '\u{feff}' if at == 0 => {
+                return Err(wrong(
+                    end_of("", file),
+                    "it begins with a byte-order mark: save it as UTF-8 without one",
+                ));
+            }
+            '\0'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => {
+                format!("the character U+{:04X}", u32::from(c))
+            }
+            _ => continue,
+        };
+        return Err(wrong(
+            end_of(&text[..at], file),
+            format!("{what} stands here"),
+        ));
+    }
+    Ok(())
+}
+
+const TAB: &str = "a tab stands here: YAML is indented and separated with blanks";
+
+/// The first tab in the blanks before the text of the line of `place`.
+fn indented_with_a_tab(text: &str, place: Place) -> Option<Wrong> {
+    let line = text.lines().nth(place.line - 1)?;
+    let blanks = line.len() - line.trim_start().len();
+    let tab = line[..blanks].find('\t')?;
+    Some(wrong(
+        Place {
+            column: tab + 1,
+            ..place
+        },
+        TAB,
+    ))
+}
+
+/// Refuses tabs outside of comments and of the scalars at `quoted`: PyYAML does not take them there.
+fn check_tabs(text: &str, file: usize, quoted: &[Span]) -> Result<(), Wrong> {
+    let mut spans = quoted.iter().peekable();
+    let (mut line, mut column) = (1, 0);
+    let (mut comment, mut before) = (false, '\n');
+    for (index, c) in text.chars().enumerate() {
+        column += 1;
+        while spans.next_if(|span| span.end.index() <= index).is_some() {}
+        let inside = spans.peek().is_some_and(|span| span.start.index() <= index);
+        match c {
+            '\n' => (line, column, comment) = (line + 1, 0, false),
+            '#' if !inside && matches!(before, ' ' | '\t' | '\n') => comment = true,
+            '\t' if !inside && !comment => {
+                return Err(wrong(Place { file, line, column }, TAB));
+            }
+            _ => {}
+        }
+        before = c;
+    }
+    Ok(())
+}
+
+/// Puts the events of a parser together.
+struct Builder {
+    file: usize,
+    stack: Vec<Frame>,
+    anchors: HashMap<usize, Node>,
+    nodes: usize,
+    root: Option<Node>,
+}
+
+/// A list or mapping that is not complete yet.
+struct Frame {
+    place: Place,
+    anchor: usize,
+    content: Content,
+}
+
+enum Content {
+    List(Vec<Node>),
+    Map {
+        entries: Vec<(Key, Node)>,
+        /// The places of the keys, for messages.
+        places: Vec<Place>,
+        /// What `<<` brings in, in the order of its effect.
+        merged: Vec<(Key, Node)>,
+        /// The key whose value comes next.
+        key: Option<(Key, Place)>,
+    },
+}
+
+impl Builder {
+    fn take(&mut self, event: Event, span: Span) -> Result<(), Wrong> {
+        let place = place(self.file, &span.start);
+        match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                let style = scalar_style(style, tag.as_deref())
+                    .ok_or_else(|| unknown_tag(place, tag.as_deref()))?;
+                let scalar = Scalar::new(text.into_owned(), style);
+                self.add(
+                    Node {
+                        place,
+                        data: Data::Scalar(scalar),
+                    },
+                    anchor,
+                )
+            }
+            Event::SequenceStart(anchor, tag) => {
+                if !tag.as_deref().is_none_or(|tag| tag_name(tag) == "seq") {
+                    return Err(unknown_tag(place, tag.as_deref()));
+                }
+                self.begin(place, anchor, Content::List(Vec::new()))
+            }
+            Event::MappingStart(anchor, tag) => {
+                if !tag.as_deref().is_none_or(|tag| tag_name(tag) == "map") {
+                    return Err(unknown_tag(place, tag.as_deref()));
+                }
+                self.begin(
+                    place,
+                    anchor,
+                    Content::Map {
+                        entries: Vec::new(),
+                        places: Vec::new(),
+                        merged: Vec::new(),
+                        key: None,
+                    },
+                )
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.end(),
+            Event::Alias(anchor) => match self.anchors.get(&anchor) {
+                Some(node) => {
+                    self.nodes += node.size();
+                    if self.nodes > NODES {
+                        return Err(too_many(place));
+                    }
+                    let mut node = node.clone();
+                    node.place = place;
+                    self.add(node, 0)
+                }
+                None => Err(wrong(place, "an alias stands inside its own anchor")),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    fn begin(&mut self, place: Place, anchor: usize, content: Content) -> Result<(), Wrong> {
+        if self.stack.len() >= DEPTH {
+            return Err(wrong(
+                place,
+                format!("lists and mappings stand in each other more than {DEPTH} deep"),
+            ));
+        }
+        self.stack.push(Frame {
+            place,
+            anchor,
+            content,
+        });
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), Wrong> {
+        let Some(frame) = self.stack.pop() else {
+            return Ok(());
+        };
+        let data = match frame.content {
+            Content::List(items) => Data::List(items),
+            Content::Map {
+                entries,
+                places,
+                merged,
+                ..
+            } => {
+                refuse_duplicates(&entries, &places)?;
+                Data::Map(if merged.is_empty() {
+                    entries
+                } else {
+                    overlay(merged.into_iter().chain(entries))
+                })
+            }
+        };
+        self.add(
+            Node {
+                place: frame.place,
+                data,
+            },
+            frame.anchor,
+        )
+    }
+
+    /// Puts a complete node where it belongs.
+    fn add(&mut self, node: Node, anchor: usize) -> Result<(), Wrong> {
+        self.nodes += 1;
+        if anchor != 0 {
+            self.nodes += node.size();
+            self.anchors.insert(anchor, node.clone());
+        }
+        if self.nodes > NODES {
+            return Err(too_many(node.place));
+        }
+        match self.stack.last_mut().map(|frame| &mut frame.content) {
+            None => self.root = Some(node),
+            Some(Content::List(items)) => items.push(node),
+            Some(Content::Map {
+                entries,
+                places,
+                merged,
+                key,
+            }) => match key.take() {
+                None => match node.data {
+                    Data::Scalar(scalar) => *key = Some((scalar.into_key(), node.place)),
+                    _ => return Err(wrong(node.place, "a key is no list and no mapping")),
+                },
+                Some((key, _)) if key.text == "<<" && !key.is_text => {
+                    merged.extend(merge_key(node)?);
+                }
+                Some((key, place)) => {
+                    entries.push((key, node));
+                    places.push(place);
+                }
+            },
+        }
+        Ok(())
+    }
+}
+
+fn too_many(place: Place) -> Wrong {
+    wrong(
+        place,
+        format!("it has more than {NODES} values once its aliases are expanded"),
+    )
+}
+
+/// What the value of the merge key `<<` brings in, in the order of its effect: of several mappings the first wins.
+fn merge_key(node: Node) -> Result<Vec<(Key, Node)>, Wrong> {
+    let refuse = |place| {
+        Err(wrong(
+            place,
+            "the merge key << takes a mapping, or a list of mappings",
+        ))
+    };
+    match node.data {
+        Data::Map(entries) => Ok(entries),
+        Data::List(items) => {
+            let mut all = Vec::new();
+            for item in items.into_iter().rev() {
+                match item.data {
+                    Data::Map(entries) => all.extend(entries),
+                    _ => return refuse(item.place),
+                }
+            }
+            Ok(all)
+        }
+        Data::Scalar(_) => refuse(node.place),
+    }
+}
+
+/// The entries, each key once: with its last value.
+fn overlay(all: impl Iterator<Item = (Key, Node)>) -> Vec<(Key, Node)> {
+    let mut entries: Vec<(Key, Node)> = Vec::new();
+    let mut known: HashMap<Key, usize> = HashMap::new();
+    for (key, node) in all {
+        match known.get(&key).and_then(|&index| entries.get_mut(index)) {
+            Some(entry) => entry.1 = node,
+            None => {
+                known.insert(key.clone(), entries.len());
+                entries.push((key, node));
+            }
+        }
+    }
+    entries
+}
+
+fn refuse_duplicates(entries: &[(Key, Node)], places: &[Place]) -> Result<(), Wrong> {
+    if entries.len() < 2 {
+        return Ok(());
+    }
+    let mut keys: Vec<(&Key, &Place)> = entries.iter().map(|(key, _)| key).zip(places).collect();
+    keys.sort_unstable();
+    match keys
+        .windows(2)
+        .filter(|pair| pair[0].0 == pair[1].0)
+        .map(|pair| (pair[0], pair[1].1))
+        .min_by_key(|(_, second)| **second)
+    {
+        None => Ok(()),
+        Some(((key, first), second)) => Err(wrong(
+            *second,
+            format!("the key {} stands in line {}, too", key.text, first.line),
+        )),
+    }
+}
+
+/// The name of a tag of YAML's own, else the whole tag.
+fn tag_name(tag: &Tag) -> String {
+    let whole = format!("{}{}", tag.handle, tag.suffix);
+    match whole.strip_prefix("tag:yaml.org,2002:") {
+        Some(name) => name.to_owned(),
+        None => whole,
+    }
+}
+
+fn unknown_tag(place: Place, tag: Option<&Tag>) -> Wrong {
+    let name = tag.map(tag_name).unwrap_or_default();
+    wrong(place, format!("the tag {name} is not known here"))
+}
+
+/// How the text of a scalar is to be read.
+fn scalar_style(style: ScalarStyle, tag: Option<&Tag>) -> Option<Style> {
+    Some(match tag.map(tag_name).as_deref() {
+        None if style == ScalarStyle::Plain => Style::Plain,
+        None | Some("str" | "!") => Style::Text,
+        Some("bool") => Style::Bool,
+        Some("int") => Style::Int,
+        Some("float") => Style::Float,
+        Some("null") => Style::Null,
+        Some(_) => return None,
+    })
+}
