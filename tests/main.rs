@@ -5,3 +5,4 @@ mod support;
 
 mod get;
 mod gopass;
+mod process;
