@@ -184,6 +184,12 @@ impl Parsed {
                 Takes::Nothing => OsString::new(),
                 _ => parser.value().map_err(usage)?,
             };
+            if let Takes::Word(_, words) = flag.takes
+                && !words.iter().any(|word| value == *word)
+            {
+                let text = format!("--{} {value:?}: it takes {}", flag.long, words.join(" or "));
+                return Err(UsageError(text).into());
+            }
             flags.push((flag, value));
         }
         match help {
@@ -260,13 +266,7 @@ impl Parsed {
         if let Some(list) = self.text(Id::Backend)? {
             options = options.backends(list.split(','));
         }
-        if let Some(word) = self.text(Id::OnError)? {
-            let on_error = OnError::parse(word).ok_or_else(|| {
-                UsageError(format!(
-                    "--on-error {word:?}: it takes {}",
-                    OnError::WORDS.join(" or ")
-                ))
-            })?;
+        if let Some(on_error) = self.text(Id::OnError)?.and_then(OnError::parse) {
             options = options.on_error(on_error);
         }
         if let Some(text) = self.text(Id::Timeout)? {

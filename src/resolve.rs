@@ -141,10 +141,14 @@ impl Report {
     pub fn problems(&self) -> Vec<Reason> {
         let name = &self.name;
         let explain = |step: &Step, reason: &Reason| {
-            let named = if reason.text.contains(name.path()) {
-                ""
+            let said = reason
+                .text
+                .split([' ', ':', ','])
+                .any(|word| word == name.path() || word == name.as_str());
+            let named = if said {
+                String::new()
             } else {
-                &format!("{name}: ")
+                format!("{name}: ")
             };
             let text = format!("{named}{} {}: {reason}", step.backend, step.verdict.word());
             Reason {

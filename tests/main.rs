@@ -4,3 +4,5 @@
 mod support;
 
 mod get;
+mod gopass;
+mod process;
