@@ -117,6 +117,28 @@ impl Value {
         })
     }
 
+    /// The same with `***` for the password in every `scheme://user:password@host`.
+    fn without_passwords(self) -> Value {
+        let clean = |text: String| {
+            let Some((scheme, rest)) = text.split_once("://") else {
+                return text;
+            };
+            let host = rest.find('/').unwrap_or(rest.len());
+            match rest.get(..host).and_then(|authority| authority.rfind('@')) {
+                Some(at) => match rest[..at].split_once(':') {
+                    Some((user, _)) => format!("{scheme}://{user}:***{}", &rest[at..]),
+                    None => text,
+                },
+                None => text,
+            }
+        };
+        match self {
+            Value::Text(text) => Value::Text(clean(text)),
+            Value::Texts(texts) => Value::Texts(texts.into_iter().map(clean).collect()),
+            other => other,
+        }
+    }
+
     /// The default of a key, as its documentation shows it.
     fn of_default(key: &Key) -> Value {
         let list = || key.default.split(", ").filter(|item| !item.is_empty());
@@ -162,7 +184,7 @@ impl fmt::Display for Source {
     }
 }
 
-/// One key and what is in effect for it, for `mxm-secrets config`.
+/// One key and what is in effect for it, for `mxm-secrets config`. Never a secret: a password in an address is left out.
 #[derive(Clone, Debug)]
 pub struct Setting {
     /// The key, with the section before it: `timeout`, `gopass.prefix`.
@@ -448,7 +470,10 @@ impl Settings {
             let section = self.section(name)?;
             for key in entry.keys.iter().chain([&REQUIRED]) {
                 let (value, source) = match section.given(key.name) {
-                    Some(given) => (given.value.clone(), given.source.clone()),
+                    Some(given) => (
+                        given.value.clone().without_passwords(),
+                        given.source.clone(),
+                    ),
                     None => (Value::of_default(key), Source::BuiltIn),
                 };
                 all.push(Setting {
@@ -477,7 +502,12 @@ pub struct Checked {
 /// Everything that is wrong in it.
 #[cfg(feature = "config")]
 pub fn check(options: &Options) -> Result<Checked, UsageError> {
-    check::all(layers::read(options)?)
+    let checked = check::all(layers::read(options)?)?;
+    // What is in effect here leaves nothing to other machines.
+    if layers::read(options)?.is_selected()? {
+        configured(options)?;
+    }
+    Ok(checked)
 }
 
 #[cfg(feature = "config")]

@@ -194,14 +194,14 @@ impl<'c> Checker<'c> {
             .find(|(key, _)| near(&key.text))
             .or_else(|| entries.iter().find(|(key, _)| is_ours(&key.text)))
             .or_else(|| entries.first().filter(|_| !self.raw.is_store));
-        if let Some((key, node)) = lost {
+        if let Some((key, _)) = lost {
             let advice = if near(&key.text) {
                 format!("did you mean {SECTION}?")
             } else {
                 format!("what is for mxm-secrets stands in the section {SECTION}")
             };
             self.mistake(
-                node.place,
+                key.place,
                 &key.text,
                 format!("there is no such section: {advice}"),
             );
@@ -280,7 +280,7 @@ impl<'c> Checker<'c> {
     /// The section of a backend of the user's own.
     fn own_backend(&mut self, at: Location<'c>, key: &YamlKey, path: &str) -> Option<Section> {
         let name = key.text.as_str();
-        let place = at.node.place;
+        let place = key.place;
         let known = BACKENDS.iter().map(|entry| entry.name);
         let near = nearest(name, TOP.into_iter().chain(OF_PYTHON).chain(known));
         let command = match self.tree.follow(at.clone()) {
@@ -370,7 +370,7 @@ impl<'c> Checker<'c> {
                     "{SECRET}: {} takes the name of a file that has it",
                     takes_file.name
                 );
-                self.mistake(node.place, &path, text);
+                self.mistake(key.place, &path, text);
             } else if SECRETS.contains(&key.text.as_str()) {
                 let files = keys
                     .iter()
@@ -380,7 +380,7 @@ impl<'c> Checker<'c> {
                     .map_or(String::new(), |near| {
                         format!(": {near} takes the name of a file")
                     });
-                self.mistake(node.place, &path, format!("{SECRET}{advice}"));
+                self.mistake(key.place, &path, format!("{SECRET}{advice}"));
             } else {
                 let known = keys
                     .iter()
@@ -392,7 +392,7 @@ impl<'c> Checker<'c> {
                     Some(near) => format!("did you mean {near}?"),
                     None => format!("there are {}", known.join(", ")),
                 };
-                self.mistake(node.place, &path, format!("there is no such key: {advice}"));
+                self.mistake(key.place, &path, format!("there is no such key: {advice}"));
             }
         }
     }
@@ -615,7 +615,8 @@ fn path(text: &str, directory: &Path) -> Result<PathBuf, String> {
         let home = home().ok_or("~ stands in a path, and HOME is not set")?;
         return Ok(home.join(text.trim_start_matches('~').trim_start_matches('/')));
     }
-    Ok(directory.join(text))
+    // Its components, so that no ./ is left in the middle.
+    Ok(directory.join(text).components().collect())
 }
 
 /// A program and its arguments.

@@ -347,6 +347,11 @@ impl<'t> Tree<'t> {
                 ));
             }
         };
+        if may_be_secret(&variable) {
+            return Err(mistake(format!(
+                "the variable {variable} may hold a secret, which cannot stand in the configuration"
+            )));
+        }
         match (std::env::var_os(&variable), default) {
             (Some(value), _) => match value.into_string() {
                 Ok(value) => Ok(Found::Text(value)),
@@ -431,6 +436,15 @@ impl<'t> Tree<'t> {
             }
         }
     }
+}
+
+/// Whether the name of a variable says that it holds a secret: `VAULT_TOKEN`, not `VAULT_TOKEN_FILE`.
+fn may_be_secret(variable: &str) -> bool {
+    const WORDS: [&str; 5] = ["PASSPHRASE", "PASSWD", "PASSWORD", "SECRET", "TOKEN"];
+    let upper = variable.to_ascii_uppercase();
+    let mut words = upper.split('_');
+    words.clone().any(|word| WORDS.contains(&word))
+        && !words.any(|word| matches!(word, "DIR" | "FILE" | "PATH"))
 }
 
 /// An argument of a resolver, by what Python makes of it.

@@ -302,6 +302,23 @@ impl Raw {
         Ok(Some(root))
     }
 
+    /// Whether every layer has a block for this machine and its environment, so that there is something in effect.
+    ///
+    /// # Errors
+    /// A variable that selects what is not there.
+    pub fn is_selected(&self) -> Result<bool, UsageError> {
+        for layer in &self.layers {
+            match variable(layer.dimension.variable)? {
+                Some(_) => drop(self.selected(layer)?),
+                None => match (layer.dimension.found)() {
+                    Some(value) if layer.selectors().contains(&value.as_str()) => {}
+                    _ => return Ok(false),
+                },
+            }
+        }
+        Ok(true)
+    }
+
     /// The block of `layer` that is in effect here.
     fn selected(&self, layer: &Layer) -> Result<Node, UsageError> {
         let Dimension {
@@ -350,12 +367,12 @@ impl Layer {
             .collect()
     }
 
-    /// The keys that can select nothing, since they are no texts, with the places of their blocks.
+    /// The keys that can select nothing, since they are no texts, with their places.
     pub fn selectors_of_no_use(&self) -> impl Iterator<Item = (&str, Place)> {
         self.entries()
             .iter()
             .filter(|(key, _)| !key.is_text)
-            .map(|(key, node)| (key.text.as_str(), node.place))
+            .map(|(key, _)| (key.text.as_str(), key.place))
     }
 
     fn entries(&self) -> &[(Key, Node)] {

@@ -1,6 +1,6 @@
 //! YAML 1.1 scalars as Python reads them: PyYAML's rules, with OmegaConf's changes (more floats, no dates).
 
-use super::yaml::Key;
+use super::yaml::{Key, Place};
 
 /// A scalar: its text, and how the text is to be read.
 #[derive(Clone, Debug)]
@@ -88,8 +88,8 @@ impl Scalar {
         }
     }
 
-    /// The same as a mapping's key.
-    pub fn into_key(self) -> Key {
+    /// The same as a mapping's key at `place`.
+    pub fn into_key(self, place: Place) -> Key {
         let is_text = match self.style {
             Style::Plain => matches!(plain(&self.text), Ok(Meaning::Text(_))),
             style => style == Style::Text,
@@ -97,6 +97,7 @@ impl Scalar {
         Key {
             text: self.text,
             is_text,
+            place,
         }
     }
 }

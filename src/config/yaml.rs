@@ -47,12 +47,27 @@ pub enum Data {
 }
 
 /// A key of a mapping. Keys that are no texts (`1`, `yes`) are kept apart from texts that look alike.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug)]
 pub struct Key {
     /// As it is written.
     pub text: String,
     /// Whether it is a text.
     pub is_text: bool,
+    /// Where it stands.
+    pub place: Place,
+}
+
+impl Key {
+    /// What tells it apart from the other keys of a mapping.
+    fn identity(&self) -> (&str, bool) {
+        (&self.text, self.is_text)
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Key) -> bool {
+        self.identity() == other.identity()
+    }
 }
 
 /// What is wrong, and where.
@@ -267,12 +282,10 @@ enum Content {
     List(Vec<Node>),
     Map {
         entries: Vec<(Key, Node)>,
-        /// The places of the keys, for messages.
-        places: Vec<Place>,
         /// What `<<` brings in, in the order of its effect.
         merged: Vec<(Key, Node)>,
         /// The key whose value comes next.
-        key: Option<(Key, Place)>,
+        key: Option<Key>,
     },
 }
 
@@ -307,7 +320,6 @@ impl Builder {
                     anchor,
                     Content::Map {
                         entries: Vec::new(),
-                        places: Vec::new(),
                         merged: Vec::new(),
                         key: None,
                     },
@@ -352,12 +364,9 @@ impl Builder {
         let data = match frame.content {
             Content::List(items) => Data::List(items),
             Content::Map {
-                entries,
-                places,
-                merged,
-                ..
+                entries, merged, ..
             } => {
-                refuse_duplicates(&entries, &places)?;
+                refuse_duplicates(&entries)?;
                 Data::Map(if merged.is_empty() {
                     entries
                 } else {
@@ -389,21 +398,17 @@ impl Builder {
             Some(Content::List(items)) => items.push(node),
             Some(Content::Map {
                 entries,
-                places,
                 merged,
                 key,
             }) => match key.take() {
                 None => match node.data {
-                    Data::Scalar(scalar) => *key = Some((scalar.into_key(), node.place)),
+                    Data::Scalar(scalar) => *key = Some(scalar.into_key(node.place)),
                     _ => return Err(wrong(node.place, "a key is no list and no mapping")),
                 },
-                Some((key, _)) if key.text == "<<" && !key.is_text => {
+                Some(key) if key.text == "<<" && !key.is_text => {
                     merged.extend(merge_key(node)?);
                 }
-                Some((key, place)) => {
-                    entries.push((key, node));
-                    places.push(place);
-                }
+                Some(key) => entries.push((key, node)),
             },
         }
         Ok(())
@@ -444,12 +449,16 @@ fn merge_key(node: Node) -> Result<Vec<(Key, Node)>, Wrong> {
 /// The entries, each key once: with its last value.
 fn overlay(all: impl Iterator<Item = (Key, Node)>) -> Vec<(Key, Node)> {
     let mut entries: Vec<(Key, Node)> = Vec::new();
-    let mut known: HashMap<Key, usize> = HashMap::new();
+    let mut known: HashMap<(String, bool), usize> = HashMap::new();
     for (key, node) in all {
-        match known.get(&key).and_then(|&index| entries.get_mut(index)) {
-            Some(entry) => entry.1 = node,
+        let identity = (key.text.clone(), key.is_text);
+        match known
+            .get(&identity)
+            .and_then(|&index| entries.get_mut(index))
+        {
+            Some(entry) => *entry = (key, node),
             None => {
-                known.insert(key.clone(), entries.len());
+                known.insert(identity, entries.len());
                 entries.push((key, node));
             }
         }
@@ -457,22 +466,24 @@ fn overlay(all: impl Iterator<Item = (Key, Node)>) -> Vec<(Key, Node)> {
     entries
 }
 
-fn refuse_duplicates(entries: &[(Key, Node)], places: &[Place]) -> Result<(), Wrong> {
+fn refuse_duplicates(entries: &[(Key, Node)]) -> Result<(), Wrong> {
     if entries.len() < 2 {
         return Ok(());
     }
-    let mut keys: Vec<(&Key, &Place)> = entries.iter().map(|(key, _)| key).zip(places).collect();
-    keys.sort_unstable();
-    match keys
-        .windows(2)
-        .filter(|pair| pair[0].0 == pair[1].0)
-        .map(|pair| (pair[0], pair[1].1))
-        .min_by_key(|(_, second)| **second)
-    {
+    let mut keys: Vec<&Key> = entries.iter().map(|(key, _)| key).collect();
+    keys.sort_unstable_by_key(|key| (key.identity(), key.place));
+    let twice = keys.windows(2).filter_map(|pair| match pair {
+        [first, second] if first == second => Some((first, second)),
+        _ => None,
+    });
+    match twice.min_by_key(|(_, second)| second.place) {
         None => Ok(()),
-        Some(((key, first), second)) => Err(wrong(
-            *second,
-            format!("the key {} stands in line {}, too", key.text, first.line),
+        Some((first, second)) => Err(wrong(
+            second.place,
+            format!(
+                "the key {} stands in line {}, too",
+                first.text, first.place.line
+            ),
         )),
     }
 }
