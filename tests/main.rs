@@ -3,6 +3,7 @@
 
 mod support;
 
+mod config;
 mod get;
 mod gopass;
 mod process;

@@ -1,0 +1,3 @@
+//! The configuration: its places, the layers of the MXM store, its mistakes, and `config`.
+
+mod differential;
