@@ -1,3 +1,4 @@
 //! The configuration: its places, the layers of the MXM store, its mistakes, and `config`.
 
 mod differential;
+mod layers;

@@ -550,7 +550,7 @@ fn no_key(key: &str, part: &str, container: &Node) -> Trouble {
         _ => String::new(),
     };
     Trouble {
-        text: format!("${{{key}}} leads nowhere: there is no {part} there{advice}"),
+        text: format!("${{{key}}} leads nowhere: there is no key {part}{advice}"),
         cause: Cause::NoKey(key.to_owned()),
     }
 }

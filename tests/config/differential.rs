@@ -223,7 +223,6 @@ const ASTRAY: &[&str] = &[
     "${${texts.key}}",
     "${loop.a}",
     "${loop.self}",
-    "${texts .a}",
     "${missing}",
     "${foo:x}",
     "${env.prefix}",
