@@ -111,16 +111,7 @@ pub fn read(options: &Options) -> Result<Raw, UsageError> {
                 )));
             }
         }
-    } else if let Some(root) = store()? {
-        match raw.take(&root.join("default.yaml"), &mut wrong)? {
-            None => {
-                return Err(UsageError(format!(
-                    "{} does not exist: a configuration store has one for each program",
-                    root.join("default.yaml").display()
-                )));
-            }
-            base => raw.base = base,
-        }
+    } else if let Some(root) = raw.store(&mut wrong)? {
         raw.is_store = true;
         for dimension in &DIMENSIONS {
             let path = root.join(dimension.name).with_extension("yaml");
@@ -141,47 +132,6 @@ pub fn read(options: &Options) -> Result<Raw, UsageError> {
     } else {
         Err(raw.report(&wrong))
     }
-}
-
-/// Our directory in the MXM configuration store, if there is one.
-fn store() -> Result<Option<PathBuf>, UsageError> {
-    let given = variable("MXM_CONFIG_STORE")?;
-    let app = variable("MXM_APP")?;
-    let store = match (&given, home()) {
-        (Some(store), _) => std::path::absolute(store).unwrap_or_else(|_| store.into()),
-        (None, Some(home)) => home.join("mxm-config-store"),
-        (None, None) if app.is_none() => return Ok(None),
-        (None, None) => {
-            return Err(UsageError(
-                "MXM_APP is set, and neither MXM_CONFIG_STORE nor HOME tells where its store is"
-                    .to_owned(),
-            ));
-        }
-    };
-    let name = app.as_deref().unwrap_or(APP);
-    if name.contains('/') || name == "." || name == ".." {
-        return Err(UsageError(format!(
-            "MXM_APP is {name:?}: it takes the name of a program"
-        )));
-    }
-    let root = store.join("apps").join(name);
-    // Opened, not looked at: with the file that follows, this is all that a program without a configuration costs.
-    if open(&root)?.is_some() {
-        return Ok(Some(root));
-    }
-    if app.is_some() {
-        return Err(UsageError(format!(
-            "MXM_APP: {} does not exist",
-            root.display()
-        )));
-    }
-    if given.is_some() && open(&store)?.is_none() {
-        return Err(UsageError(format!(
-            "MXM_CONFIG_STORE: {} does not exist",
-            store.display()
-        )));
-    }
-    Ok(None)
 }
 
 /// The user's own file.
@@ -218,10 +168,59 @@ fn open(path: &Path) -> Result<Option<File>, UsageError> {
 }
 
 impl Raw {
+    /// Reads the default of the MXM configuration store, and gives our directory there; `None`: there is none.
+    fn store(&mut self, wrong: &mut Vec<Wrong>) -> Result<Option<PathBuf>, UsageError> {
+        let given = variable("MXM_CONFIG_STORE")?;
+        let app = variable("MXM_APP")?;
+        let store = match (&given, home()) {
+            (Some(store), _) => std::path::absolute(store).unwrap_or_else(|_| store.into()),
+            (None, Some(home)) => home.join("mxm-config-store"),
+            (None, None) if app.is_none() => return Ok(None),
+            (None, None) => {
+                return Err(UsageError(
+                "MXM_APP is set, and neither MXM_CONFIG_STORE nor HOME tells where its store is"
+                    .to_owned(),
+            ));
+            }
+        };
+        let name = app.as_deref().unwrap_or(APP);
+        if name.contains('/') || name == "." || name == ".." {
+            return Err(UsageError(format!(
+                "MXM_APP is {name:?}: it takes the name of a program"
+            )));
+        }
+        let root = store.join("apps").join(name);
+        let default = root.join("default.yaml");
+        self.base = self.take(&default, wrong)?;
+        if self.base.is_some() {
+            return Ok(Some(root));
+        }
+        // Opened, not looked at: with the user's own file, this is all that a program without a configuration costs.
+        if open(&root)?.is_some() {
+            return Err(UsageError(format!(
+                "{} does not exist: a configuration store has one for each program",
+                default.display()
+            )));
+        }
+        if app.is_some() {
+            return Err(UsageError(format!(
+                "MXM_APP: {} does not exist",
+                root.display()
+            )));
+        }
+        if given.is_some() && open(&store)?.is_none() {
+            return Err(UsageError(format!(
+                "MXM_CONFIG_STORE: {} does not exist",
+                store.display()
+            )));
+        }
+        Ok(None)
+    }
+
     /// Reads one more file; `None`: it does not exist. What is wrong in it goes to `wrong`.
     fn take(&mut self, path: &Path, wrong: &mut Vec<Wrong>) -> Result<Option<Node>, UsageError> {
         let refuse = |why: &str| Err(UsageError(format!("{} {why}", path.display())));
-        let Some(file) = open(path)? else {
+        let Some(mut file) = open(path)? else {
             return Ok(None);
         };
         let unreadable =
@@ -238,13 +237,21 @@ impl Raw {
         if data.len() > LIMIT {
             return refuse("is larger than 1 MiB");
         }
-        let mut text = Vec::with_capacity(usize::try_from(data.len()).unwrap_or(0) + 1);
-        file.take(LIMIT + 1)
-            .read_to_end(&mut text)
-            .map_err(unreadable)?;
-        if text.len() as u64 > LIMIT {
-            return refuse("is larger than 1 MiB");
+        // One byte more than there should be, so that one call reads all and says that it is all.
+        let mut text = vec![0; usize::try_from(data.len()).unwrap_or(0) + 1];
+        let mut filled = 0;
+        while let Some(room) = text.get_mut(filled..).filter(|room| room.len() > 1) {
+            match file.read(room) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(unreadable(error)),
+            }
         }
+        if filled == text.len() {
+            return refuse("grows while it is read");
+        }
+        text.truncate(filled);
         let number = self.files.len();
         self.files.push(path.into());
         let tree = yaml::parse(&text, number).and_then(|tree| match tree.data {
@@ -296,7 +303,7 @@ impl Raw {
             return Ok(None);
         };
         for layer in std::mem::take(&mut self.layers) {
-            let block = self.selected(&layer)?;
+            let block = self.selected(layer)?;
             merge(&mut root, block).map_err(|wrong| self.report(&[wrong]))?;
         }
         Ok(Some(root))
@@ -309,7 +316,7 @@ impl Raw {
     pub fn is_selected(&self) -> Result<bool, UsageError> {
         for layer in &self.layers {
             match variable(layer.dimension.variable)? {
-                Some(_) => drop(self.selected(layer)?),
+                Some(_) => drop(self.selector(layer)?),
                 None => match (layer.dimension.found)() {
                     Some(value) if layer.selectors().contains(&value.as_str()) => {}
                     _ => return Ok(false),
@@ -320,17 +327,24 @@ impl Raw {
     }
 
     /// The block of `layer` that is in effect here.
-    fn selected(&self, layer: &Layer) -> Result<Node, UsageError> {
+    fn selected(&self, layer: Layer) -> Result<Node, UsageError> {
+        let value = self.selector(&layer)?;
+        layer
+            .into_block(&value)
+            .map_err(|wrong| self.report(&[wrong]))
+    }
+
+    /// The value that selects something in `layer` here; it is there.
+    fn selector(&self, layer: &Layer) -> Result<String, UsageError> {
         let Dimension {
             name,
             variable: selector,
             found,
         } = layer.dimension;
-        let file = self
-            .files
-            .get(layer.file)
-            .map(|file| file.display().to_string());
-        let file = file.unwrap_or_default();
+        let file = || match self.files.get(layer.file) {
+            Some(file) => file.display().to_string(),
+            None => String::new(),
+        };
         let there_are = || match layer.selectors().as_slice() {
             [] => "there is none".to_owned(),
             all => format!("there are {}", all.join(", ")),
@@ -338,7 +352,8 @@ impl Raw {
         let given = variable(selector)?;
         let Some(value) = given.clone().or_else(found) else {
             return Err(UsageError(format!(
-                "{file} has a layer for each {name}, and {selector} is not set: {}",
+                "{} has a layer for each {name}, and {selector} is not set: {}",
+                file(),
                 there_are()
             )));
         };
@@ -350,10 +365,11 @@ impl Raw {
                 None => format!("this {name} is {value:?} ({selector} says otherwise)"),
             };
             return Err(UsageError(format!(
-                "{file} has no layer for it: {how}: {advice}"
+                "{} has no layer for it: {how}: {advice}",
+                file()
             )));
         }
-        layer.block(&value).map_err(|wrong| self.report(&[wrong]))
+        Ok(value)
     }
 }
 
@@ -403,6 +419,20 @@ impl Layer {
             )),
             Err(trouble) => Err(wrong(block.place, trouble.text)),
         }
+    }
+
+    /// The same, where the layer is of no further use.
+    fn into_block(mut self, value: &str) -> Result<Node, Wrong> {
+        if let Data::Map(entries) = &mut self.tree.data
+            && let Some(index) = entries
+                .iter()
+                .position(|(key, _)| key.is_text && key.text == value)
+            && let Some((_, block)) = entries.get(index)
+            && matches!(block.data, Data::Map(_))
+        {
+            return Ok(entries.swap_remove(index).1);
+        }
+        self.block(value)
     }
 
     /// Whether a block has something at `path` (`a.b[0]`).

@@ -121,7 +121,7 @@ pub fn parse(bytes: &[u8], file: usize) -> Result<Node, Wrong> {
     let mut builder = Builder {
         file,
         stack: Vec::new(),
-        anchors: HashMap::new(),
+        anchors: Vec::new(),
         nodes: 0,
         root: None,
     };
@@ -266,7 +266,7 @@ fn check_tabs(text: &str, file: usize, quoted: &[Span]) -> Result<(), Wrong> {
 struct Builder {
     file: usize,
     stack: Vec<Frame>,
-    anchors: HashMap<usize, Node>,
+    anchors: Vec<(usize, Node)>,
     nodes: usize,
     root: Option<Node>,
 }
@@ -326,8 +326,8 @@ impl Builder {
                 )
             }
             Event::SequenceEnd | Event::MappingEnd => self.end(),
-            Event::Alias(anchor) => match self.anchors.get(&anchor) {
-                Some(node) => {
+            Event::Alias(anchor) => match self.anchors.iter().find(|(known, _)| *known == anchor) {
+                Some((_, node)) => {
                     self.nodes += node.size();
                     if self.nodes > NODES {
                         return Err(too_many(place));
@@ -388,7 +388,7 @@ impl Builder {
         self.nodes += 1;
         if anchor != 0 {
             self.nodes += node.size();
-            self.anchors.insert(anchor, node.clone());
+            self.anchors.push((anchor, node.clone()));
         }
         if self.nodes > NODES {
             return Err(too_many(node.place));
