@@ -2,3 +2,5 @@
 
 mod differential;
 mod layers;
+mod mistakes;
+mod own;

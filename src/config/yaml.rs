@@ -132,6 +132,9 @@ pub fn parse(bytes: &[u8], file: usize) -> Result<Node, Wrong> {
     while let Some(event) = parser.next_event() {
         let (event, span) = event.map_err(|error| {
             let place = place(file, error.marker());
+            if error.info().contains("recursion limit") {
+                return too_deep(place);
+            }
             indented_with_a_tab(text, place)
                 .unwrap_or_else(|| wrong(place, format!("it is not YAML: {}", error.info())))
         })?;
@@ -344,10 +347,7 @@ impl Builder {
 
     fn begin(&mut self, place: Place, anchor: usize, content: Content) -> Result<(), Wrong> {
         if self.stack.len() >= DEPTH {
-            return Err(wrong(
-                place,
-                format!("lists and mappings stand in each other more than {DEPTH} deep"),
-            ));
+            return Err(too_deep(place));
         }
         self.stack.push(Frame {
             place,
@@ -413,6 +413,13 @@ impl Builder {
         }
         Ok(())
     }
+}
+
+fn too_deep(place: Place) -> Wrong {
+    wrong(
+        place,
+        format!("lists and mappings stand in each other more than {DEPTH} deep"),
+    )
 }
 
 fn too_many(place: Place) -> Wrong {
@@ -513,4 +520,248 @@ fn scalar_style(style: ScalarStyle, tag: Option<&Tag>) -> Option<Style> {
         Some("null") => Style::Null,
         Some(_) => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::scalar::Meaning;
+
+    /// Small random numbers, the same in every run.
+    struct Dice(u64);
+
+    impl Dice {
+        fn roll(&mut self, sides: usize) -> usize {
+            self.0 = self
+                .0
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from((self.0 >> 33) % sides as u64).unwrap()
+        }
+    }
+
+    const PIECES: &[&str] = &[
+        "a",
+        "key",
+        ": ",
+        ":",
+        "\n",
+        "\n  ",
+        "\n    ",
+        " ",
+        "- ",
+        "-",
+        "[",
+        "]",
+        "{",
+        "}",
+        ",",
+        ", ",
+        "'",
+        "\"",
+        "\\",
+        "#",
+        " #",
+        "&a ",
+        "*a",
+        "<<: ",
+        "? ",
+        "| ",
+        "|\n",
+        ">\n",
+        "!",
+        "!!str ",
+        "!!int ",
+        "---",
+        "\n---\n",
+        "...",
+        "%",
+        "%YAML 1.1\n",
+        "@",
+        "`",
+        "~",
+        "10",
+        "1:30",
+        "0x",
+        "${",
+        "}",
+        "é",
+        "\t",
+        "\r\n",
+        "\r",
+        "\u{feff}",
+        "\0",
+        "=",
+        "<<",
+        "mxm_secrets:\n",
+        "\u{2028}",
+    ];
+
+    #[test]
+    fn no_text_makes_it_panic_or_point_outside_of_itself() {
+        let mut dice = Dice(1);
+        let mut good = 0;
+        for _ in 0..20_000 {
+            let text: String = (0..dice.roll(24))
+                .map(|_| PIECES[dice.roll(PIECES.len())])
+                .collect();
+            match parse(text.as_bytes(), 3) {
+                Ok(node) => {
+                    assert!(node.size() <= NODES);
+                    good += 1;
+                }
+                Err(Wrong { place, text: why }) => {
+                    let lines = text.split(['\n', '\r']).count();
+                    assert!(
+                        place.file == 3 && place.line >= 1 && place.column >= 1,
+                        "{text:?}"
+                    );
+                    assert!(place.line <= lines + 1, "{text:?}: {place:?} {why}");
+                    assert!(!why.contains('\n'), "{text:?}");
+                }
+            }
+        }
+        assert!(good > 1000, "{good}");
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic() {
+        let mut dice = Dice(2);
+        let whole = b"mxm_secrets:\n  backends: [env, gopass]\n  own: {command: ['a', \"{name}\"]}\n  x: |\n    y\n";
+        for _ in 0..5_000 {
+            let mut bytes = whole.to_vec();
+            for _ in 0..=dice.roll(4) {
+                let at = dice.roll(bytes.len());
+                match dice.roll(3) {
+                    0 => bytes[at] = u8::try_from(dice.roll(256)).unwrap(),
+                    1 => bytes.truncate(at.max(1)),
+                    _ => bytes.insert(at, b" \n:{}[]'\"&*!|>#-"[dice.roll(16)]),
+                }
+            }
+            let _ = parse(&bytes, 0);
+        }
+    }
+
+    /// A random tree, written as flow YAML with every text in double quotes.
+    fn tree(dice: &mut Dice, depth: usize, written: &mut String) -> String {
+        match dice.roll(if depth > 4 { 1 } else { 4 }) {
+            0 | 1 => {
+                let text: String = (0..dice.roll(6))
+                    .map(|_| ['a', '"', '\\', '\n', 'é', ' ', '#', ':', '\t', '😀'][dice.roll(10)])
+                    .collect();
+                written.push('"');
+                for c in text.chars() {
+                    match c {
+                        '"' | '\\' => written.extend(['\\', c]),
+                        '\n' => written.push_str("\\n"),
+                        '\t' => written.push_str("\\t"),
+                        c => written.push(c),
+                    }
+                }
+                written.push('"');
+                format!("{text:?}")
+            }
+            2 => {
+                written.push('[');
+                let items: Vec<String> = (0..dice.roll(4))
+                    .map(|_| {
+                        let item = tree(dice, depth + 1, written);
+                        written.push_str(", ");
+                        item
+                    })
+                    .collect();
+                written.push(']');
+                format!("[{}]", items.join(","))
+            }
+            _ => {
+                written.push('{');
+                let items: Vec<String> = (0..dice.roll(4))
+                    .map(|n| {
+                        written.push_str(&format!("k{n}: "));
+                        let item = tree(dice, depth + 1, written);
+                        written.push_str(", ");
+                        format!("k{n}={item}")
+                    })
+                    .collect();
+                written.push('}');
+                format!("{{{}}}", items.join(","))
+            }
+        }
+    }
+
+    fn shown(node: &Node) -> String {
+        match &node.data {
+            Data::Scalar(scalar) => match scalar.meaning() {
+                Ok(Meaning::Text(text)) => format!("{text:?}"),
+                other => format!("{other:?}"),
+            },
+            Data::List(items) => {
+                format!(
+                    "[{}]",
+                    items.iter().map(shown).collect::<Vec<_>>().join(",")
+                )
+            }
+            Data::Map(entries) => {
+                let entries = entries
+                    .iter()
+                    .map(|(key, node)| format!("{}={}", key.text, shown(node)));
+                format!("{{{}}}", entries.collect::<Vec<_>>().join(","))
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let mut dice = Dice(3);
+        for _ in 0..3_000 {
+            let mut written = "root: ".to_owned();
+            let expected = tree(&mut dice, 0, &mut written);
+            let node =
+                parse(written.as_bytes(), 0).unwrap_or_else(|wrong| panic!("{written}: {wrong:?}"));
+            assert_eq!(shown(node.get("root").unwrap()), expected, "{written}");
+        }
+    }
+
+    #[test]
+    fn places_are_those_of_an_editor() {
+        let node = parse("a: 1\nü: {b: [x, 'y']}\n".as_bytes(), 7).unwrap();
+        let Data::Map(entries) = &node.data else {
+            panic!("a mapping");
+        };
+        assert_eq!(
+            entries[1].0.place,
+            Place {
+                file: 7,
+                line: 2,
+                column: 1
+            }
+        );
+        let Some(Data::List(items)) = node
+            .get("ü")
+            .and_then(|node| node.get("b"))
+            .map(|node| &node.data)
+        else {
+            panic!("a list");
+        };
+        assert_eq!(
+            items[1].place,
+            Place {
+                file: 7,
+                line: 2,
+                column: 12
+            }
+        );
+    }
+
+    #[test]
+    fn merge_keys_are_merged() {
+        let text =
+            "b: &b {x: 1, y: 2}\nc: &c {y: 3, z: 4}\nd: {y: 9, <<: [*b, *c]}\ne: {<<: *b, x: 5}\n";
+        let node = parse(text.as_bytes(), 0).unwrap();
+        assert_eq!(
+            shown(node.get("d").unwrap()),
+            "{y=Ok(Int(9)),z=Ok(Int(4)),x=Ok(Int(1))}"
+        );
+        assert_eq!(shown(node.get("e").unwrap()), "{x=Ok(Int(5)),y=Ok(Int(2))}");
+    }
 }
