@@ -333,7 +333,7 @@ pub fn sealed_file(content: &[u8]) -> io::Result<OwnedFd> {
     let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
     // SAFETY: the name is a C string; a descriptor that is not negative is ours to own. Kernels before 6.3 do not
     // know MFD_NOEXEC_SEAL and say so.
-    let file = unsafe {
+    let file: OwnedFd = unsafe {
         let mut fd = libc::memfd_create(c"secret".as_ptr(), flags | libc::MFD_NOEXEC_SEAL);
         if fd < 0 {
             fd = libc::memfd_create(c"secret".as_ptr(), flags);
