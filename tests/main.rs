@@ -6,3 +6,4 @@ mod support;
 mod get;
 mod gopass;
 mod process;
+mod readme;
