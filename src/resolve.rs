@@ -139,49 +139,26 @@ impl Report {
     /// Why there is no secret: a line for each backend that could not tell, else one for all of them. Empty when
     /// there is one.
     pub fn problems(&self) -> Vec<Reason> {
-        let name = &self.name;
-        let explain = |step: &Step, reason: &Reason| {
-            let said = reason
-                .text
-                .split([' ', ':', ','])
-                .any(|word| word == name.path() || word == name.as_str());
-            let named = if said {
-                String::new()
-            } else {
-                format!("{name}: ")
-            };
-            let text = format!("{named}{} {}: {reason}", step.backend, step.verdict.word());
-            Reason {
-                text,
-                hint: reason.hint.clone(),
-            }
-        };
-        let with = |verdict: Verdict| {
-            self.steps
-                .iter()
-                .filter(move |step| step.verdict == verdict)
-        };
+        if self.hit().is_some() {
+            return Vec::new();
+        }
+        let failures = self.failures();
+        if !failures.is_empty() {
+            return failures;
+        }
         let names = |verdict: Verdict| {
-            with(verdict)
+            let steps = self
+                .steps
+                .iter()
+                .filter(move |step| step.verdict == verdict);
+            steps
                 .map(|step| step.backend.as_str())
                 .collect::<Vec<_>>()
                 .join(", ")
         };
-        let explained = |verdict: Verdict| {
-            with(verdict)
-                .filter_map(|step| Some(explain(step, step.reason.as_ref()?)))
-                .collect()
-        };
-        if self.hit().is_some() {
-            return Vec::new();
-        }
-        let failures: Vec<Reason> = explained(Verdict::Failed);
-        if !failures.is_empty() {
-            return failures;
-        }
         let (missed, absent) = (names(Verdict::Miss), names(Verdict::Unavailable));
         if missed.is_empty() {
-            return explained(Verdict::Unavailable);
+            return self.explained(Verdict::Unavailable);
         }
         let absent = if absent.is_empty() {
             absent
@@ -189,8 +166,36 @@ impl Report {
             format!(" (unavailable: {absent})")
         };
         vec![Reason::from(format!(
-            "{name} is missing: not in {missed}{absent}"
+            "{} is missing: not in {missed}{absent}",
+            self.name
         ))]
+    }
+
+    /// What the backends said that could not tell, a line for each: also those that the lookup has passed over.
+    pub fn failures(&self) -> Vec<Reason> {
+        self.explained(Verdict::Failed)
+    }
+
+    /// The reasons of the steps with that verdict, each with the names of the secret and the backend.
+    fn explained(&self, verdict: Verdict) -> Vec<Reason> {
+        let name = &self.name;
+        let steps = self.steps.iter().filter(|step| step.verdict == verdict);
+        let explained = steps.filter_map(|step| {
+            let reason = step.reason.as_ref()?;
+            let mut words = reason.text.split([' ', ':', ',']);
+            let said = words.any(|word| word == name.path() || word == name.as_str());
+            let named = if said {
+                String::new()
+            } else {
+                format!("{name}: ")
+            };
+            let text = format!("{named}{} {}: {reason}", step.backend, verdict.word());
+            Some(Reason {
+                text,
+                hint: reason.hint.clone(),
+            })
+        });
+        explained.collect()
     }
 
     /// The step that has the secret.

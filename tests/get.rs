@@ -351,7 +351,19 @@ fn answers_become_statuses() {
                 (Some(status), printed.as_bytes()),
                 "{case}"
             );
-            assert_eq!(seen.stderr.is_empty(), [0, 3].contains(&status), "{case}");
+            let warned = seen
+                .stderr
+                .contains("warning: gopass failed: a cannot be decrypted");
+            assert_eq!(
+                warned,
+                answer == "failed" && [0, 3].contains(&status),
+                "{case}"
+            );
+            assert_eq!(
+                seen.stderr.is_empty(),
+                [0, 3].contains(&status) && !warned,
+                "{case}"
+            );
         }
     }
 }
