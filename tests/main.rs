@@ -7,3 +7,4 @@ mod config;
 mod get;
 mod gopass;
 mod process;
+mod readme;
