@@ -139,7 +139,8 @@ impl Backend for Own {
                 "{name} names no field, and the command needs one: ask for {name}#FIELD"
             ));
         }
-        if !self.any_name && !(is_plain(name.path()) && field.is_none_or(is_plain)) {
+        let plain = is_plain(name.path()) && field.is_none_or(is_plain);
+        if !(plain || self.any_name) {
             let reason = format!("{name} has a character that a shell could take for its own");
             let hint = "when no shell sees the name, say names: any in the backend's section";
             return Answer::Failed(Reason::from(reason).hint(hint));

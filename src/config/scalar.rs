@@ -199,7 +199,7 @@ fn is_float(text: &str) -> bool {
                         && all(whole, digit_)
                         && whole.starts_with(|c: char| c.is_ascii_digit()))
         }
-        Some((whole, fraction)) if whole.is_empty() => {
+        Some(("", fraction)) => {
             unsigned.len() == text.len()
                 && exponent_signed
                 && fraction.starts_with(|c: char| c.is_ascii_digit())

@@ -138,10 +138,10 @@ pub fn parse(bytes: &[u8], file: usize) -> Result<Node, Wrong> {
             indented_with_a_tab(text, place)
                 .unwrap_or_else(|| wrong(place, format!("it is not YAML: {}", error.info())))
         })?;
-        if let (Some(quoted), Event::Scalar(_, style, _, _)) = (&mut quoted, &event) {
-            if *style != ScalarStyle::Plain {
-                quoted.push(span);
-            }
+        if let (Some(quoted), Event::Scalar(_, style, _, _)) = (&mut quoted, &event)
+            && *style != ScalarStyle::Plain
+        {
+            quoted.push(span);
         }
         if matches!(event, Event::DocumentStart(_)) {
             documents += 1;
@@ -309,13 +309,13 @@ impl Builder {
                 )
             }
             Event::SequenceStart(anchor, tag) => {
-                if !tag.as_deref().is_none_or(|tag| tag_name(tag) == "seq") {
+                if tag.as_deref().is_some_and(|tag| tag_name(tag) != "seq") {
                     return Err(unknown_tag(place, tag.as_deref()));
                 }
                 self.begin(place, anchor, Content::List(Vec::new()))
             }
             Event::MappingStart(anchor, tag) => {
-                if !tag.as_deref().is_none_or(|tag| tag_name(tag) == "map") {
+                if tag.as_deref().is_some_and(|tag| tag_name(tag) != "map") {
                     return Err(unknown_tag(place, tag.as_deref()));
                 }
                 self.begin(

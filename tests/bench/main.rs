@@ -13,6 +13,7 @@
 #[allow(dead_code, reason = "the tests use the rest")]
 mod support;
 
+mod config;
 mod core;
 
 use std::path::PathBuf;
@@ -39,6 +40,7 @@ fn main() {
     };
     println!("{:58} {:>9} {:>9} {:>6} {:>6}", "", "A", "B", "A/B", "goal");
     core::run(&bench);
+    config::run(&bench);
 }
 
 impl Bench {
