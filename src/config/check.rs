@@ -346,7 +346,13 @@ impl<'c> Checker<'c> {
             let at = here.child(node);
             let name = format!("{prefix}{}", key.text);
             let required = Some(&REQUIRED).filter(|key| key.name == name);
-            if let Some(key) = keys.iter().find(|key| key.name == name).or(required) {
+            let known = keys.iter().find(|key| key.name == name).or(required);
+            if let Some((outer, inner)) = known.and(key.text.rsplit_once('.')) {
+                let advice = format!("it is written as {inner} in the section {outer}");
+                self.mistake(key.place, &path, format!("there is no such key: {advice}"));
+                continue;
+            }
+            if let Some(key) = known {
                 if let Some((value, source)) = self.value(at, &path, key.kind) {
                     values.push(Given {
                         key: key.name,
@@ -634,4 +640,104 @@ fn command(mut words: Vec<String>, shape: &str, directory: &Path) -> Result<Vec<
         *program = path.map_err(|_| "the program's path is not UTF-8".to_owned())?;
     }
     Ok(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::yaml;
+
+    const fn key(name: &'static str, kind: Kind) -> Key {
+        Key {
+            name,
+            kind,
+            default: "",
+            variable: None,
+            about: "",
+        }
+    }
+
+    const KEYS: &[Key] = &[
+        key("address", Kind::Text),
+        key("ca_cert", Kind::Path),
+        key("directories", Kind::Paths),
+        key("kv_version", Kind::Choice(&["auto", "1", "2"])),
+        key("auth.method", Kind::Text),
+        key("auth.role_id_file", Kind::Path),
+        key("auth.secret_id_file", Kind::Path),
+    ];
+
+    /// The values of a section with [`KEYS`] in /conf/c.yaml, or what is wrong in it.
+    fn read(text: &str) -> Result<Vec<(&'static str, Value)>, Vec<String>> {
+        let raw = Raw {
+            files: vec![Path::new("/conf/c.yaml").into()],
+            ..Raw::default()
+        };
+        let root = yaml::parse(text.as_bytes(), 0).unwrap();
+        let mut checker = Checker {
+            raw: &raw,
+            tree: Tree::new(&root),
+            elsewhere: None,
+            wrong: Vec::new(),
+        };
+        let at = checker.tree.root();
+        let values = checker.backend(at, "v", KEYS);
+        if checker.wrong.is_empty() {
+            Ok(values
+                .into_iter()
+                .map(|given| (given.key, given.value))
+                .collect())
+        } else {
+            Err(checker.wrong.into_iter().map(|wrong| wrong.text).collect())
+        }
+    }
+
+    #[test]
+    fn values_have_the_type_of_their_key() {
+        let text = "address: 10\nca_cert: ca/x.pem\ndirectories: [/run/a, ../b]\nkv_version: 2\nauth: {method: on}\n";
+        let path = |path: &str| Path::new(path).to_owned();
+        assert_eq!(
+            read(text).unwrap(),
+            [
+                ("address", Value::Text("10".to_owned())),
+                ("ca_cert", Value::Path(path("/conf/ca/x.pem"))),
+                (
+                    "directories",
+                    Value::Paths(vec![path("/run/a"), path("/conf/../b")])
+                ),
+                ("kv_version", Value::Text("2".to_owned())),
+                ("auth.method", Value::Text("on".to_owned())),
+            ]
+        );
+        assert_eq!(read("ca_cert: ''\nauth:\naddress: ~\n").unwrap(), []);
+    }
+
+    #[test]
+    fn a_secret_is_refused_with_the_key_that_takes_a_file() {
+        for (text, wrong) in [
+            (
+                "auth: {secret_id: x}",
+                "v.auth.secret_id: a secret cannot stand in the configuration: auth.secret_id_file takes the name of a file that has it",
+            ),
+            (
+                "role_id: x",
+                "v.role_id: a secret cannot stand in the configuration: auth.role_id_file takes the name of a file that has it",
+            ),
+            (
+                "token: x",
+                "v.token: a secret cannot stand in the configuration",
+            ),
+            (
+                "auth.method: x",
+                "v.auth.method: there is no such key: it is written as method in the section auth",
+            ),
+            (
+                "auth: {mehtod: x}",
+                "v.auth.mehtod: there is no such key: did you mean method?",
+            ),
+            ("auth: x", "v.auth: it takes a mapping, and this is a text"),
+        ] {
+            assert_eq!(read(text).unwrap_err(), [wrong], "{text}");
+        }
+    }
 }
