@@ -1,4 +1,4 @@
-module mxm-secrets/tests/programs/age-vectors
+module mxm-secrets-tests/age-vectors
 
 go 1.24rc2
 
