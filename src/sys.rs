@@ -310,7 +310,11 @@ impl EchoOff<'_> {
                 }
             }
         }
-        set_modes(terminal.as_raw_fd(), &echo_off.modes.during, libc::TCSAFLUSH)?;
+        set_modes(
+            terminal.as_raw_fd(),
+            &echo_off.modes.during,
+            libc::TCSAFLUSH,
+        )?;
         Ok(echo_off)
     }
 }

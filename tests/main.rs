@@ -3,5 +3,7 @@
 
 mod support;
 
+#[cfg(feature = "age")]
+mod age;
 mod get;
 mod gopass;

@@ -156,17 +156,14 @@ impl Age {
         };
         let decryptor = Decryptor::new_buffered(data).map_err(|error| {
             Problem::File(match error {
-                DecryptError::UnknownFormat => "is of a version of the age format that is not known",
+                DecryptError::UnknownFormat => {
+                    "is of a version of the age format that is not known"
+                }
                 _ if !data.starts_with(b"age-encryption.org/") => "is not an age file",
                 DecryptError::Io(_) => "is cut short",
                 _ => "has a damaged header",
             })
         })?;
-        if decryptor.is_scrypt() {
-            return Err(Problem::File(
-                "is encrypted with a passphrase: a store's files are encrypted for identities",
-            ));
-        }
         let attempt = Attempt {
             identities: self.identities(context).map_err(Problem::Identities)?,
             context,
@@ -290,6 +287,7 @@ impl age::Identity for Attempt<'_> {
                 "X25519" => "X25519",
                 "ssh-ed25519" => "ssh-ed25519",
                 "ssh-rsa" => "ssh-rsa",
+                "scrypt" => "a passphrase",
                 "mlkem768x25519" => "a post-quantum key (not supported)",
                 _ => "a key of another kind",
             };
@@ -322,16 +320,24 @@ fn payload(mut stream: StreamReader<&[u8]>) -> Result<Secret, &'static str> {
 mod armor {
     use super::Read;
 
-    /// Whether `file` means to be armored; whitespace before it is allowed.
+    /// Whether `file` means to be armored.
     pub fn is_armored(file: &[u8]) -> bool {
-        file.trim_ascii_start()
-            .starts_with(b"-----BEGIN AGE ENCRYPTED FILE-----")
+        after_blank_lines(file).starts_with(b"-----BEGIN AGE ENCRYPTED FILE-----")
+    }
+
+    /// Lines of nothing but blanks may stand before the armor.
+    fn after_blank_lines(file: &[u8]) -> &[u8] {
+        let text = file.trim_ascii_start();
+        match file.strip_suffix(text) {
+            Some(blanks) if blanks.is_empty() || blanks.ends_with(b"\n") => text,
+            _ => file,
+        }
     }
 
     /// The binary form, which is no secret.
     pub fn decode(file: &[u8]) -> Result<Vec<u8>, &'static str> {
         let mut decoded = Vec::with_capacity(file.len());
-        age::armor::ArmoredReader::new(file.trim_ascii_start())
+        age::armor::ArmoredReader::new(after_blank_lines(file))
             .read_to_end(&mut decoded)
             .map(|_| decoded)
             .map_err(|_| "has a damaged armor")

@@ -97,9 +97,7 @@ impl Identities {
             .decrypt(std::iter::once(&opener as &dyn age::Identity))
             .map_err(|error| match error {
                 DecryptError::DecryptionFailed | DecryptError::NoMatchingKeys => wrong(path),
-                DecryptError::ExcessiveWork { .. } => {
-                    problem("takes too much work to unlock")
-                }
+                DecryptError::ExcessiveWork { .. } => problem("takes too much work to unlock"),
                 _ => problem("is a damaged age file"),
             })?;
         let text = payload(opened).map_err(problem)?;
@@ -123,7 +121,10 @@ impl Identities {
                         Some(_) => "",
                         None => " (not installed)",
                     };
-                    (format!("{}{absent}", plugin.program), plugin.identities.len())
+                    (
+                        format!("{}{absent}", plugin.program),
+                        plugin.identities.len(),
+                    )
                 }
             };
             match kinds.iter_mut().find(|(known, _)| *known == kind) {
@@ -206,7 +207,8 @@ fn armored_or_binary(text: &[u8]) -> Option<Result<Vec<u8>, &'static str>> {
     if armor::is_armored(text) {
         Some(armor::decode(text))
     } else {
-        text.starts_with(b"age-encryption.org/").then(|| Ok(text.to_vec()))
+        text.starts_with(b"age-encryption.org/")
+            .then(|| Ok(text.to_vec()))
     }
 }
 
@@ -282,15 +284,19 @@ fn parse(text: &[u8], path: &Path) -> Result<Vec<Identity>, Reason> {
         } else if identity.starts_with("age1") || identity.starts_with("ssh-") {
             return refuse("is a public key: identities are the private ones");
         } else if identity.starts_with("-----BEGIN ") {
-            return refuse("begins an SSH key: that needs a file to itself, from the first line on");
+            return refuse(
+                "begins an SSH key: that needs a file to itself, from the first line on",
+            );
         } else {
             return refuse("is an identity of an unknown kind");
         }
     }
     identities.extend(plugins.into_iter().map(Identity::Plugin));
     if identities.is_empty() {
-        return Err(Reason::from(format!("the identities file {shown} has no identity"))
-            .hint("age-keygen makes one"));
+        return Err(
+            Reason::from(format!("the identities file {shown} has no identity"))
+                .hint("age-keygen makes one"),
+        );
     }
     Ok(identities)
 }
@@ -319,9 +325,9 @@ fn parse_ssh(text: &[u8], path: &Path) -> Result<Identity, Reason> {
         (ssh::Identity::Unsupported(ssh::UnsupportedKey::Hardware(_)), _) => {
             Err(refuse("is on a security key, which age cannot use"))
         }
-        (ssh::Identity::Unsupported(_), _) | (_, Err(_)) => {
-            Err(refuse("is of a type that age cannot use: it takes ed25519 and RSA"))
-        }
+        (ssh::Identity::Unsupported(_), _) | (_, Err(_)) => Err(refuse(
+            "is of a type that age cannot use: it takes ed25519 and RSA",
+        )),
         (key @ ssh::Identity::Unencrypted(_), Ok(public)) => {
             let public = public.to_string();
             let kind = public.split(' ').next().unwrap_or("ssh");

@@ -46,11 +46,7 @@ impl Plugin {
     }
 
     /// Has the plugin find the file key in one of `stanzas`; `None` when they are not for its identities.
-    pub fn unwrap(
-        &self,
-        stanzas: &[Stanza],
-        context: &Context,
-    ) -> Result<Option<FileKey>, Reason> {
+    pub fn unwrap(&self, stanzas: &[Stanza], context: &Context) -> Result<Option<FileKey>, Reason> {
         let mut command = Command::new(&self.program);
         command
             .arg("--age-plugin=identity-v1")
@@ -115,12 +111,21 @@ impl Dialogue<'_> {
                 }
                 "error" => {
                     // What it says is meant for people; but it is no more than a line of ours.
-                    let said: String = text().lines().next().unwrap_or("").chars().take(200).collect();
+                    let said: String = text()
+                        .lines()
+                        .next()
+                        .unwrap_or("")
+                        .chars()
+                        .take(200)
+                        .collect();
                     error.get_or_insert_with(|| self.plugin.says(format!("failed: {said}")));
                     self.say("ok", &[], &[])?;
                 }
                 "msg" => {
-                    terminal::tell(&format!("{}: {}", self.plugin.program, text()), self.context);
+                    terminal::tell(
+                        &format!("{}: {}", self.plugin.program, text()),
+                        self.context,
+                    );
                     self.say("ok", &[], &[])?;
                 }
                 "confirm" => self.confirm(&text(), &command.args)?,
@@ -146,7 +151,11 @@ impl Dialogue<'_> {
 
     /// Passes a choice on to the person; the words for it are in `arguments`, in base64, which a person needs not see.
     fn confirm(&mut self, question: &str, arguments: &[String]) -> Result<(), Reason> {
-        let choice = if arguments.len() > 1 { "yes or no" } else { "yes" };
+        let choice = if arguments.len() > 1 {
+            "yes or no"
+        } else {
+            "yes"
+        };
         match self.ask(&format!("{question} ({choice})"), Echo::On)? {
             Some(answer) => {
                 let yes = matches!(answer.expose(), [b'y' | b'Y', ..]);
