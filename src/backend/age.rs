@@ -164,6 +164,9 @@ impl Age {
                 _ => "has a damaged header",
             })
         })?;
+        if !stanzas_are_whole(data) {
+            return Err(Problem::File("has a damaged header"));
+        }
         let attempt = Attempt {
             identities: self.identities(context).map_err(Problem::Identities)?,
             context,
@@ -305,6 +308,21 @@ impl Attempt<'_> {
         self.trouble.borrow_mut().get_or_insert(reason);
         None
     }
+}
+
+/// Whether the body of every stanza in the header ends in a short line, as the format wants it: the age crate takes
+/// those without one, too, as early versions wrote them.
+fn stanzas_are_whole(file: &[u8]) -> bool {
+    let mut whole = true;
+    for line in file.split(|&byte| byte == b'\n').skip(1) {
+        match line {
+            [b'-', b'-', b'-', ..] => break,
+            [b'-', b'>', ..] if !whole => return false,
+            [b'-', b'>', ..] => whole = false,
+            _ => whole = line.len() < 64,
+        }
+    }
+    whole
 }
 
 /// The whole plaintext, all of it authenticated, or how the message about the file goes on after its name.

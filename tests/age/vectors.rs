@@ -16,6 +16,14 @@ const BATCHPASS: &str = "AGE-PLUGIN-BATCHPASS-1JCS0Q9";
 /// An identity for the vectors that have none of their own.
 const ANY: &str = "AGE-SECRET-KEY-1EGTZVFFV20835NWYV6270LXYVK2VKNX2MMDKWYKLMGR48UAWX40Q2P2LM0";
 
+/// What the contract wants otherwise than the format: larger than any secret, and empty, which counts as none.
+const TOO_LARGE: &[&str] = &[
+    "stream_257_chunks",
+    "stream_257_chunks_full",
+    "stream_258_chunks",
+];
+const EMPTY: &str = "stream_empty_payload";
+
 /// What the messages say of an outcome other than success, where we decrypt ourselves.
 const WORDS: &[(&str, &[&str])] = &[
     (
@@ -59,12 +67,15 @@ fn every_vector_has_its_outcome() {
         .collect();
     files.sort();
     assert!(files.len() > 100, "{}", files.len());
-    for file in files {
-        outcome(&file, &pq, &batchpass);
-    }
+    let wrong: Vec<String> = files
+        .iter()
+        .filter_map(|file| outcome(file, &pq, &batchpass))
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-fn outcome(file: &Path, pq: &Path, batchpass: &Path) {
+/// What is wrong with what became of one vector.
+fn outcome(file: &Path, pq: &Path, batchpass: &Path) -> Option<String> {
     let vector = file.file_name().unwrap().to_str().unwrap();
     let bytes = fs::read(file).unwrap();
     let end = bytes.windows(2).position(|pair| pair == b"\n\n").unwrap();
@@ -117,17 +128,16 @@ fn outcome(file: &Path, pq: &Path, batchpass: &Path) {
 
     let seen = home.run(["get", "--raw", "--quiet", "vector"]);
     let expected = first["expect"];
-    let context = format!("{vector}: {expected}: {}", seen.stderr);
-    if expected == "success" {
-        // The chain's rule: an empty value counts as none.
-        let empty = vector == "stream_empty_payload";
-        assert_eq!(seen.status, Some(i32::from(empty)), "{context}");
+    let right = if TOO_LARGE.contains(&vector) {
+        seen.status == Some(4) && seen.stderr.contains("holds more than 16 MiB")
+    } else if expected == "success" {
         let hash = filter(Command::new("sha256sum"), &[], &seen.stdout);
-        assert!(hash.starts_with(first["payload"].as_bytes()), "{context}");
+        seen.status == Some(i32::from(vector == EMPTY))
+            && hash.starts_with(first["payload"].as_bytes())
     } else {
-        assert_eq!((seen.status, seen.stdout.len()), (Some(4), 0), "{context}");
         let (_, words) = WORDS.iter().find(|(name, _)| *name == expected).unwrap();
         let told = words.iter().any(|word| seen.stderr.contains(word));
-        assert!(told || !native, "{context}");
-    }
+        seen.status == Some(4) && seen.stdout.is_empty() && (told || !native)
+    };
+    (!right).then(|| format!("{vector}: {expected}: {:?} {}", seen.status, seen.stderr))
 }
