@@ -291,7 +291,7 @@ impl age::Identity for Attempt<'_> {
                 "ssh-ed25519" => "ssh-ed25519",
                 "ssh-rsa" => "ssh-rsa",
                 "scrypt" => "a passphrase",
-                "mlkem768x25519" => "a post-quantum key (not supported)",
+                "mlkem768x25519" => "a post-quantum key",
                 _ => "a key of another kind",
             };
             if !kinds.contains(&kind) {

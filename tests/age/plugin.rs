@@ -25,14 +25,40 @@ fn store(script: &str) -> Option<Store> {
 }
 
 #[test]
-fn a_real_plugin_decrypts() {
+fn a_real_plugin_decrypts_what_is_encrypted_for_a_post_quantum_key() {
     let Some(store) = Store::new() else { return };
-    let (Some(pq), Some(age)) = (program("age-plugin-pq"), program("age-1.3.2")) else {
+    let (Some(keygen), Some(plugin)) = (program("age-keygen-1.3.2"), program("age-plugin-pq"))
+    else {
         return;
     };
-    let keygen = pq.with_file_name("age-keygen");
-    let _ = (age, keygen);
-    store.home.install("age-plugin-pq", &pq);
+    store.home.install("age-plugin-pq", &plugin);
+    let identity = filter(store.home.command(keygen), &["-pq"], b"");
+    let text = String::from_utf8_lossy(&identity);
+    let recipient = text.split("public key: ").nth(1).unwrap();
+    store.encrypt("a", &["-r", recipient.lines().next().unwrap()], "quantum");
+    store.fails(
+        "a",
+        &[
+            "is not encrypted for an identity",
+            "but for a post-quantum key",
+        ],
+    );
+
+    store.identities(&identity);
+    store.fails(
+        "a",
+        &[
+            "is a post-quantum identity",
+            "hint: age-plugin-pq -identity",
+        ],
+    );
+    let identity = filter(store.home.command(plugin), &["-identity"], &identity);
+    store.identities(&identity);
+    store.home.run(["get", "a"]).is(0, "quantum\n", "");
+    store
+        .home
+        .run(["get", "--timeout", "5", "a"])
+        .is(0, "quantum\n", "");
 }
 
 #[test]
@@ -164,9 +190,4 @@ fn a_plugin_may_ask_a_person() {
     assert_eq!(status.code(), Some(4), "{screen}");
     assert!(screen.contains("age-plugin-fake failed: right"), "{screen}");
     assert!(!screen.contains("1234"), "{screen}");
-}
-
-#[test]
-fn the_post_quantum_plugin_is_what_such_an_identity_needs() {
-    let _ = filter;
 }

@@ -5,7 +5,6 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::{Store, ssh_key};
-use crate::support::find;
 use crate::support::terminal::Terminal;
 
 const PROMPT: &str = "passphrase of ";
@@ -166,23 +165,75 @@ fn an_ssh_key_is_unlocked_only_for_a_file_that_is_for_it() {
     }
 }
 
-/// Runs mxm-secrets in a shell, sends it a signal at the prompt, and checks that the terminal shows letters again.
-fn after(signal: &str, typed: Option<&str>, ending: &str) {
-    let Some(store) = ssh(&["-t", "ed25519"]) else {
-        return;
-    };
-    store.home.link(&["sh", "stty", "sleep"]);
-    let program = store.home.mxm_secrets([""; 0]).get_program().to_owned();
-    let script = format!(
-        "trap : INT QUIT; {} get a & pid=$!; sleep 0; fg 2>/dev/null; wait $pid; \
-         echo \"status $?\"; stty -a; echo over",
-        program.to_str().unwrap()
-    );
-    let _ = (script, signal, typed, ending);
-    let _ = (Command::new("true"), find("stty"));
+/// A terminal in which a shell runs mxm-secrets, which is at the prompt, and then shows the state of the terminal.
+/// With it the process id of mxm-secrets.
+fn in_a_shell(store: &Store, options: &str) -> (Terminal, String) {
+    let program = store.home.mxm_secrets([""; 0]);
+    let mut shell = store.home.command("sh");
+    shell.args([
+        "-c",
+        &format!(
+            "trap : HUP INT QUIT TERM\n{options}\nsh -c 'echo pid $$; exec \"$0\" get a' '{}'\n\
+         echo status $?\nstty -a\necho over\ntest -n '{options}' && fg",
+            program.get_program().to_str().unwrap()
+        ),
+    ]);
+    let mut terminal = Terminal::start(shell);
+    terminal.shows(PROMPT);
+    let screen = terminal.screen();
+    let pid = screen.split("pid ").nth(1).unwrap().lines().next().unwrap();
+    (terminal, pid.to_owned())
 }
 
 #[test]
 fn every_signal_leaves_the_terminal_as_it_was() {
-    after("", None, "");
+    let Some(store) = ssh(&["-t", "ed25519"]) else {
+        return;
+    };
+    store.home.link(&["sh", "stty"]);
+    for (signal, number) in [
+        ("HUP", 1),
+        ("INT", 2),
+        ("QUIT", 3),
+        ("USR1", 10),
+        ("USR2", 12),
+        ("ALRM", 14),
+        ("TERM", 15),
+    ] {
+        let (mut terminal, pid) = in_a_shell(&store, "");
+        match signal {
+            "INT" => terminal.types("\x03"),
+            "QUIT" => terminal.types("\x1c"),
+            _ => {
+                let kill = Command::new("kill").args(["-s", signal, &pid]).status();
+                assert!(kill.unwrap().success());
+            }
+        }
+        terminal.shows("\nover\n");
+        let screen = terminal.screen();
+        assert!(
+            screen.contains(&format!("status {}", 128 + number)),
+            "{signal}: {screen}"
+        );
+        assert!(screen.contains(" echo "), "{signal}: {screen}");
+        assert!(!screen.contains("-echo "), "{signal}: {screen}");
+    }
+}
+
+#[test]
+fn a_prompt_can_be_suspended_and_taken_up_again() {
+    let Some(store) = ssh(&["-t", "ed25519"]) else {
+        return;
+    };
+    store.home.link(&["sh", "stty"]);
+    let (mut terminal, _) = in_a_shell(&store, "set -m");
+    terminal.types("\x1a");
+    terminal.shows("\nover\n");
+    let screen = terminal.screen();
+    assert!(
+        screen.contains(" echo ") && !screen.contains("-echo "),
+        "{screen}"
+    );
+    terminal.types(&format!("{PASSPHRASE}\n"));
+    terminal.shows("s3cret\n");
 }

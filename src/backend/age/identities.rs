@@ -257,7 +257,7 @@ fn parse(text: &[u8], path: &Path) -> Result<Vec<Identity>, Reason> {
             continue;
         }
         let refuse = |what: &str| {
-            Err(Reason::from(format!(
+            Err::<Vec<Identity>, _>(Reason::from(format!(
                 "line {number} of the identities file {shown} {what}"
             )))
         };
@@ -278,7 +278,9 @@ fn parse(text: &[u8], path: &Path) -> Result<Vec<Identity>, Reason> {
                 plugin.identities.push(Secret::copy_of(line));
             }
         } else if identity.starts_with("AGE-SECRET-KEY-PQ-1") {
-            return refuse("is a post-quantum identity, which is not supported");
+            return refuse("is a post-quantum identity, which only a plugin can use").map_err(
+                |reason| reason.hint("age-plugin-pq -identity makes one for that plugin of it"),
+            );
         } else if identity.starts_with("AGE-SECRET-KEY-1") {
             return refuse("is a damaged identity");
         } else if identity.starts_with("age1") || identity.starts_with("ssh-") {
