@@ -37,10 +37,12 @@
 //! | [`secret`] | the only type that holds a value |
 //! | [`sys`] | the calls to the operating system that std does not have |
 
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
 pub mod backend;
 pub mod config;
-mod field;
-mod json;
+pub mod field;
+pub mod json;
 pub mod name;
 pub mod nearest;
 pub mod process;

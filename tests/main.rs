@@ -7,3 +7,4 @@ mod support;
 mod age;
 mod get;
 mod gopass;
+mod process;
