@@ -6,12 +6,12 @@ use std::ffi::{CStr, CString, OsString, c_char, c_int};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::marker::PhantomData;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::Once;
-use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
+use std::sync::{Once, OnceLock};
 use std::time::Duration;
 
 use crate::secret::Secret;
@@ -68,18 +68,20 @@ pub fn protect_memory() {
         libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0);
     }
     change_core_limit(|limit| {
-        CORE_LIMIT.store(limit.rlim_cur, Ordering::Relaxed);
+        let _ = CORE_LIMIT.set(limit.rlim_cur);
         limit.rlim_cur = 0;
     });
 }
 
 /// Puts back the core file limit that [`protect_memory`] found.
 pub fn restore_core_limit() {
-    change_core_limit(|limit| limit.rlim_cur = CORE_LIMIT.load(Ordering::Relaxed));
+    if let Some(&found) = CORE_LIMIT.get() {
+        change_core_limit(|limit| limit.rlim_cur = found);
+    }
 }
 
 /// The soft limit on core files that the process was started with.
-static CORE_LIMIT: AtomicU64 = AtomicU64::new(0);
+static CORE_LIMIT: OnceLock<libc::rlim_t> = OnceLock::new();
 
 fn change_core_limit(change: impl FnOnce(&mut libc::rlimit)) {
     let mut limit = libc::rlimit {
@@ -497,7 +499,7 @@ pub fn sealed_file(content: &[u8]) -> io::Result<OwnedFd> {
     let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
     // SAFETY: the name is a C string; a descriptor that is not negative is ours to own. Kernels before 6.3 do not
     // know MFD_NOEXEC_SEAL and say so.
-    let file = unsafe {
+    let file: OwnedFd = unsafe {
         let mut fd = libc::memfd_create(c"secret".as_ptr(), flags | libc::MFD_NOEXEC_SEAL);
         if fd < 0 {
             fd = libc::memfd_create(c"secret".as_ptr(), flags);
@@ -505,7 +507,7 @@ pub fn sealed_file(content: &[u8]) -> io::Result<OwnedFd> {
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
-        OwnedFd::from_raw_fd(fd)
+        std::os::fd::FromRawFd::from_raw_fd(fd)
     };
     write_all(file.as_raw_fd(), &[content])?;
     let seals = libc::F_SEAL_SEAL | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE;

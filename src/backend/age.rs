@@ -40,14 +40,14 @@ pub const ENTRY: Entry = Entry {
             kind: Kind::Path,
             default: "~/.passage/identities",
             variable: Some("PASSAGE_IDENTITIES_FILE"),
-            about: "the identities that decrypt them: age's, an SSH key, or plugins'",
+            about: "the file of the identities that decrypt them",
         },
     ],
     variables: &[
         ("PASSAGE_DIR", "the directory of the age files"),
         (
             "PASSAGE_IDENTITIES_FILE",
-            "the identities that decrypt them",
+            "the file of the identities that decrypt them",
         ),
     ],
     open: Some(|section| Box::new(Age::open(section))),
