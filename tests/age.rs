@@ -236,6 +236,14 @@ fn links_may_leave_the_store() {
     store.fails("gone", &["gone.age is a link to nothing"]);
     symlink("loop.age", store.file("loop")).unwrap();
     store.fails("loop", &["cannot read", "loop.age"]);
+    // What may not be read is failed; but root reads everything.
+    let closed = store.insert("closed", "x");
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0)).unwrap();
+    if fs::read(&closed).is_err() {
+        store.fails("closed", &["cannot read", "closed.age", "ermission denied"]);
+    }
+    symlink("/proc/self/mem", store.file("unreadable")).unwrap();
+    store.fails("unreadable", &["unreadable.age cannot be read: "]);
     for name in ["../a", "a/../../a"] {
         store.home.run(["get", name]).has(2, "", &["bad name"]);
     }

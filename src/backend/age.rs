@@ -68,7 +68,11 @@ impl Age {
             Some(path) if !path.is_empty() => PathBuf::from(path),
             _ => match section.path(key) {
                 Some(path) => path.to_owned(),
-                None => std::env::home_dir().unwrap_or_default().join(default),
+                // As a shell has it: nothing, and then a slash.
+                None => std::env::home_dir()
+                    .filter(|home| home.is_absolute())
+                    .unwrap_or_else(|| "/".into())
+                    .join(default),
             },
         };
         Age {

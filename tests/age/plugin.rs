@@ -1,6 +1,8 @@
 //! Plugins: a real one, and fakes for what a real one does not do.
 
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::{Store, filter};
@@ -110,6 +112,25 @@ fn a_plugin_that_hangs_is_killed_with_all_it_has_started() {
             gone(pid);
         }
     }
+}
+
+#[test]
+fn a_signal_ends_us_and_the_plugin() {
+    let Some(store) = store("echo $$ >\"$HOME/pid\"; sleep 1000; sleep 1000") else {
+        return;
+    };
+    let mut child = store.home.mxm_secrets(["get", "a"]).spawn().unwrap();
+    let file = store.home.path().join("pid");
+    let plugin = loop {
+        match fs::read_to_string(&file) {
+            Ok(pid) if pid.ends_with('\n') => break pid,
+            _ => std::thread::sleep(Duration::from_millis(10)),
+        }
+    };
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").arg(pid).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().signal(), Some(15));
+    gone(plugin.trim());
 }
 
 /// Waits until the process is gone: a kill is not awaited for a child's children.

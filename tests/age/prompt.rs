@@ -80,6 +80,18 @@ fn a_protected_identities_file_is_unlocked_by_its_passphrase() {
 }
 
 #[test]
+fn a_secret_with_a_passphrase_of_its_own_is_failed() {
+    let Some(store) = protected() else { return };
+    let path = store.home.path().join(".passage/identities");
+    fs::rename(&path, store.file("own")).unwrap();
+    fs::rename(path.with_extension("plain"), &path).unwrap();
+    store.fails(
+        "own",
+        &["is not encrypted for an identity", "but for a passphrase"],
+    );
+}
+
+#[test]
 fn many_secrets_cost_one_passphrase() {
     for store in [protected(), ssh(&["-t", "ed25519"])] {
         let Some(store) = store else { return };

@@ -306,7 +306,8 @@ fn parse(text: &[u8], path: &Path) -> Result<Vec<Identity>, Reason> {
 fn parse_ssh(text: &[u8], path: &Path) -> Result<Identity, Reason> {
     let shown = path.display();
     let refuse = |what: &str| Reason::from(format!("the SSH key {shown} {what}"));
-    // Without its carriage returns, which the age crate knows only in part.
+    // Without its carriage returns, which the age crate knows only in part. It reads the text through a buffer of its
+    // own, which nobody wipes.
     let mut plain = SecretBuffer::new(LIMIT);
     for line in text.split_inclusive(|&byte| byte == b'\r') {
         let _ = plain.extend(line.strip_suffix(b"\r").unwrap_or(line));

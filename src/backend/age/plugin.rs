@@ -194,7 +194,8 @@ impl Dialogue<'_> {
             .map_err(|problem| self.plugin.says(problem))
     }
 
-    /// The next stanza, its body apart, since that may be a key.
+    /// The next stanza, its body apart, since that may be a key: one for this one file. The decoder's copy of it in
+    /// base64 is out of our hands.
     fn hear(&mut self) -> Result<(Stanza, Secret), Reason> {
         loop {
             match read::age_stanza(self.heard.expose()) {
