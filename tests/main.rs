@@ -8,3 +8,4 @@ mod age;
 mod get;
 mod gopass;
 mod process;
+mod readme;
