@@ -238,7 +238,7 @@ fn links_may_leave_the_store() {
     store.fails("loop", &["cannot read", "loop.age"]);
     // What may not be read is failed; but root reads everything.
     let closed = store.insert("closed", "x");
-    fs::set_permissions(&closed, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
     if fs::read(&closed).is_err() {
         store.fails("closed", &["cannot read", "closed.age", "ermission denied"]);
     }
