@@ -3,6 +3,8 @@
 //! A backend owns one kind of store and everything about it, in one file of [`crate::backend`]. To add one: write the
 //! file, its test, and its line in [`BACKENDS`].
 
+#[cfg(feature = "age")]
+mod age;
 mod env;
 mod gopass;
 
@@ -15,7 +17,14 @@ use crate::process::Deadline;
 use crate::secret::Secret;
 
 /// Every backend, built in or not, in the order in which they are listed.
-pub const BACKENDS: &[Entry] = &[gopass::ENTRY, env::ENTRY];
+pub const BACKENDS: &[Entry] = &[
+    gopass::ENTRY,
+    env::ENTRY,
+    #[cfg(feature = "age")]
+    age::ENTRY,
+    #[cfg(not(feature = "age"))]
+    Entry::not_built_in("age", "age files, decrypted in-process"),
+];
 
 /// One line of the table [`BACKENDS`].
 pub struct Entry {

@@ -3,6 +3,8 @@
 
 mod support;
 
+#[cfg(feature = "age")]
+mod age;
 mod get;
 mod gopass;
 mod process;
