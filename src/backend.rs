@@ -3,6 +3,8 @@
 //! A backend owns one kind of store and everything about it, in one file of [`crate::backend`]. To add one: write the
 //! file, its test, and its line in [`BACKENDS`].
 
+#[cfg(feature = "age")]
+mod age;
 #[cfg(feature = "config")]
 mod command;
 mod env;
@@ -17,7 +19,14 @@ use crate::process::Deadline;
 use crate::secret::Secret;
 
 /// Every backend, built in or not, in the order in which they are listed.
-pub const BACKENDS: &[Entry] = &[gopass::ENTRY, env::ENTRY];
+pub const BACKENDS: &[Entry] = &[
+    gopass::ENTRY,
+    env::ENTRY,
+    #[cfg(feature = "age")]
+    age::ENTRY,
+    #[cfg(not(feature = "age"))]
+    Entry::not_built_in("age", "age files, decrypted in-process"),
+];
 
 /// The entry of every backend of the user's own: a program that the configuration names.
 #[cfg(feature = "config")]

@@ -3,6 +3,8 @@
 
 mod support;
 
+#[cfg(feature = "age")]
+mod age;
 mod config;
 mod get;
 mod gopass;

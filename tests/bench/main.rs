@@ -13,6 +13,9 @@
 #[allow(dead_code, reason = "the tests use the rest")]
 mod support;
 
+#[cfg(feature = "age")]
+mod age;
+#[cfg(feature = "config")]
 mod config;
 mod core;
 
@@ -40,6 +43,9 @@ fn main() {
     };
     println!("{:58} {:>9} {:>9} {:>6} {:>6}", "", "A", "B", "A/B", "goal");
     core::run(&bench);
+    #[cfg(feature = "age")]
+    age::run(&bench);
+    #[cfg(feature = "config")]
     config::run(&bench);
 }
 
