@@ -143,10 +143,6 @@ const CORPUS: &[(&[u8], &str)] = &[
         "1:31: mxm_secrets.backends: an item of this list is nothing",
     ),
     (
-        b"mxm_secrets: {backends: \"gopass, env\"}\n",
-        "1:25: mxm_secrets.backends: no backend is called \"gopass, env\": there are gopass, env",
-    ),
-    (
         b"mxm_secrets: {on_error: halt}\n",
         "1:25: mxm_secrets.on_error: it takes stop or continue",
     ),
