@@ -116,6 +116,37 @@ fn is_ours(name: &str) -> bool {
     TOP.contains(&name) || OF_PYTHON.contains(&name) || backend::entry(name).is_some()
 }
 
+/// The way to a key, written out only for a message.
+#[derive(Clone, Copy)]
+struct Way<'w> {
+    above: Option<&'w Way<'w>>,
+    name: &'w str,
+}
+
+/// The way to our section.
+const TOP_WAY: Way = Way {
+    above: None,
+    name: SECTION,
+};
+
+impl<'w> Way<'w> {
+    fn to(&'w self, name: &'w str) -> Way<'w> {
+        Way {
+            above: Some(self),
+            name,
+        }
+    }
+}
+
+impl std::fmt::Display for Way<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(above) = self.above {
+            write!(f, "{above}.")?;
+        }
+        f.write_str(self.name)
+    }
+}
+
 struct Checker<'c> {
     raw: &'c Raw,
     tree: Tree<'c>,
@@ -124,7 +155,7 @@ struct Checker<'c> {
 }
 
 impl<'c> Checker<'c> {
-    fn mistake(&mut self, place: Place, key: &str, text: impl std::fmt::Display) {
+    fn mistake(&mut self, place: Place, key: impl std::fmt::Display, text: impl std::fmt::Display) {
         self.wrong.push(Wrong {
             place,
             text: format!("{key}: {text}"),
@@ -143,7 +174,7 @@ impl<'c> Checker<'c> {
     }
 
     /// What the node comes to; `None`: it is wrong, or it is for another machine to tell.
-    fn follow(&mut self, at: Location<'c>, key: &str) -> Option<Found<'c>> {
+    fn follow(&mut self, at: Location<'c>, key: &Way) -> Option<Found<'c>> {
         let place = at.node.place;
         let Trouble { text, cause } = match self.tree.follow(at) {
             Ok(found) => return Some(found),
@@ -161,7 +192,7 @@ impl<'c> Checker<'c> {
     }
 
     /// The mapping that the node comes to. Nothing at all is an empty one.
-    fn mapping(&mut self, at: Location<'c>, key: &str) -> Option<Location<'c>> {
+    fn mapping(&mut self, at: Location<'c>, key: &Way) -> Option<Location<'c>> {
         let place = at.node.place;
         let kind = match self.follow(at, key)? {
             Found::At(location) => match &location.node.data {
@@ -211,13 +242,13 @@ impl<'c> Checker<'c> {
 
     fn section(&mut self, at: Location<'c>) -> Configured {
         let mut configured = Configured::default();
-        let Some(here) = self.mapping(at, SECTION) else {
+        let Some(here) = self.mapping(at, &TOP_WAY) else {
             return configured;
         };
         let mut chain = None;
         for (key, node) in entries(here.node) {
             let name = key.text.as_str();
-            let path = format!("{SECTION}.{name}");
+            let path = TOP_WAY.to(name);
             let at = here.child(node);
             match name {
                 _ if OF_PYTHON.contains(&name) => {}
@@ -270,7 +301,7 @@ impl<'c> Checker<'c> {
                 (Ok(names), _) => configured.backends = Some((names, source)),
                 (Err(text), node) => {
                     let place = node.unwrap_or(here.node).place;
-                    self.mistake(place, &format!("{SECTION}.backends"), text);
+                    self.mistake(place, TOP_WAY.to("backends"), text);
                 }
             }
         }
@@ -278,7 +309,7 @@ impl<'c> Checker<'c> {
     }
 
     /// The section of a backend of the user's own.
-    fn own_backend(&mut self, at: Location<'c>, key: &YamlKey, path: &str) -> Option<Section> {
+    fn own_backend(&mut self, at: Location<'c>, key: &YamlKey, path: &Way) -> Option<Section> {
         let name = key.text.as_str();
         let place = key.place;
         let known = BACKENDS.iter().map(|entry| entry.name);
@@ -315,7 +346,7 @@ impl<'c> Checker<'c> {
         {
             let advice = near.map_or(String::new(), |near| format!("; did you mean {near}?"));
             let text = format!("among its arguments must be {{name}}, the secret's name{advice}");
-            self.mistake(place, &format!("{path}.command"), text);
+            self.mistake(place, path.to("command"), text);
         }
         Some(Section {
             name: name.to_owned(),
@@ -324,7 +355,7 @@ impl<'c> Checker<'c> {
     }
 
     /// The section of a backend with these keys.
-    fn backend(&mut self, at: Location<'c>, path: &str, keys: &'static [Key]) -> Vec<Given> {
+    fn backend(&mut self, at: Location<'c>, path: &Way, keys: &'static [Key]) -> Vec<Given> {
         let mut values = Vec::new();
         if let Some(here) = self.mapping(at, path) {
             self.keys(&here, path, "", keys, &mut values);
@@ -336,20 +367,20 @@ impl<'c> Checker<'c> {
     fn keys(
         &mut self,
         here: &Location<'c>,
-        path: &str,
+        path: &Way,
         prefix: &str,
         keys: &'static [Key],
         values: &mut Vec<Given>,
     ) {
         for (key, node) in entries(here.node) {
-            let path = format!("{path}.{}", key.text);
+            let path = path.to(&key.text);
             let at = here.child(node);
             let name = format!("{prefix}{}", key.text);
             let required = Some(&REQUIRED).filter(|key| key.name == name);
             let known = keys.iter().find(|key| key.name == name).or(required);
             if let Some((outer, inner)) = known.and(key.text.rsplit_once('.')) {
                 let advice = format!("it is written as {inner} in the section {outer}");
-                self.mistake(key.place, &path, format!("there is no such key: {advice}"));
+                self.mistake(key.place, path, format!("there is no such key: {advice}"));
                 continue;
             }
             if let Some(key) = known {
@@ -376,7 +407,7 @@ impl<'c> Checker<'c> {
                     "{SECRET}: {} takes the name of a file that has it",
                     takes_file.name
                 );
-                self.mistake(key.place, &path, text);
+                self.mistake(key.place, path, text);
             } else if SECRETS.contains(&key.text.as_str()) {
                 let files = keys
                     .iter()
@@ -386,7 +417,7 @@ impl<'c> Checker<'c> {
                     .map_or(String::new(), |near| {
                         format!(": {near} takes the name of a file")
                     });
-                self.mistake(key.place, &path, format!("{SECRET}{advice}"));
+                self.mistake(key.place, path, format!("{SECRET}{advice}"));
             } else {
                 let known = keys
                     .iter()
@@ -398,13 +429,13 @@ impl<'c> Checker<'c> {
                     Some(near) => format!("did you mean {near}?"),
                     None => format!("there are {}", known.join(", ")),
                 };
-                self.mistake(key.place, &path, format!("there is no such key: {advice}"));
+                self.mistake(key.place, path, format!("there is no such key: {advice}"));
             }
         }
     }
 
     /// The value of a key that takes `kind`; `None`: it is not given, or wrong.
-    fn value(&mut self, at: Location<'c>, key: &str, kind: Kind) -> Option<(Value, Source)> {
+    fn value(&mut self, at: Location<'c>, key: &Way, kind: Kind) -> Option<(Value, Source)> {
         let place = at.node.place;
         let mut words = Vec::new();
         let mut shape = "a text";
@@ -454,7 +485,7 @@ impl<'c> Checker<'c> {
     }
 
     /// An item of a list.
-    fn item(&mut self, at: Location<'c>, key: &str) -> Option<Word> {
+    fn item(&mut self, at: Location<'c>, key: &Way) -> Option<Word> {
         let place = at.node.place;
         let word = match self.follow(at, key)? {
             Found::Text(text) => Ok(Some(Word::text(text))),
@@ -681,7 +712,14 @@ mod tests {
             wrong: Vec::new(),
         };
         let at = checker.tree.root();
-        let values = checker.backend(at, "v", KEYS);
+        let values = checker.backend(
+            at,
+            &Way {
+                above: None,
+                name: "v",
+            },
+            KEYS,
+        );
         if checker.wrong.is_empty() {
             Ok(values
                 .into_iter()
