@@ -5,6 +5,8 @@
 
 #[cfg(feature = "age")]
 mod age;
+#[cfg(feature = "config")]
+mod command;
 mod env;
 mod gopass;
 
@@ -25,6 +27,13 @@ pub const BACKENDS: &[Entry] = &[
     #[cfg(not(feature = "age"))]
     Entry::not_built_in("age", "age files, decrypted in-process"),
 ];
+
+/// The entry of every backend of the user's own: a program that the configuration names.
+#[cfg(feature = "config")]
+pub const OWN: Option<&Entry> = Some(&command::ENTRY);
+/// Without a configuration there are none.
+#[cfg(not(feature = "config"))]
+pub const OWN: Option<&Entry> = None;
 
 /// One line of the table [`BACKENDS`].
 pub struct Entry {

@@ -5,6 +5,7 @@ mod support;
 
 #[cfg(feature = "age")]
 mod age;
+mod config;
 mod get;
 mod gopass;
 mod process;
