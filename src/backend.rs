@@ -4,6 +4,7 @@
 //! file, its test, and its line in [`BACKENDS`].
 
 mod env;
+mod gopass;
 
 use std::fmt;
 
@@ -14,7 +15,7 @@ use crate::process::Deadline;
 use crate::secret::Secret;
 
 /// Every backend, built in or not, in the order in which they are listed.
-pub const BACKENDS: &[Entry] = &[env::ENTRY];
+pub const BACKENDS: &[Entry] = &[gopass::ENTRY, env::ENTRY];
 
 /// One line of the table [`BACKENDS`].
 pub struct Entry {

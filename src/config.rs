@@ -143,7 +143,7 @@ pub struct Settings {
 }
 
 /// The chain when nothing says otherwise.
-pub const DEFAULT_CHAIN: &[&str] = &["env"];
+pub const DEFAULT_CHAIN: &[&str] = &["gopass", "env"];
 /// The deadline of one question when nothing says otherwise.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest deadline: a day.

@@ -9,9 +9,10 @@
 use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -242,18 +243,23 @@ fn read_once<T>(mut read: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     }
 }
 
-/// The file that starting `program` would run: itself when it has a slash, else the first executable file of that
-/// name on PATH.
+/// The file that starting `program` would run.
 pub fn find_program(program: &OsStr) -> Option<PathBuf> {
-    let executable = |path: &Path| {
+    let executable = |path: &PathBuf| {
         path.metadata()
             .is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
     };
-    let path = Path::new(program);
-    if path.components().count() > 1 || path.is_absolute() {
-        return executable(path).then(|| path.to_owned());
+    candidates(program).into_iter().find(executable)
+}
+
+/// The files that `program` may mean, in order: itself when it has a slash, else one in each directory of PATH.
+pub fn candidates(program: &OsStr) -> Vec<PathBuf> {
+    if program.as_bytes().contains(&b'/') {
+        return vec![program.into()];
     }
-    std::env::split_paths(&std::env::var_os("PATH")?)
-        .map(|directory| directory.join(path))
-        .find(|path| executable(path))
+    // The path of a system whose environment says nothing, as the C library has it.
+    let path = std::env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
+    std::env::split_paths(&path)
+        .map(|directory| directory.join(program))
+        .collect()
 }

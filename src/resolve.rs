@@ -1,9 +1,10 @@
 //! The chain: asks one backend after the other, and keeps a report that has no place for a value.
 
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::backend::{Answer, Backend, Context, Reason, Status};
+use crate::backend::{Answer, Backend, Context, Reason};
 use crate::config::OnError;
 use crate::name::Name;
 use crate::process::{self, Deadline};
@@ -66,7 +67,7 @@ pub struct Step {
     pub locator: String,
     /// What it answered.
     pub verdict: Verdict,
-    /// Why; `None` for a backend that was not asked.
+    /// Why; `None` for a hit, and for a backend that was not asked.
     pub reason: Option<Reason>,
     /// How long it took.
     pub took: Duration,
@@ -139,9 +140,21 @@ impl Report {
     /// there is one.
     pub fn problems(&self) -> Vec<Reason> {
         let name = &self.name;
-        let explain = |step: &Step, reason: &Reason| Reason {
-            text: format!("{name}: {} {}: {reason}", step.backend, step.verdict.word()),
-            hint: reason.hint.clone(),
+        let explain = |step: &Step, reason: &Reason| {
+            let said = reason
+                .text
+                .split([' ', ':', ','])
+                .any(|word| word == name.path() || word == name.as_str());
+            let named = if said {
+                String::new()
+            } else {
+                format!("{name}: ")
+            };
+            let text = format!("{named}{} {}: {reason}", step.backend, step.verdict.word());
+            Reason {
+                text,
+                hint: reason.hint.clone(),
+            }
         };
         let with = |verdict: Verdict| {
             self.steps
@@ -197,26 +210,16 @@ impl fmt::Display for Report {
     }
 }
 
-/// What `list-backends` tells of one backend.
-#[derive(Debug)]
-pub struct BackendStatus {
-    /// Its name.
-    pub backend: String,
-    /// Whether it is in the chain.
-    pub in_chain: bool,
-    /// What it says of itself; `None`: not built into this program.
-    pub status: Option<Status>,
-}
-
 impl Chain {
     /// Looks `name` up: asks the backends in order until one has it or one cannot tell.
     pub fn find(&self, name: &Name, observer: &dyn Observer) -> Lookup {
         self.lookup(name, false, observer)
     }
 
-    /// Looks `name` up, and asks the backends after the end of the lookup, too; what they have is dropped.
-    pub fn find_all(&self, name: &Name, observer: &dyn Observer) -> Lookup {
-        self.lookup(name, true, observer)
+    /// Looks several names up side by side; the lookups come back in the order of the names. With `all`, the backends
+    /// after the end of each lookup are asked, too.
+    pub fn find_each(&self, names: &[Name], all: bool, observer: &dyn Observer) -> Vec<Lookup> {
+        side_by_side(names, |name| self.lookup(name, all, observer))
     }
 
     /// What the chain does after a failure.
@@ -237,28 +240,21 @@ impl Chain {
             let answer = self.ask(link, name, observer);
             let took = started.elapsed();
             let (verdict, locator, reason) = match answer {
+                Answer::Hit { locator, .. } if ended => (Verdict::Shadowed, Some(locator), None),
                 Answer::Hit { secret, locator } => {
-                    let verdict = if ended {
-                        Verdict::Shadowed
-                    } else {
-                        Verdict::Hit
-                    };
-                    let reason = Reason::from(format!("{name} found: {locator}"));
-                    if !ended {
-                        found = Some(secret);
-                    }
+                    found = Some(secret);
                     ended = true;
-                    (verdict, Some(locator), reason)
+                    (Verdict::Hit, Some(locator), None)
                 }
                 Answer::Miss(reason) => {
                     available |= !ended;
-                    (Verdict::Miss, None, reason)
+                    (Verdict::Miss, None, Some(reason))
                 }
-                Answer::Unavailable(reason) => (Verdict::Unavailable, None, reason),
+                Answer::Unavailable(reason) => (Verdict::Unavailable, None, Some(reason)),
                 Answer::Failed(reason) => {
                     failed |= !ended;
                     ended |= self.on_error == OnError::Stop;
-                    (Verdict::Failed, None, reason)
+                    (Verdict::Failed, None, Some(reason))
                 }
             };
             let locator = locator.unwrap_or_else(|| link.backend.locator(name));
@@ -266,7 +262,7 @@ impl Chain {
                 backend: link.name.clone(),
                 locator,
                 verdict,
-                reason: Some(reason),
+                reason,
                 took,
             };
             observer.asked(name, &step);
@@ -318,4 +314,40 @@ impl Link {
             took: Duration::ZERO,
         }
     }
+}
+
+/// How many things are done at once.
+const AT_ONCE: usize = 8;
+
+/// Does `work` on every item, several at once; the results come back in the order of the items. One item costs no
+/// thread.
+pub(crate) fn side_by_side<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    if let [item] = items {
+        return vec![work(item)];
+    }
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let mut done = Vec::new();
+        while let Some((index, item)) = Some(next.fetch_add(1, Ordering::Relaxed))
+            .and_then(|index| Some((index, items.get(index)?)))
+        {
+            done.push((index, work(item)));
+        }
+        done
+    };
+    let mut done: Vec<(usize, R)> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (1..items.len().min(AT_ONCE))
+            .map(|_| std::thread::Builder::new().spawn_scoped(scope, worker))
+            .collect();
+        // This thread works, too, so that the work is done even where no thread can be had.
+        let own = worker();
+        let others = threads
+            .into_iter()
+            .flatten()
+            .filter_map(|thread| thread.join().ok())
+            .flatten();
+        own.into_iter().chain(others.collect::<Vec<_>>()).collect()
+    });
+    done.sort_by_key(|(index, _)| *index);
+    done.into_iter().map(|(_, result)| result).collect()
 }

@@ -2,13 +2,16 @@
 //!
 //! The only file that names libc, and, but for the wiping of memory, the only one with unsafe code.
 
-use std::ffi::{CStr, OsString, c_char, c_int};
+use std::ffi::{CStr, CString, OsString, c_char, c_int};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
-use std::os::unix::ffi::OsStringExt;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
 use std::sync::Once;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::time::Duration;
+
+use crate::secret::Secret;
 
 /// Standard output.
 pub const STDOUT: RawFd = 1;
@@ -251,6 +254,20 @@ extern "C" fn note(signal: c_int) {
     };
 }
 
+/// From now on a signal ends this process again; one that has come is still told by [`signalled`].
+pub fn unwatch_signals() {
+    for signal in ENDING {
+        // SAFETY: the calls are given valid structures.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            libc::sigaction(signal, std::ptr::null(), &raw mut action);
+            if action.sa_sigaction == note as extern "C" fn(c_int) as libc::sighandler_t {
+                libc::signal(signal, libc::SIG_DFL);
+            }
+        }
+    }
+}
+
 /// The watched signal that has come.
 pub fn signalled() -> Option<c_int> {
     match SIGNALLED.load(Ordering::Relaxed) {
@@ -275,6 +292,85 @@ pub fn die_of(signal: c_int) {
 /// Ends this process as a closed pipe does: quietly, by SIGPIPE.
 pub fn die_of_closed_pipe() {
     die_of(libc::SIGPIPE);
+}
+
+/// Replaces this process by the program at `path`. `arguments` and `environment` are strings that end in NUL.
+/// Returns only when that fails, with the reason.
+pub fn execve(path: &Path, arguments: &[CString], environment: &[Secret]) -> io::Error {
+    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else {
+        return io::Error::from_raw_os_error(libc::ENOENT);
+    };
+    debug_assert!(
+        environment
+            .iter()
+            .all(|entry| entry.expose().ends_with(b"\0"))
+    );
+    let end = [std::ptr::null()];
+    let argv: Vec<*const c_char> = arguments
+        .iter()
+        .map(|argument| argument.as_ptr())
+        .chain(end)
+        .collect();
+    let envp: Vec<*const c_char> = environment
+        .iter()
+        .map(|entry| entry.expose().as_ptr().cast())
+        .chain(end)
+        .collect();
+    // SAFETY: both lists end in null, and what they point at ends in NUL and outlives the call.
+    unsafe { libc::execve(path.as_ptr(), argv.as_ptr(), envp.as_ptr()) };
+    io::Error::last_os_error()
+}
+
+/// A file in memory that holds `content` and that nobody can change, for a program that is started in our place:
+/// opening its path there gives a fresh offset.
+///
+/// # Errors
+/// What the kernel says; `Unsupported` on other systems than Linux.
+#[cfg(target_os = "linux")]
+pub fn sealed_file(content: &[u8]) -> io::Result<OwnedFd> {
+    let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
+    // SAFETY: the name is a C string; a descriptor that is not negative is ours to own. Kernels before 6.3 do not
+    // know MFD_NOEXEC_SEAL and say so.
+    let file = unsafe {
+        let mut fd = libc::memfd_create(c"secret".as_ptr(), flags | libc::MFD_NOEXEC_SEAL);
+        if fd < 0 {
+            fd = libc::memfd_create(c"secret".as_ptr(), flags);
+        }
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        OwnedFd::from_raw_fd(fd)
+    };
+    write_all(file.as_raw_fd(), &[content])?;
+    let seals = libc::F_SEAL_SEAL | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE;
+    // SAFETY: plain numbers.
+    let sealed = unsafe {
+        libc::lseek(file.as_raw_fd(), 0, libc::SEEK_SET);
+        libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals)
+    };
+    if sealed == 0 {
+        Ok(file)
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// See the one for Linux.
+///
+/// # Errors
+/// `Unsupported`, always.
+#[cfg(not(target_os = "linux"))]
+pub fn sealed_file(_: &[u8]) -> io::Result<OwnedFd> {
+    Err(io::Error::new(
+        io::ErrorKind::Unsupported,
+        "unavailable on this system: it has no files in memory",
+    ))
+}
+
+/// Lets a program that is started in our place inherit `fd`.
+pub fn keep_at_exec(fd: BorrowedFd) {
+    // SAFETY: plain numbers.
+    unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, 0) };
 }
 
 #[cfg(test)]

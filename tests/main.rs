@@ -4,3 +4,4 @@
 mod support;
 
 mod get;
+mod gopass;

@@ -1,0 +1,116 @@
+//! The benchmark: whole processes, two side by side in turn, the medians and their ratio beside the goal.
+//!
+//! `make bench` runs all of it; a word as argument runs the parts whose titles have it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    missing_docs
+)]
+
+#[path = "../support/mod.rs"]
+#[allow(dead_code, reason = "the tests use the rest")]
+mod support;
+
+mod core;
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// What is measured, and how often.
+pub struct Bench {
+    /// The program under test: the release build.
+    pub program: PathBuf,
+    words: Vec<String>,
+}
+
+fn main() {
+    let program = std::env::var_os("MXM_SECRETS_BENCH")
+        .expect("MXM_SECRETS_BENCH names the program: use make bench");
+    let words = std::env::args()
+        .skip(1)
+        .filter(|word| !word.starts_with('-'))
+        .collect();
+    let bench = Bench {
+        program: program.into(),
+        words,
+    };
+    println!("{:58} {:>9} {:>9} {:>6} {:>6}", "", "A", "B", "A/B", "goal");
+    core::run(&bench);
+}
+
+impl Bench {
+    /// Whether the part with this title is asked for.
+    pub fn wants(&self, title: &str) -> bool {
+        self.words.is_empty() || self.words.iter().any(|word| title.contains(word.as_str()))
+    }
+
+    /// Times A and B in turn and prints the medians, and the median of the ratios A/B beside its goal. What they
+    /// print is thrown away; both must end with status 0.
+    pub fn ratio(
+        &self,
+        title: &str,
+        goal: f64,
+        mut a: impl FnMut() -> Command,
+        mut b: impl FnMut() -> Command,
+    ) {
+        if !self.wants(title) {
+            return;
+        }
+        let (first, second) = (time(&mut a()), time(&mut b()));
+        // Two seconds' worth of pairs, but no fewer than 15.
+        let pairs = (2.0 / (first + second).as_secs_f64()).clamp(15.0, 400.0) as usize;
+        let times: Vec<(f64, f64)> = (0..pairs)
+            .map(|_| (time(&mut a()).as_secs_f64(), time(&mut b()).as_secs_f64()))
+            .collect();
+        let a = median(times.iter().map(|(a, _)| *a));
+        let b = median(times.iter().map(|(_, b)| *b));
+        let ratio = median(times.iter().map(|(a, b)| a / b));
+        let verdict = if ratio <= goal { "" } else { "  MISSED" };
+        println!(
+            "{title:58} {:>6.2} ms {:>6.2} ms {ratio:>6.2} {goal:>6.2}{verdict}",
+            a * 1e3,
+            b * 1e3
+        );
+    }
+
+    /// Prints a figure that is not a time beside its goal, in `unit`.
+    pub fn figure(
+        &self,
+        title: &str,
+        goal: u64,
+        unit: &str,
+        measure: impl FnOnce() -> Option<u64>,
+    ) {
+        if !self.wants(title) {
+            return;
+        }
+        match measure() {
+            Some(value) => {
+                let verdict = if value <= goal { "" } else { "  MISSED" };
+                println!("{title:58} {value:>9} {unit}, goal {goal}{verdict}");
+            }
+            None => println!("{title:58} not measured"),
+        }
+    }
+}
+
+/// One whole process, from its start to its end.
+fn time(command: &mut Command) -> Duration {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let started = Instant::now();
+    let status = command.status().unwrap();
+    let took = started.elapsed();
+    assert!(status.success(), "{command:?}: {status}");
+    took
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
