@@ -3,9 +3,11 @@
 //! The only file that names libc, and, but for the wiping of memory, the only one with unsafe code.
 
 use std::ffi::{CStr, CString, OsString, c_char, c_int};
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Once;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
@@ -192,6 +194,18 @@ pub fn wait_readable<const N: usize>(
         };
     }
     Ok(std::array::from_fn(|index| entries[index].revents != 0))
+}
+
+/// Opens a file to read it, and never waits: not for the writer of a FIFO, nor for a device. A terminal does not become
+/// ours by it.
+///
+/// # Errors
+/// What `open` says.
+pub fn open_without_waiting(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)
 }
 
 /// Kills the process group that `leader` leads. The caller has not reaped the leader yet, so the number is still its.
