@@ -3,5 +3,8 @@
 
 mod support;
 
+mod credentials;
 mod get;
 mod gopass;
+#[cfg(target_os = "linux")]
+mod keyring;
