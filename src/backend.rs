@@ -7,8 +7,12 @@
 mod age;
 #[cfg(feature = "config")]
 mod command;
+#[cfg(feature = "credentials")]
+mod credentials;
 mod env;
 mod gopass;
+#[cfg(feature = "keyring")]
+mod keyring;
 
 use std::fmt;
 
@@ -26,6 +30,14 @@ pub const BACKENDS: &[Entry] = &[
     age::ENTRY,
     #[cfg(not(feature = "age"))]
     Entry::not_built_in("age", "age files, decrypted in-process"),
+    #[cfg(feature = "credentials")]
+    credentials::ENTRY,
+    #[cfg(not(feature = "credentials"))]
+    Entry::not_built_in("credentials", "mounted files"),
+    #[cfg(feature = "keyring")]
+    keyring::ENTRY,
+    #[cfg(not(feature = "keyring"))]
+    Entry::not_built_in("keyring", "the Linux kernel keyring"),
 ];
 
 /// The entry of every backend of the user's own: a program that the configuration names.

@@ -21,9 +21,6 @@ pub const STDOUT: RawFd = 1;
 /// Standard error.
 pub const STDERR: RawFd = 2;
 
-/// The flag of `open` that makes it not wait for the other end of a FIFO.
-pub const NONBLOCK: c_int = libc::O_NONBLOCK;
-
 /// The name of this host; empty when it cannot be had.
 pub fn host_name() -> OsString {
     let mut name = [0_u8; 256];

@@ -1,8 +1,8 @@
 //! Where the configuration is, and the layers of the MXM configuration store, put together as mxm-config does it.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -145,12 +145,7 @@ fn user_file() -> Option<PathBuf> {
 
 /// Opens a file or directory; `None`: it does not exist.
 fn open(path: &Path) -> Result<Option<File>, UsageError> {
-    // Not blocking, since a FIFO would wait for its writer.
-    let result = OpenOptions::new()
-        .read(true)
-        .custom_flags(sys::NONBLOCK)
-        .open(path);
-    match result {
+    match sys::open_to_read(path) {
         Ok(file) => Ok(Some(file)),
         Err(error)
             if matches!(
