@@ -15,7 +15,16 @@ pub fn draw() -> String {
         .replace("@BACKENDS@\n", &backends())
         .replace("@ENVIRONMENT@\n", &environment())
         .replace("@EXAMPLE@\n", &example());
-    whole.lines().map(fold).collect()
+    let mut literal = false;
+    let lines = whole.lines().map(|line| {
+        literal = (literal || line.starts_with(".Bd -literal")) && line != ".Ed";
+        if literal {
+            format!("{line}\n")
+        } else {
+            fold(line)
+        }
+    });
+    lines.collect()
 }
 
 /// The configuration that the README shows, and that a test reads.
