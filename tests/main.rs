@@ -6,10 +6,13 @@ mod support;
 #[cfg(feature = "age")]
 mod age;
 mod config;
+#[cfg(feature = "credentials")]
 mod credentials;
 mod get;
 mod gopass;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", feature = "keyring"))]
 mod keyring;
 mod process;
 mod readme;
+#[cfg(all(feature = "credentials", feature = "keyring"))]
+mod recipes;

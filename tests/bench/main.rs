@@ -18,6 +18,8 @@ mod age;
 #[cfg(feature = "config")]
 mod config;
 mod core;
+#[cfg(all(feature = "credentials", feature = "keyring"))]
+mod mounts;
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -47,6 +49,8 @@ fn main() {
     age::run(&bench);
     #[cfg(feature = "config")]
     config::run(&bench);
+    #[cfg(all(feature = "credentials", feature = "keyring"))]
+    mounts::run(&bench);
 }
 
 impl Bench {
