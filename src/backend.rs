@@ -5,6 +5,8 @@
 
 mod env;
 mod gopass;
+#[cfg(feature = "vault")]
+mod vault;
 
 use std::fmt;
 
@@ -15,7 +17,17 @@ use crate::process::Deadline;
 use crate::secret::Secret;
 
 /// Every backend, built in or not, in the order in which they are listed.
-pub const BACKENDS: &[Entry] = &[gopass::ENTRY, env::ENTRY];
+pub const BACKENDS: &[Entry] = &[
+    gopass::ENTRY,
+    env::ENTRY,
+    #[cfg(feature = "vault")]
+    vault::ENTRY,
+    #[cfg(not(feature = "vault"))]
+    Entry::not_built_in(
+        "vault",
+        "HashiCorp Vault or OpenBao: KV v2 or v1, over HTTP(S)",
+    ),
+];
 
 /// One line of the table [`BACKENDS`].
 pub struct Entry {

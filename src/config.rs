@@ -211,11 +211,24 @@ impl Settings {
 
     /// The section of the backend `name`.
     pub fn section(&self, name: &str) -> Section {
+        let keys = backend::entry(name).map_or(&[][..], |entry| entry.keys);
         Section {
             name: name.to_owned(),
-            values: Vec::new(),
+            values: keys.iter().filter_map(from_environment).collect(),
         }
     }
+}
+
+/// What the variable of `key` says.
+fn from_environment(key: &Key) -> Option<(&'static str, Value)> {
+    let text = variable(key.variable?).ok()??;
+    let value = match key.kind {
+        Kind::Text | Kind::Choice(_) => Value::Text(text),
+        Kind::Path => Value::Path(PathBuf::from(text)),
+        Kind::Bool => Value::Bool(matches!(text.as_str(), "1" | "true" | "yes")),
+        _ => return None,
+    };
+    Some((key.name, value))
 }
 
 /// A variable of our own; an empty one counts as not given.
