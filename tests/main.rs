@@ -4,3 +4,5 @@
 mod support;
 
 mod get;
+#[cfg(feature = "vault")]
+mod vault;

@@ -1,6 +1,7 @@
 //! What the tests share: an empty home for each, the program run in it, and the real programs.
 
 pub mod terminal;
+pub mod vault;
 
 use std::ffi::OsStr;
 use std::fs;
