@@ -3,6 +3,8 @@
 //! A backend owns one kind of store and everything about it, in one file of [`crate::backend`]. To add one: write the
 //! file, its test, and its line in [`BACKENDS`].
 
+#[cfg(feature = "age")]
+mod age;
 mod env;
 mod gopass;
 #[cfg(feature = "vault")]
@@ -20,6 +22,10 @@ use crate::secret::Secret;
 pub const BACKENDS: &[Entry] = &[
     gopass::ENTRY,
     env::ENTRY,
+    #[cfg(feature = "age")]
+    age::ENTRY,
+    #[cfg(not(feature = "age"))]
+    Entry::not_built_in("age", "age files, decrypted in-process"),
     #[cfg(feature = "vault")]
     vault::ENTRY,
     #[cfg(not(feature = "vault"))]

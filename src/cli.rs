@@ -1,8 +1,14 @@
 //! The command line: arguments to a subcommand, and what came of it to an exit status.
 
+#[cfg(test)]
+mod docs;
+mod exec;
 mod get;
 mod help;
+mod list_backends;
 mod message;
+mod report;
+mod resolve;
 mod table;
 
 use std::ffi::{OsStr, OsString};
@@ -32,6 +38,23 @@ pub enum Status {
     Defaulted = 3,
     /// A backend could not tell.
     Failed = 4,
+    /// `exec`: a failure of ours, of any kind; the command was not started.
+    Own = 125,
+    /// `exec`: the command was found and cannot be run.
+    CommandNotRun = 126,
+    /// `exec`: the command was not found.
+    CommandNotFound = 127,
+}
+
+impl Status {
+    /// The status of two lookups together: the worst of failed, missing, defaulted, found.
+    pub fn worse(self, other: Status) -> Status {
+        let order = [Status::Failed, Status::Missing, Status::Defaulted];
+        order
+            .into_iter()
+            .find(|status| [self, other].contains(status))
+            .unwrap_or(Status::Found)
+    }
 }
 
 impl From<&Outcome> for Status {
@@ -47,16 +70,18 @@ impl From<&Outcome> for Status {
 
 /// Runs the program; `arguments` come without its own name.
 pub fn run(arguments: Vec<OsString>) -> u8 {
-    let status = match Parsed::from(arguments) {
-        Ok(parsed) => match (parsed.command.run)(&parsed) {
-            Ok(status) => status,
-            Err(error) => parsed.command.own_failure.unwrap_or(explain(&error)),
-        },
-        Err(Stop::Help(text)) => {
-            write_out(&[text.as_bytes()]).map_or_else(|error| explain(&error), |()| Status::Found)
-        }
-        Err(Stop::Usage(error)) => explain(&error.into()),
+    let mut command = None;
+    let result = match Parsed::from(arguments, &mut command) {
+        Ok(parsed) => (parsed.command.run)(&parsed),
+        Err(Stop::Help(text)) => write_out(&[text.as_bytes()]).map(|()| Status::Found),
+        Err(Stop::Usage(error)) => Err(error.into()),
     };
+    let status = result.unwrap_or_else(|error| {
+        let status = explain(&error);
+        command
+            .and_then(|command| command.own_failure)
+            .unwrap_or(status)
+    });
     status as u8
 }
 
@@ -92,6 +117,8 @@ pub struct Parsed {
     flags: Vec<(Id, OsString)>,
     /// What is no flag, in order.
     pub operands: Vec<OsString>,
+    /// For a command that runs another one: what stands after `--`.
+    pub command_line: Option<Vec<OsString>>,
 }
 
 /// Why a command line is not carried out.
@@ -109,51 +136,70 @@ impl From<UsageError> for Stop {
 }
 
 impl Parsed {
-    /// Reads the command line.
-    fn from(arguments: Vec<OsString>) -> Result<Parsed, Stop> {
+    /// Reads the command line; `command` is the subcommand as soon as it is known.
+    fn from(
+        arguments: Vec<OsString>,
+        command: &mut Option<&'static Command>,
+    ) -> Result<Parsed, Stop> {
         let usage = |error: lexopt::Error| UsageError(error.to_string());
         let mut parser = lexopt::Parser::from_args(arguments);
-        let mut command: Option<&'static Command> = None;
-        let (mut flags, mut operands) = (Vec::new(), Vec::new());
-        let mut asked = None;
-        while let Some(argument) = parser.next().map_err(usage)? {
+        let (mut flags, mut operands) = (Vec::<(&Flag, OsString)>::new(), Vec::new());
+        let mut command_line = None;
+        let mut help = None;
+        loop {
+            // lexopt swallows the `--`, and whoever runs another command must know where it stands.
+            if let Some(mut rest) = parser.try_raw_args()
+                && rest.peek().is_some_and(|word| word == "--")
+                && command.is_some_and(|command| command.runs_another)
+            {
+                rest.next();
+                command_line = Some(rest.collect());
+                break;
+            }
+            let Some(argument) = parser.next().map_err(usage)? else {
+                break;
+            };
             let flag = match argument {
                 Arg::Value(operand) if command.is_none() => {
-                    command = Some(find_command(&operand)?);
+                    *command = Some(find_command(&operand)?);
                     continue;
                 }
                 Arg::Value(operand) => {
                     operands.push(operand);
                     continue;
                 }
-                Arg::Short(letter) => FLAGS
-                    .iter()
-                    .find(|flag| flag.short == Some(letter))
-                    .ok_or_else(|| unknown_option(&format!("-{letter}")))?,
-                Arg::Long(name) => FLAGS
-                    .iter()
-                    .find(|flag| flag.long == name)
-                    .ok_or_else(|| unknown_option(&format!("--{name}")))?,
+                Arg::Short(letter) => {
+                    let flag = FLAGS.iter().find(|flag| flag.short == Some(letter));
+                    flag.ok_or_else(|| unknown_option(&format!("-{letter}")))?
+                }
+                Arg::Long(name) => {
+                    let flag = FLAGS.iter().find(|flag| flag.long == name);
+                    flag.ok_or_else(|| unknown_option(&format!("--{name}")))?
+                }
             };
-            match flag.id {
-                Id::Help if asked.is_none() => asked = Some((flag, argument_is_long(&argument))),
-                Id::Version if asked.is_none() => asked = Some((flag, true)),
-                _ => {}
+            if matches!(flag.id, Id::Help | Id::Version) && help.is_none() {
+                help = Some((flag.id, matches!(argument, Arg::Long(_))));
             }
             let value = match flag.takes {
                 Takes::Nothing => OsString::new(),
                 _ => parser.value().map_err(usage)?,
             };
+            if let Takes::Word(_, words) = flag.takes
+                && !words.iter().any(|word| value == *word)
+            {
+                let text = format!("--{} {value:?}: it takes {}", flag.long, words.join(" or "));
+                return Err(UsageError(text).into());
+            }
             flags.push((flag, value));
         }
-        match asked {
-            Some((flag, _)) if flag.id == Id::Version => return Err(Stop::Help(help::version())),
-            Some((_, whole)) => return Err(Stop::Help(help::help(command, whole))),
+        match help {
+            Some((Id::Version, _)) => return Err(Stop::Help(help::version())),
+            Some((_, whole)) => return Err(Stop::Help(help::help(*command, whole))),
             None => {}
         }
         let command = command.ok_or_else(|| {
             UsageError(format!(
-                "no command given: {}\n{}",
+                "no command given: {}; {}",
                 commands(),
                 help::POINTER
             ))
@@ -163,14 +209,24 @@ impl Parsed {
                 UsageError(format!("{} has no option --{}", command.name, flag.long)).into(),
             );
         }
+        let flags = flags
+            .into_iter()
+            .map(|(flag, value)| (flag.id, value))
+            .collect();
         Ok(Parsed {
             command,
-            flags: flags
-                .into_iter()
-                .map(|(flag, value)| (flag.id, value))
-                .collect(),
+            flags,
             operands,
+            command_line,
         })
+    }
+
+    /// The flags among `ids` with their values, in the order given.
+    pub fn each(&self, ids: &[Id]) -> impl Iterator<Item = (Id, &OsStr)> {
+        self.flags
+            .iter()
+            .filter(|(id, _)| ids.contains(id))
+            .map(|(id, value)| (*id, value.as_os_str()))
     }
 
     /// Whether the flag was given.
@@ -210,13 +266,7 @@ impl Parsed {
         if let Some(list) = self.text(Id::Backend)? {
             options = options.backends(list.split(','));
         }
-        if let Some(word) = self.text(Id::OnError)? {
-            let on_error = OnError::parse(word).ok_or_else(|| {
-                UsageError(format!(
-                    "--on-error {word:?}: it takes {}",
-                    OnError::WORDS.join(" or ")
-                ))
-            })?;
+        if let Some(on_error) = self.text(Id::OnError)?.and_then(OnError::parse) {
             options = options.on_error(on_error);
         }
         if let Some(text) = self.text(Id::Timeout)? {
@@ -237,10 +287,6 @@ impl Parsed {
     }
 }
 
-fn argument_is_long(argument: &Arg) -> bool {
-    matches!(argument, Arg::Long(_))
-}
-
 fn find_command(operand: &OsStr) -> Result<&'static Command, UsageError> {
     let name = operand.to_string_lossy();
     table::command(&name).ok_or_else(|| {
@@ -254,7 +300,7 @@ fn find_command(operand: &OsStr) -> Result<&'static Command, UsageError> {
 
 fn commands() -> String {
     format!(
-        "there is {}",
+        "there are {}",
         COMMANDS
             .iter()
             .map(|command| command.name)

@@ -5,7 +5,7 @@
 use crate::secret::{LIMIT, Secret, SecretBuffer};
 
 /// How deep values may stand in each other.
-const DEPTH: usize = 128;
+pub const DEPTH: usize = 128;
 
 /// A valid value, as it is written.
 #[derive(Clone, Copy)]

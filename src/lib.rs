@@ -37,10 +37,12 @@
 //! | [`secret`] | the only type that holds a value |
 //! | [`sys`] | the calls to the operating system that std does not have |
 
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
 pub mod backend;
 pub mod config;
-mod field;
-mod json;
+pub mod field;
+pub mod json;
 pub mod name;
 pub mod nearest;
 pub mod process;
@@ -51,9 +53,11 @@ pub mod sys;
 use std::fmt;
 use std::time::Duration;
 
+use backend::{BACKENDS, Context, Status};
 use config::{OnError, Settings, UsageError};
 use name::Name;
-use resolve::{Chain, Link, Outcome, Report};
+use process::Deadline;
+use resolve::{Chain, Link, Observer, Outcome, Report};
 use secret::Secret;
 
 /// Reads the secret `name` through the configured chain.
@@ -173,6 +177,33 @@ impl Options {
         })
     }
 
+    /// What every backend says of itself: those of the chain in their order, then the others. Nothing is looked up.
+    ///
+    /// # Errors
+    /// A mistake in the options, the environment or the configuration.
+    pub fn statuses(&self, observer: &dyn Observer) -> Result<Vec<BackendStatus>, UsageError> {
+        let settings = Settings::load(self)?;
+        let chain = settings.backends.iter().map(String::as_str);
+        let others = BACKENDS
+            .iter()
+            .map(|entry| entry.name)
+            .filter(|name| !settings.backends.iter().any(|link| link == name));
+        let names: Vec<&str> = chain.chain(others).collect();
+        Ok(resolve::side_by_side(&names, |name| {
+            let context = Context {
+                deadline: Deadline::after(settings.timeout),
+                unattended: true,
+                warn: &|warning| observer.warn(warning),
+            };
+            let open = backend::entry(name).and_then(|entry| entry.open);
+            BackendStatus {
+                backend: (*name).to_owned(),
+                in_chain: settings.backends.iter().any(|link| link == name),
+                status: open.map(|open| open(&settings.section(name)).status(&context)),
+            }
+        }))
+    }
+
     /// Reads the secret `name`.
     ///
     /// # Errors
@@ -189,4 +220,15 @@ impl Options {
             Outcome::Failed => Err(Error::Failed(lookup.report)),
         }
     }
+}
+
+/// What one backend says of itself.
+#[derive(Debug)]
+pub struct BackendStatus {
+    /// Its name.
+    pub backend: String,
+    /// Whether it is in the chain.
+    pub in_chain: bool,
+    /// Whether it is ready, and what it would use; `None`: not built into this program.
+    pub status: Option<Status>,
 }

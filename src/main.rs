@@ -1,4 +1,5 @@
 //! The program: arguments in, exit status out.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 #![cfg_attr(not(test), no_main)]
 
 mod cli;

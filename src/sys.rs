@@ -2,13 +2,19 @@
 //!
 //! The only file that names libc, and, but for the wiping of memory, the only one with unsafe code.
 
-use std::ffi::{CStr, OsString, c_char, c_int};
+use std::ffi::{CStr, CString, OsString, c_char, c_int};
+use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
-use std::os::unix::ffi::OsStringExt;
-use std::sync::Once;
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::marker::PhantomData;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
+use std::sync::{Once, OnceLock};
 use std::time::Duration;
+
+use crate::secret::Secret;
 
 /// Standard output.
 pub const STDOUT: RawFd = 1;
@@ -62,18 +68,20 @@ pub fn protect_memory() {
         libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0);
     }
     change_core_limit(|limit| {
-        CORE_LIMIT.store(limit.rlim_cur, Ordering::Relaxed);
+        let _ = CORE_LIMIT.set(limit.rlim_cur);
         limit.rlim_cur = 0;
     });
 }
 
 /// Puts back the core file limit that [`protect_memory`] found.
 pub fn restore_core_limit() {
-    change_core_limit(|limit| limit.rlim_cur = CORE_LIMIT.load(Ordering::Relaxed));
+    if let Some(&found) = CORE_LIMIT.get() {
+        change_core_limit(|limit| limit.rlim_cur = found);
+    }
 }
 
 /// The soft limit on core files that the process was started with.
-static CORE_LIMIT: AtomicU64 = AtomicU64::new(0);
+static CORE_LIMIT: OnceLock<libc::rlim_t> = OnceLock::new();
 
 fn change_core_limit(change: impl FnOnce(&mut libc::rlimit)) {
     let mut limit = libc::rlimit {
@@ -191,6 +199,169 @@ pub fn wait_readable<const N: usize>(
     Ok(std::array::from_fn(|index| entries[index].revents != 0))
 }
 
+/// Opens a file to read from without waiting for anyone: opening a FIFO waits for a writer otherwise.
+///
+/// # Errors
+/// What `open` says.
+pub fn open_to_read(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)
+}
+
+/// Sends some of `bytes` through a socket; a peer that has gone is an error, never SIGPIPE.
+///
+/// # Errors
+/// What `send` says.
+pub fn send(socket: BorrowedFd, bytes: &[u8]) -> io::Result<usize> {
+    #[cfg(target_vendor = "apple")]
+    let flags = 0;
+    #[cfg(not(target_vendor = "apple"))]
+    let flags = libc::MSG_NOSIGNAL;
+    // SAFETY: the pointer and the length are those of the slice.
+    let sent = unsafe {
+        libc::send(
+            socket.as_raw_fd(),
+            bytes.as_ptr().cast(),
+            bytes.len(),
+            flags,
+        )
+    };
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
+/// A terminal that does not show what is typed, for as long as this value lives. The ending signals are watched
+/// ([`watch_signals`]) and left to the caller; any other signal that ends or stops the program finds the terminal
+/// as it was before.
+pub struct EchoOff<'a> {
+    modes: Box<Modes>,
+    actions: Vec<(c_int, libc::sigaction)>,
+    terminal: PhantomData<BorrowedFd<'a>>,
+}
+
+struct Modes {
+    terminal: RawFd,
+    before: libc::termios,
+    during: libc::termios,
+}
+
+/// The modes of the one [`EchoOff`] there is, for the signal handler.
+static MODES: AtomicPtr<Modes> = AtomicPtr::new(std::ptr::null_mut());
+
+/// What is not in [`ENDING`] and yet ends or stops a program, and comes from outside.
+const SUSPENDING: [c_int; 7] = [
+    libc::SIGTSTP,
+    libc::SIGALRM,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+    libc::SIGVTALRM,
+    libc::SIGPROF,
+    libc::SIGXCPU,
+];
+
+impl EchoOff<'_> {
+    /// Switches the echo off. What was typed before is thrown away.
+    ///
+    /// # Errors
+    /// What the terminal says; `ResourceBusy` while there is another such value.
+    pub fn new(terminal: BorrowedFd<'_>) -> io::Result<EchoOff<'_>> {
+        watch_signals();
+        // SAFETY: all zeros is a valid termios, and tcgetattr writes to a live one.
+        let before = unsafe {
+            let mut modes: libc::termios = std::mem::zeroed();
+            if libc::tcgetattr(terminal.as_raw_fd(), &raw mut modes) != 0 {
+                return Err(io::Error::last_os_error());
+            }
+            modes
+        };
+        let mut during = before;
+        during.c_lflag &= !(libc::ECHO | libc::ECHONL);
+        during.c_lflag |= libc::ICANON | libc::ISIG;
+        let mut modes = Box::new(Modes {
+            terminal: terminal.as_raw_fd(),
+            before,
+            during,
+        });
+        let none = std::ptr::null_mut();
+        let this = &raw mut *modes;
+        if MODES
+            .compare_exchange(none, this, Ordering::SeqCst, Ordering::SeqCst)
+            .is_err()
+        {
+            return Err(io::ErrorKind::ResourceBusy.into());
+        }
+        // From here on dropping it puts everything back.
+        let mut echo_off = EchoOff {
+            modes,
+            actions: Vec::new(),
+            terminal: PhantomData,
+        };
+        for signal in SUSPENDING {
+            // SAFETY: the calls are given valid structures, and the handler does only what a handler may.
+            unsafe {
+                let mut before: libc::sigaction = std::mem::zeroed();
+                if libc::sigaction(signal, std::ptr::null(), &raw mut before) == 0
+                    && before.sa_sigaction == libc::SIG_DFL
+                {
+                    let mut action = before;
+                    action.sa_sigaction = step_aside as extern "C" fn(c_int) as libc::sighandler_t;
+                    action.sa_flags = 0;
+                    libc::sigaction(signal, &raw const action, std::ptr::null_mut());
+                    echo_off.actions.push((signal, before));
+                }
+            }
+        }
+        set_modes(
+            terminal.as_raw_fd(),
+            &echo_off.modes.during,
+            libc::TCSAFLUSH,
+        )?;
+        Ok(echo_off)
+    }
+}
+
+impl Drop for EchoOff<'_> {
+    fn drop(&mut self) {
+        let _ = set_modes(self.modes.terminal, &self.modes.before, libc::TCSANOW);
+        for (signal, action) in &self.actions {
+            // SAFETY: the structure is what sigaction gave out.
+            unsafe { libc::sigaction(*signal, action, std::ptr::null_mut()) };
+        }
+        MODES.store(std::ptr::null_mut(), Ordering::SeqCst);
+    }
+}
+
+fn set_modes(terminal: RawFd, modes: &libc::termios, when: c_int) -> io::Result<()> {
+    // SAFETY: the structure is a valid one.
+    match unsafe { libc::tcsetattr(terminal, when, modes) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// The signal handler while the echo is off: puts the terminal back, and lets the signal do its work.
+extern "C" fn step_aside(signal: c_int) {
+    // SAFETY: the pointer is null or that of a live value, since the handler is taken off before that dies; all of
+    // these calls are allowed in a handler.
+    unsafe {
+        let modes = MODES.load(Ordering::SeqCst).as_ref();
+        if let Some(modes) = modes {
+            libc::tcsetattr(modes.terminal, libc::TCSANOW, &raw const modes.before);
+        }
+        if signal == libc::SIGTSTP {
+            libc::raise(libc::SIGSTOP);
+            if let Some(modes) = modes {
+                libc::tcsetattr(modes.terminal, libc::TCSANOW, &raw const modes.during);
+            }
+        } else {
+            // Blocked until this handler returns.
+            libc::signal(signal, libc::SIG_DFL);
+            libc::raise(signal);
+        }
+    }
+}
+
 /// Kills the process group that `leader` leads. The caller has not reaped the leader yet, so the number is still its.
 pub fn kill_group(leader: u32) {
     if let Ok(leader) = libc::pid_t::try_from(leader) {
@@ -251,6 +422,20 @@ extern "C" fn note(signal: c_int) {
     };
 }
 
+/// From now on a signal ends this process again; one that has come is still told by [`signalled`].
+pub fn unwatch_signals() {
+    for signal in ENDING {
+        // SAFETY: the calls are given valid structures.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            libc::sigaction(signal, std::ptr::null(), &raw mut action);
+            if action.sa_sigaction == note as extern "C" fn(c_int) as libc::sighandler_t {
+                libc::signal(signal, libc::SIG_DFL);
+            }
+        }
+    }
+}
+
 /// The watched signal that has come.
 pub fn signalled() -> Option<c_int> {
     match SIGNALLED.load(Ordering::Relaxed) {
@@ -275,6 +460,85 @@ pub fn die_of(signal: c_int) {
 /// Ends this process as a closed pipe does: quietly, by SIGPIPE.
 pub fn die_of_closed_pipe() {
     die_of(libc::SIGPIPE);
+}
+
+/// Replaces this process by the program at `path`. `arguments` and `environment` are strings that end in NUL.
+/// Returns only when that fails, with the reason.
+pub fn execve(path: &Path, arguments: &[CString], environment: &[Secret]) -> io::Error {
+    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else {
+        return io::Error::from_raw_os_error(libc::ENOENT);
+    };
+    debug_assert!(
+        environment
+            .iter()
+            .all(|entry| entry.expose().ends_with(b"\0"))
+    );
+    let end = [std::ptr::null()];
+    let argv: Vec<*const c_char> = arguments
+        .iter()
+        .map(|argument| argument.as_ptr())
+        .chain(end)
+        .collect();
+    let envp: Vec<*const c_char> = environment
+        .iter()
+        .map(|entry| entry.expose().as_ptr().cast())
+        .chain(end)
+        .collect();
+    // SAFETY: both lists end in null, and what they point at ends in NUL and outlives the call.
+    unsafe { libc::execve(path.as_ptr(), argv.as_ptr(), envp.as_ptr()) };
+    io::Error::last_os_error()
+}
+
+/// A file in memory that holds `content` and that nobody can change, for a program that is started in our place:
+/// opening its path there gives a fresh offset.
+///
+/// # Errors
+/// What the kernel says; `Unsupported` on other systems than Linux.
+#[cfg(target_os = "linux")]
+pub fn sealed_file(content: &[u8]) -> io::Result<OwnedFd> {
+    let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
+    // SAFETY: the name is a C string; a descriptor that is not negative is ours to own. Kernels before 6.3 do not
+    // know MFD_NOEXEC_SEAL and say so.
+    let file: OwnedFd = unsafe {
+        let mut fd = libc::memfd_create(c"secret".as_ptr(), flags | libc::MFD_NOEXEC_SEAL);
+        if fd < 0 {
+            fd = libc::memfd_create(c"secret".as_ptr(), flags);
+        }
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        std::os::fd::FromRawFd::from_raw_fd(fd)
+    };
+    write_all(file.as_raw_fd(), &[content])?;
+    let seals = libc::F_SEAL_SEAL | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE;
+    // SAFETY: plain numbers.
+    let sealed = unsafe {
+        libc::lseek(file.as_raw_fd(), 0, libc::SEEK_SET);
+        libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals)
+    };
+    if sealed == 0 {
+        Ok(file)
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// See the one for Linux.
+///
+/// # Errors
+/// `Unsupported`, always.
+#[cfg(not(target_os = "linux"))]
+pub fn sealed_file(_: &[u8]) -> io::Result<OwnedFd> {
+    Err(io::Error::new(
+        io::ErrorKind::Unsupported,
+        "unavailable on this system: it has no files in memory",
+    ))
+}
+
+/// Lets a program that is started in our place inherit `fd`.
+pub fn keep_at_exec(fd: BorrowedFd) {
+    // SAFETY: plain numbers.
+    unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, 0) };
 }
 
 #[cfg(test)]

@@ -1,12 +1,381 @@
 //! `get`: the command line, the chain and the bytes.
 
-use crate::support::Home;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::ExitStatusExt;
+use std::process::Stdio;
+
+use crate::support::{Home, transcript};
 
 #[test]
 fn a_variable_is_found() {
     let mut home = Home::new();
-    home.set("PROD_API_KEY", "s3cret");
+    home.set("PROD_API_KEY", "s3cret")
+        .set("PROD_DB_PASSWORD", "pw")
+        .set("9LIVES", "cat");
     home.run(["get", "prod/api-key"]).is(0, "s3cret\n", "");
     home.run(["get", "--raw", "prod/api-key"])
         .is(0, "s3cret", "");
+    home.run(["get", "prod/db#password"]).is(0, "pw\n", "");
+    home.run(["get", "9lives"]).is(0, "cat\n", "");
+    home.run(["get", "-v", "prod/api-key"]).has(
+        0,
+        "s3cret\n",
+        &["mxm-secrets: env: hit: prod/api-key found: $PROD_API_KEY ("],
+    );
+}
+
+#[test]
+fn bytes_are_kept() {
+    let home = Home::new();
+    for (value, printed) in [
+        (&b"plain"[..], &b"plain\n"[..]),
+        (b"ends\n", b"ends\n"),
+        (b"\n\n", b"\n\n"),
+        (b" blanks \t", b" blanks \t\n"),
+        (b"a\r\n\r", b"a\r\n\r\n"),
+        (b"\xff\xfe\x80", b"\xff\xfe\x80\n"),
+        (b"first\nsecond", b"first\nsecond\n"),
+    ] {
+        let get = |raw: &[&str]| {
+            let mut command = home.mxm_secrets(["get", "a"].iter().chain(raw));
+            transcript(command.env("A", OsStr::from_bytes(value)))
+        };
+        get(&[]).is(0, printed, "");
+        get(&["--raw"]).is(0, value, "");
+    }
+}
+
+#[test]
+fn an_empty_variable_is_a_miss() {
+    let mut home = Home::new();
+    home.set("A", "");
+    home.run(["get", "a"]).is(
+        1,
+        "",
+        "mxm-secrets: a is missing: not in env (unavailable: gopass)\n",
+    );
+    home.run(["get", "a", "-v"])
+        .has(1, "", &["env: miss: a is empty: $A ("]);
+}
+
+#[test]
+fn a_default_has_a_status_of_its_own() {
+    let home = Home::new();
+    home.run(["get", "a", "--default", "V"]).is(3, "V\n", "");
+    home.run(["get", "a", "--default=V", "--default-ok"])
+        .is(0, "V\n", "");
+    home.run(["get", "--raw", "a", "--default", "V"])
+        .is(3, "V", "");
+    home.run(["get", "a", "--default", ""]).is(3, "\n", "");
+    home.run(["get", "a", "--default", "--"]).is(3, "--\n", "");
+    home.run(["get", "a", "--default", "-v"]).is(3, "-v\n", "");
+    let bytes = [
+        OsStr::new("get"),
+        OsStr::new("a"),
+        OsStr::new("--default"),
+        OsStr::from_bytes(b"\xff"),
+    ];
+    home.run(bytes).is(3, b"\xff\n", "");
+}
+
+#[test]
+fn options_stand_anywhere() {
+    let mut home = Home::new();
+    home.set("A", "x").set("_DASH", "y");
+    for arguments in [
+        &["get", "--backend", "env", "a"][..],
+        &["get", "a", "--backend=env"],
+        &["--backend", "env", "get", "a"],
+        &["get", "--timeout", "0.5", "--no-input", "-q", "a"],
+        &["get", "-vq", "a", "--backend", "env", "--on-error=stop"],
+        &["get", "--", "a"],
+    ] {
+        let seen = home.run(arguments);
+        assert_eq!(
+            (seen.status, seen.stdout.as_slice()),
+            (Some(0), &b"x\n"[..]),
+            "{arguments:?} {}",
+            seen.stderr
+        );
+    }
+    home.run(["get", "--", "-dash"]).is(0, "y\n", "");
+}
+
+#[test]
+fn variables_give_the_chain_and_its_terms() {
+    let mut home = Home::new();
+    home.set("A", "x");
+    let run = |variable: &str, value: &str, more: &[&str]| {
+        let mut command = home.mxm_secrets(["get", "a"].iter().chain(more));
+        transcript(command.env(variable, value))
+    };
+    run("MXM_SECRETS_BACKENDS", "env", &[]).is(0, "x\n", "");
+    run("MXM_SECRETS_BACKENDS", "gopass", &[]).is(
+        4,
+        "",
+        "mxm-secrets: a: gopass unavailable: gopass is not installed\n",
+    );
+    run("MXM_SECRETS_BACKENDS", "gopass", &["--backend", "env"]).is(0, "x\n", "");
+    run("MXM_SECRETS_BACKENDS", "", &[]).is(0, "x\n", "");
+    run("MXM_SECRETS_BACKENDS", "evn", &[]).is(
+        2,
+        "",
+        "mxm-secrets: MXM_SECRETS_BACKENDS: no backend is called \"evn\": did you mean env?\n",
+    );
+    run("MXM_SECRETS_TIMEOUT", "soon", &[]).has(
+        2,
+        "",
+        &["MXM_SECRETS_TIMEOUT \"soon\": it takes a number of seconds"],
+    );
+    run("MXM_SECRETS_TIMEOUT", "2.5", &[]).is(0, "x\n", "");
+    run("MXM_SECRETS_NO_INPUT", "yes", &[]).has(2, "", &["MXM_SECRETS_NO_INPUT is \"yes\""]);
+    run("MXM_SECRETS_NO_INPUT", "1", &[]).is(0, "x\n", "");
+}
+
+#[test]
+fn bad_input_is_refused_before_anything_is_started() {
+    let home = Home::new();
+    home.fake("gopass", "echo secret");
+    let long = "x".repeat(513);
+    for (arguments, message) in [
+        (
+            &[][..],
+            "no command given: there are get, exec, resolve, list-backends",
+        ),
+        (
+            &["gte", "a"],
+            "no command is called \"gte\": did you mean get?",
+        ),
+        (&["get"], "get: no name given"),
+        (&["get", "a", "b"], "get reads one secret: give one name"),
+        (&["get", ""], "bad name \"\": a name is not empty"),
+        (
+            &["get", "/a"],
+            "bad name \"/a\": a name does not begin or end with '/'",
+        ),
+        (
+            &["get", "a/../b"],
+            "bad name \"a/../b\": a name has no '.' or '..'",
+        ),
+        (
+            &["get", "a#"],
+            "bad name \"a#\": after '#' stands the name of a field",
+        ),
+        (
+            &["get", "a\nb"],
+            "bad name \"a\\nb\": a name has no control characters",
+        ),
+        (&["get", &long], "a name has at most 512 bytes"),
+        (
+            &["get", "-a"],
+            "unknown option -a; a name that begins with - needs -- before it",
+        ),
+        (
+            &["get", "a", "--defualt", "x"],
+            "unknown option --defualt: did you mean --default?",
+        ),
+        (
+            &["get", "a", "--default"],
+            "missing argument for option '--default'",
+        ),
+        (&["get", "a", "--raw=yes"], "--raw"),
+        (
+            &["get", "a", "--default-ok"],
+            "--default-ok goes with --default",
+        ),
+        (
+            &["get", "a", "--timeout", "0"],
+            "--timeout \"0\": it takes a number of seconds from 0.001 to 86400",
+        ),
+        (&["get", "a", "--timeout", "-1"], "--timeout \"-1\""),
+        (&["get", "a", "--timeout", "inf"], "--timeout \"inf\""),
+        (&["get", "a", "--timeout", "1e3"], "--timeout \"1e3\""),
+        (
+            &["get", "a", "--timeout", "999999999999999999999"],
+            "--timeout",
+        ),
+        (
+            &["get", "a", "--on-error", "panic"],
+            "--on-error \"panic\": it takes stop or continue",
+        ),
+        (
+            &["get", "a", "--backend", "gopas"],
+            "--backend: no backend is called \"gopas\": did you mean gopass?",
+        ),
+        (
+            &["get", "a", "--backend", ""],
+            "--backend: no backend is called \"\"",
+        ),
+        (
+            &["get", "a", "--backend", "env,"],
+            "--backend: no backend is called \"\"",
+        ),
+        (
+            &["get", "a", "--backend", "env,env"],
+            "--backend: env is named twice",
+        ),
+        (&["get", "a", "--json"], "get has no option --json"),
+    ] {
+        let seen = home.run(arguments);
+        assert_eq!(
+            (seen.status, seen.stdout.as_slice()),
+            (Some(2), &b""[..]),
+            "{arguments:?}"
+        );
+        assert!(
+            seen.stderr.starts_with("mxm-secrets: "),
+            "{arguments:?}: {}",
+            seen.stderr
+        );
+        assert!(
+            seen.stderr.contains(message),
+            "{arguments:?}: {}",
+            seen.stderr
+        );
+        assert_eq!(seen.stderr.lines().count(), 1, "{}", seen.stderr);
+    }
+    for (flag, value) in [
+        ("--backend", b"\xff"),
+        ("--timeout", b"\xff"),
+        ("--on-error", b"\xff"),
+    ] {
+        let bytes = [
+            OsStr::new("get"),
+            OsStr::new("a"),
+            OsStr::new(flag),
+            OsStr::from_bytes(value),
+        ];
+        home.run(bytes).has(2, "", &[flag]);
+    }
+    home.run([OsStr::new("get"), OsStr::from_bytes(b"a\xff")])
+        .has(2, "", &["a name is UTF-8"]);
+    home.run([OsStr::from_bytes(b"g\xff")])
+        .has(2, "", &["no command is called"]);
+    assert_eq!(home.log("gopass"), Vec::<String>::new());
+}
+
+#[test]
+fn output_that_cannot_be_written_is_an_error() {
+    let mut home = Home::new();
+    home.set("A", "x".repeat(100_000));
+    let get = || home.mxm_secrets(["get", "a"]);
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    transcript(get().stdout(full)).is(
+        4,
+        "",
+        "mxm-secrets: cannot write to standard output: No space left on device (os error 28)\n",
+    );
+    let closed = |redirection: &str| {
+        let program = get().get_program().to_owned();
+        let mut shell = home.command("/bin/sh");
+        shell
+            .args(["-c", &format!("exec \"$0\" get a {redirection}")])
+            .arg(program);
+        transcript(&mut shell)
+    };
+    closed(">&-").is(
+        4,
+        "",
+        "mxm-secrets: cannot write to standard output: Bad file descriptor (os error 9)\n",
+    );
+    closed("<&- >&-").has(4, "", &["cannot write to standard output"]);
+    closed("<&- 2>&-").has(0, format!("{}\n", "x".repeat(100_000)), &[]);
+    // A reader that goes away ends the program as SIGPIPE does.
+    let mut child = get()
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(
+        (output.status.signal(), output.stderr.as_slice()),
+        (Some(libc::SIGPIPE), &b""[..])
+    );
+}
+
+#[test]
+fn a_value_larger_than_the_pipe_is_whole() {
+    let home = Home::new();
+    let size = 5_000_000;
+    home.fake("gopass", &format!("head -c {size} /dev/zero | tr '\\0' x"));
+    home.link(&["head", "tr"]);
+    let seen = home.run(["get", "--raw", "a"]);
+    assert_eq!((seen.status, seen.stdout.len()), (Some(0), size));
+}
+
+/// Each answer of the first backend (a fake gopass) before a hit and a miss of the second (env), with and without a
+/// default, after a failure stopping and going on: status and output follow from the answers alone. Every pair of
+/// answers is gone through where the chain is, in resolve.rs.
+#[test]
+fn answers_become_statuses() {
+    let (stop, go_on) = ("stop", "continue");
+    for (answer, script) in [
+        ("hit", "echo value"),
+        (
+            "miss",
+            "echo 'Error: entry is not in the password store' >&2; exit 11",
+        ),
+        ("unavailable", "exit 6"),
+        ("failed", "echo 'failed to decrypt' >&2; exit 11"),
+    ] {
+        let home = Home::new();
+        home.fake("gopass", script);
+        for (set, default, on_error) in [
+            (true, true, stop),
+            (true, false, stop),
+            (false, true, stop),
+            (false, false, stop),
+            (true, true, go_on),
+            (true, false, go_on),
+            (false, true, go_on),
+            (false, false, go_on),
+        ] {
+            let mut command = home.mxm_secrets(["get", "a", "--on-error", on_error]);
+            command.args(default.then_some(["--default", "V"]).into_iter().flatten());
+            command.envs(set.then_some(("A", "from env")));
+            let (status, printed) = match (answer, set, default, on_error == go_on) {
+                ("hit", ..) => (0, "value\n"),
+                ("failed", _, _, false) => (4, ""),
+                (_, true, ..) => (0, "from env\n"),
+                (_, false, true, _) => (3, "V\n"),
+                ("failed", false, false, true) => (4, ""),
+                (_, false, false, _) => (1, ""),
+            };
+            let seen = transcript(&mut command);
+            let case = format!("{answer} {command:?} {}", seen.stderr);
+            assert_eq!(
+                (seen.status, seen.stdout.as_slice()),
+                (Some(status), printed.as_bytes()),
+                "{case}"
+            );
+            let warned = seen
+                .stderr
+                .contains("warning: gopass failed: a cannot be decrypted");
+            assert_eq!(
+                warned,
+                answer == "failed" && [0, 3].contains(&status),
+                "{case}"
+            );
+            assert_eq!(
+                seen.stderr.is_empty(),
+                [0, 3].contains(&status) && !warned,
+                "{case}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_version_names_the_backends() {
+    let home = Home::new();
+    let seen = home.run(["--version"]);
+    let text = String::from_utf8(seen.stdout).unwrap();
+    let start = format!(
+        "mxm-secrets {} (backends: gopass, env",
+        env!("CARGO_PKG_VERSION")
+    );
+    assert!(text.starts_with(&start), "{text}");
 }

@@ -3,6 +3,13 @@
 
 mod support;
 
+#[cfg(feature = "age")]
+mod age;
 mod get;
+mod gopass;
+mod process;
+mod readme;
 #[cfg(feature = "vault")]
 mod vault;
+#[cfg(feature = "vault")]
+mod vault_faults;

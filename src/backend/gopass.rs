@@ -126,7 +126,7 @@ impl Gopass {
         }
         let dialect = if output.stderr_has("flag provided but not defined") {
             Dialect::Plain
-        } else if output.stderr_has("Usage: pass show") {
+        } else if output.stderr_has("[--clip[=line-number]") {
             Dialect::Pass
         } else {
             return Ok((dialect, output));
@@ -269,19 +269,17 @@ impl Gopass {
                 )),
             );
         }
-        if uninitialized {
-            return Answer::Unavailable(
-                Reason::from("the password store is not initialized")
-                    .hint(format!("set it up: {command} init")),
-            );
-        }
-        if absent {
+        if absent || uninitialized {
             // They say the same of a store that they may not read.
-            return match store::unreadable(dialect == Dialect::Gopass, path) {
-                Some(file) => {
-                    Answer::failed(format!("{name}: permission denied: {}", file.display()))
-                }
-                None => Answer::miss(format!("{name} is not in the password store")),
+            if let Some(file) = store::unreadable(dialect == Dialect::Gopass, path) {
+                return Answer::failed(format!("{name}: permission denied: {}", file.display()));
+            }
+            return match uninitialized {
+                true => Answer::Unavailable(
+                    Reason::from("the password store is not initialized")
+                        .hint(format!("set it up: {command} init")),
+                ),
+                false => Answer::miss(format!("{name} is not in the password store")),
             };
         }
         Answer::Failed(

@@ -63,15 +63,21 @@ pub fn help(command: Option<&Command>, whole: bool) -> String {
         }
     }
     text.push_str("\nOptions:\n");
-    for flag in FLAGS
+    let flags: Vec<&Flag> = FLAGS
         .iter()
         .filter(|flag| command.is_none_or(|command| flag.applies_to(command)))
-    {
+        .collect();
+    let width = flags
+        .iter()
+        .map(|flag| spelled(flag).len())
+        .max()
+        .unwrap_or(0);
+    for flag in flags {
         if whole {
             let _ = writeln!(text, "  {}", spelled(flag));
             text += &fill(&format!("{}. {}", flag.about, flag.more), 6);
         } else {
-            let _ = writeln!(text, "  {:24}  {}", spelled(flag), flag.about);
+            let _ = writeln!(text, "  {:width$}  {}", spelled(flag), flag.about);
         }
     }
     text

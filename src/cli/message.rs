@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mxm_secrets::backend::Reason;
 use mxm_secrets::name::Name;
-use mxm_secrets::resolve::{Observer, Step};
+use mxm_secrets::resolve::{Lookup, Observer, Outcome, Step};
 use mxm_secrets::sys;
 
 /// How much to tell.
@@ -15,20 +15,24 @@ pub struct Messages {
     pub quiet: bool,
 }
 
-/// Says one thing. Control characters are shown escaped, since some of the text comes from outside.
+/// Says one thing.
 pub fn say(text: &str) {
-    let mut line = String::with_capacity(text.len() + 16);
-    line.push_str("mxm-secrets: ");
-    for c in text.chars() {
-        match c {
-            '\n' => line.push_str("\nmxm-secrets: "),
-            c if c.is_control() => line.extend(c.escape_default()),
-            c => line.push(c),
-        }
-    }
-    line.push('\n');
+    let line = format!("mxm-secrets: {}\n", clean(text));
     // There is no one left to tell when standard error cannot be written.
     let _ = sys::write_all(sys::STDERR, &[line.as_bytes()]);
+}
+
+/// `text` with its control characters escaped, since some of it comes from outside and terminals obey them.
+pub fn clean(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() {
+            clean.extend(c.escape_default());
+        } else {
+            clean.push(c);
+        }
+    }
+    clean
 }
 
 impl Messages {
@@ -36,6 +40,26 @@ impl Messages {
     pub fn problem(&self, problem: &Reason) {
         say(&problem.text);
         self.hint(problem);
+    }
+
+    /// Says why a lookup gave no secret, or, if it gave one, which failures it has passed over.
+    pub fn outcome(&self, lookup: &Lookup) {
+        match lookup.outcome {
+            Outcome::Found(_) | Outcome::Defaulted(_) => {
+                lookup
+                    .report
+                    .failures()
+                    .iter()
+                    .for_each(|failure| self.warn(failure));
+            }
+            Outcome::Missing | Outcome::Failed => {
+                lookup
+                    .report
+                    .problems()
+                    .iter()
+                    .for_each(|problem| self.problem(problem));
+            }
+        }
     }
 
     fn hint(&self, reason: &Reason) {
@@ -46,12 +70,16 @@ impl Messages {
 }
 
 impl Observer for Messages {
-    fn asked(&self, _: &Name, step: &Step) {
-        if let Some(reason) = step.reason.as_ref().filter(|_| self.verbose) {
+    fn asked(&self, name: &Name, step: &Step) {
+        if self.verbose {
+            let reason = match &step.reason {
+                Some(reason) => reason.text.clone(),
+                None => format!("{name} found: {}", step.locator),
+            };
+            let answer = step.verdict.word();
             say(&format!(
-                "{}: {}: {reason} ({})",
+                "{}: {answer}: {reason} ({})",
                 step.backend,
-                step.verdict.word(),
                 took(step.took)
             ));
         }

@@ -1,7 +1,7 @@
 //! The one table of commands and flags. The parser, both helps, the man page, the completions and the README's
 //! synopsis are drawn from it; what is not declared here cannot be given.
 
-use super::{Parsed, Status, get};
+use super::{Parsed, Status, exec, get, list_backends, resolve};
 
 /// A subcommand.
 pub struct Command {
@@ -17,19 +17,56 @@ pub struct Command {
     pub run: fn(&Parsed) -> anyhow::Result<Status>,
     /// The status of our own failures, where it is not that of their kind.
     pub own_failure: Option<Status>,
+    /// Whether it runs another command, which stands after `--`.
+    pub runs_another: bool,
 }
 
 /// Every subcommand, in the order in which they are listed.
-pub const COMMANDS: &[Command] = &[Command {
-    name: "get",
-    usage: "[OPTION]... NAME",
-    about: "print one secret",
-    description: "Asks the backends of the chain in their order and writes the value of the first that has the secret to \
-        standard output, with a newline if it does not end in one. A backend that could not tell ends the lookup: a \
-        failure never turns into a default or into another store's value.",
-    run: get::run,
-    own_failure: None,
-}];
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "get",
+        usage: "[OPTION]... NAME",
+        about: "print one secret",
+        description: "Asks the backends of the chain in their order and writes the value of the first that has the \
+            secret to standard output, with a newline if it does not end in one. A backend that could not tell ends \
+            the lookup: a failure never turns into a default or into another store's value.",
+        run: get::run,
+        own_failure: None,
+        runs_another: false,
+    },
+    Command {
+        name: "exec",
+        usage: "[OPTION]... -- CMD [ARG]...",
+        about: "run a command with secrets in its environment",
+        description: "Looks up every secret that is asked for, side by side, and then becomes the command, so that \
+            its process id, terminal, signals and status are its own. If any secret is missing or failed, all of \
+            those are reported and nothing is started. One newline at the end of a value is dropped, as $(...) does. \
+            The credentials of mxm-secrets itself do not reach the command.",
+        run: exec::run,
+        own_failure: Some(Status::Own),
+        runs_another: true,
+    },
+    Command {
+        name: "resolve",
+        usage: "[OPTION]... NAME...",
+        about: "tell which backend has a secret, not its value",
+        description: "Makes the same lookup as get and throws the value away, so that found means that get would \
+            print it. Prints the name, the backend and the locator, with tabs between them.",
+        run: resolve::run,
+        own_failure: None,
+        runs_another: false,
+    },
+    Command {
+        name: "list-backends",
+        usage: "[OPTION]...",
+        about: "tell which backends are set up on this machine",
+        description: "Shows every backend, those of the chain first and in their order: whether it is ready, what it \
+            would use, and if it is not ready, why and what to do about it. Asks for no secret and no person.",
+        run: list_backends::run,
+        own_failure: None,
+        runs_another: false,
+    },
+];
 
 /// Tells the flags apart in the code. Each stands in [`FLAGS`] once; a test says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +75,14 @@ pub enum Id {
     Default,
     DefaultOk,
     Raw,
+    Secret,
+    Optional,
+    File,
+    CleanEnv,
+    Keep,
+    Explain,
+    All,
+    Json,
     Backend,
     OnError,
     Timeout,
@@ -56,6 +101,8 @@ pub enum Takes {
     Text(&'static str),
     /// One of these words.
     Word(&'static str, &'static [&'static str]),
+    /// The name of an environment variable.
+    Variable(&'static str),
     /// Names of backends with commas between them.
     Backends(&'static str),
 }
@@ -65,7 +112,10 @@ impl Takes {
     pub fn value(&self) -> Option<&'static str> {
         match self {
             Takes::Nothing => None,
-            Takes::Text(name) | Takes::Word(name, _) | Takes::Backends(name) => Some(name),
+            Takes::Text(name)
+            | Takes::Variable(name)
+            | Takes::Word(name, _)
+            | Takes::Backends(name) => Some(name),
         }
     }
 }
@@ -91,7 +141,10 @@ pub struct Flag {
 }
 
 /// The commands that look secrets up.
-const LOOKUPS: &[&str] = &["get"];
+const LOOKUPS: &[&str] = &["get", "exec", "resolve"];
+
+/// The commands that open the chain.
+const CHAIN: &[&str] = &["get", "exec", "resolve", "list-backends"];
 
 /// Every flag, in the order in which they are listed.
 pub const FLAGS: &[Flag] = &[
@@ -127,12 +180,92 @@ pub const FLAGS: &[Flag] = &[
         more: "Without it, get ends the value with a newline if it has none.",
     },
     Flag {
+        id: Id::Secret,
+        long: "secret",
+        short: None,
+        takes: Takes::Text("[VAR=]NAME"),
+        variable: None,
+        commands: &["exec"],
+        about: "put the secret into the variable VAR",
+        more: "Without VAR=, the variable is the name in upper case with _ for every other character: prod/api-key becomes PROD_API_KEY. May be given more than once.",
+    },
+    Flag {
+        id: Id::Optional,
+        long: "optional",
+        short: None,
+        takes: Takes::Text("[VAR=]NAME"),
+        variable: None,
+        commands: &["exec"],
+        about: "the same; when missing, VAR is not set",
+        more: "VAR is then not set even if it was set before. A failure is still a failure.",
+    },
+    Flag {
+        id: Id::File,
+        long: "file",
+        short: None,
+        takes: Takes::Text("VAR=NAME"),
+        variable: None,
+        commands: &["exec"],
+        about: "put the path of a file with the secret into VAR",
+        more: "The file is in memory, sealed and read-only (Linux): the value is neither in the environment nor on a disk. Its bytes are exactly those stored.",
+    },
+    Flag {
+        id: Id::CleanEnv,
+        long: "clean-env",
+        short: None,
+        takes: Takes::Nothing,
+        variable: None,
+        commands: &["exec"],
+        about: "start the command with an empty environment",
+        more: "But for the secrets and what --keep names.",
+    },
+    Flag {
+        id: Id::Keep,
+        long: "keep",
+        short: None,
+        takes: Takes::Variable("VAR"),
+        variable: None,
+        commands: &["exec"],
+        about: "with --clean-env: keep the variable VAR",
+        more: "May be given more than once.",
+    },
+    Flag {
+        id: Id::Explain,
+        long: "explain",
+        short: None,
+        takes: Takes::Nothing,
+        variable: None,
+        commands: &["resolve"],
+        about: "show the chain: who was asked and what they said",
+        more: "",
+    },
+    Flag {
+        id: Id::All,
+        long: "all",
+        short: None,
+        takes: Takes::Nothing,
+        variable: None,
+        commands: &["resolve"],
+        about: "ask the backends after the first hit, too",
+        more: "With --explain or --json. Those that have the secret as well are shadowed.",
+    },
+    Flag {
+        id: Id::Json,
+        long: "json",
+        short: None,
+        takes: Takes::Nothing,
+        variable: None,
+        commands: &["resolve", "list-backends"],
+        about: "print JSON, one object per line",
+        more: "",
+    },
+    Flag {
         id: Id::Backend,
         long: "backend",
         short: None,
         takes: Takes::Backends("A[,B...]"),
         variable: Some("MXM_SECRETS_BACKENDS"),
-        commands: LOOKUPS,
+        commands: CHAIN,
         about: "ask these backends, in this order",
         more: "A backend asked for by this flag that is not available counts as failed.",
     },
@@ -153,7 +286,7 @@ pub const FLAGS: &[Flag] = &[
         short: None,
         takes: Takes::Text("SECONDS"),
         variable: Some("MXM_SECRETS_TIMEOUT"),
-        commands: LOOKUPS,
+        commands: CHAIN,
         about: "how long each backend may take (default 10)",
         more: "A number from 0.001 to 86400. At its end the backend's program is killed with all it has started, and \
             the answer is failed. When a person is there, a backend that may prompt has no deadline unless one is \
@@ -187,7 +320,7 @@ pub const FLAGS: &[Flag] = &[
         short: Some('q'),
         takes: Takes::Nothing,
         variable: None,
-        commands: LOOKUPS,
+        commands: CHAIN,
         about: "no hints and no warnings; errors stay",
         more: "",
     },

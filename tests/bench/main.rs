@@ -4,6 +4,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::panic,
     clippy::print_stdout,
     missing_docs
 )]
@@ -12,6 +13,8 @@
 #[allow(dead_code, reason = "the tests use the rest")]
 mod support;
 
+#[cfg(feature = "age")]
+mod age;
 mod core;
 
 use std::path::PathBuf;
@@ -38,6 +41,8 @@ fn main() {
     };
     println!("{:58} {:>9} {:>9} {:>6} {:>6}", "", "A", "B", "A/B", "goal");
     core::run(&bench);
+    #[cfg(feature = "age")]
+    age::run(&bench);
 }
 
 impl Bench {

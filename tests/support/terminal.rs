@@ -54,11 +54,6 @@ impl Terminal {
         }
     }
 
-    /// The process id of the command.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Types `text`.
     pub fn types(&mut self, text: &str) {
         self.master.write_all(text.as_bytes()).unwrap();

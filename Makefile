@@ -1,0 +1,102 @@
+# mxm-secrets: `make` alone lists what there is to make.
+
+PREFIX  ?= /usr/local
+DESTDIR ?=
+
+CARGO   ?= cargo
+MUSL    := x86_64-unknown-linux-musl
+NATIVE  := target/release/mxm-secrets
+STATIC  := target/$(MUSL)/release/mxm-secrets
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+
+# The static build where its target is installed: it starts twice as fast as the native one.
+HAS_MUSL := $(wildcard $(shell rustc --print target-libdir --target $(MUSL) 2>/dev/null))
+PROGRAM  ?= $(if $(HAS_MUSL),$(STATIC),$(NATIVE))
+
+# Systems that cannot be run here, and the features whose dependencies need no C compiler for them.
+FOREIGN  := aarch64-apple-darwin x86_64-unknown-freebsd
+PORTABLE := age
+
+# C parts of the libraries need a C compiler for musl; gcc makes what they need.
+export CC_x86_64_unknown_linux_musl ?= gcc
+
+.PHONY: help build static test fmt lint type doc check docs bench install uninstall dist clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+
+build: ## release build for this machine
+	$(CARGO) build --release
+
+static: ## release build, static (musl): target/x86_64-unknown-linux-musl/release/mxm-secrets
+	@test -n "$(HAS_MUSL)" || { echo 'make static: rustup target add $(MUSL) is needed first' >&2; exit 1; }
+	$(CARGO) build --release --target $(MUSL)
+
+test: ## all tests, with the real programs; installs or builds what is missing
+	tests/programs/install
+	$(CARGO) test --all-features
+
+fmt: ## format the source
+	$(CARGO) fmt
+
+lint: ## clippy, warnings denied; shellcheck on the scripts
+	$(CARGO) clippy --all-features --all-targets -- -D warnings
+	$(CARGO) clippy --no-default-features --all-targets -- -D warnings
+	if command -v shellcheck >/dev/null; then shellcheck tests/programs/build tests/programs/install .ci/run; fi
+
+type: ## cargo check: all features and targets, and none
+	$(CARGO) check --all-features --all-targets
+	$(CARGO) check --no-default-features
+	@for target in $(FOREIGN); do \
+	    if [ -d "$$(rustc --print target-libdir --target $$target)" ]; then \
+	        echo "cargo check --target $$target"; \
+	        $(CARGO) check --quiet --target $$target --lib --bins --no-default-features --features '$(PORTABLE)' || exit 1; \
+	    else echo "make type: $$target is not installed and not checked" >&2; fi; done
+
+doc: ## the library's documentation, warnings denied
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --all-features --no-deps
+
+check: ## everything that must hold before a change lands
+	$(CARGO) fmt --check
+	$(MAKE) lint type doc test
+
+docs: ## rewrite the man page, the completions and the README's synopsis from the tables
+	MXM_SECRETS_DOCS=write $(CARGO) test --all-features --bin mxm-secrets docs
+
+bench: $(PROGRAM) ## whole processes, side by side, beside their goals
+	MXM_SECRETS_BENCH='$(abspath $(PROGRAM))' $(CARGO) bench --all-features --bench processes
+
+$(STATIC): static
+$(NATIVE): build
+
+install: $(PROGRAM) ## the program, its man page and completions (PREFIX, DESTDIR)
+	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/man/man1' \
+	    '$(DESTDIR)$(PREFIX)/share/bash-completion/completions' \
+	    '$(DESTDIR)$(PREFIX)/share/zsh/site-functions' '$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d'
+	install -m 755 '$(PROGRAM)' '$(DESTDIR)$(PREFIX)/bin/mxm-secrets'
+	install -m 644 man/mxm-secrets.1 '$(DESTDIR)$(PREFIX)/share/man/man1/mxm-secrets.1'
+	install -m 644 completions/mxm-secrets.bash '$(DESTDIR)$(PREFIX)/share/bash-completion/completions/mxm-secrets'
+	install -m 644 completions/_mxm-secrets '$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_mxm-secrets'
+	install -m 644 completions/mxm-secrets.fish '$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/mxm-secrets.fish'
+
+uninstall: ## take away what install has put there
+	rm -f '$(DESTDIR)$(PREFIX)/bin/mxm-secrets' '$(DESTDIR)$(PREFIX)/share/man/man1/mxm-secrets.1' \
+	    '$(DESTDIR)$(PREFIX)/share/bash-completion/completions/mxm-secrets' \
+	    '$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_mxm-secrets' \
+	    '$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/mxm-secrets.fish'
+
+DIST := mxm-secrets-$(VERSION)
+
+dist: $(PROGRAM) ## a tarball with everything a user needs, and its checksum, in target/dist
+	rm -rf 'target/dist/$(DIST)'
+	install -d 'target/dist/$(DIST)/man' 'target/dist/$(DIST)/completions'
+	install -m 755 '$(PROGRAM)' 'target/dist/$(DIST)/mxm-secrets'
+	install -m 644 README.md LICENSE CHANGELOG.md 'target/dist/$(DIST)'
+	install -m 644 man/mxm-secrets.1 'target/dist/$(DIST)/man'
+	install -m 644 completions/mxm-secrets.bash completions/_mxm-secrets completions/mxm-secrets.fish 'target/dist/$(DIST)/completions'
+	cd target/dist && tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -cf - '$(DIST)' | gzip -9n >'$(DIST).tar.gz'
+	cd target/dist && sha256sum '$(DIST).tar.gz' >'$(DIST).tar.gz.sha256'
+
+clean: ## remove what was built
+	$(CARGO) clean

@@ -1,0 +1,85 @@
+//! The man page, the completions and the README's synopsis, drawn from the table. The committed files are compared
+//! with them; `make docs` (MXM_SECRETS_DOCS=write) rewrites them.
+
+mod bash;
+mod fish;
+mod manual;
+mod zsh;
+
+use std::path::Path;
+
+use mxm_secrets::backend::BACKENDS;
+
+use super::help;
+use super::table::{COMMANDS, Command, FLAGS, Flag, Takes};
+
+/// Compares a committed file with what it should be, or rewrites it.
+fn drawn(file: &str, content: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    if std::env::var_os("MXM_SECRETS_DOCS").is_some_and(|what| what == "write") {
+        std::fs::write(path, content).unwrap();
+    } else {
+        let committed = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(committed == content, "{file} is stale: run make docs");
+    }
+}
+
+#[test]
+fn the_man_page_is_fresh() {
+    drawn("man/mxm-secrets.1", &manual::draw());
+}
+
+#[test]
+fn the_completions_are_fresh() {
+    drawn("completions/mxm-secrets.bash", &bash::draw());
+    drawn("completions/_mxm-secrets", &zsh::draw());
+    drawn("completions/mxm-secrets.fish", &fish::draw());
+}
+
+#[test]
+fn the_synopsis_in_the_readme_is_fresh() {
+    let readme = include_str!("../../README.md");
+    let (before, rest) = readme.split_once("<!-- synopsis -->\n").unwrap();
+    let (_, after) = rest.split_once("<!-- end of synopsis -->").unwrap();
+    let help = help::help(None, false);
+    let block = format!("```text\n{help}```\n");
+    drawn(
+        "README.md",
+        &format!("{before}<!-- synopsis -->\n{block}<!-- end of synopsis -->{after}"),
+    );
+}
+
+#[test]
+fn the_short_help_fits_on_a_screen() {
+    let commands = COMMANDS.iter().map(Some).chain([None]);
+    for help in commands.map(|command| help::help(command, false)) {
+        assert!(help.lines().count() <= 40, "{help}");
+        assert!(
+            help.lines().all(|line| line.chars().count() <= 80),
+            "{help}"
+        );
+    }
+}
+
+/// The names of all backends.
+fn backends() -> String {
+    BACKENDS
+        .iter()
+        .map(|entry| entry.name)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// The flags that `command` knows.
+fn flags(command: &Command) -> impl Iterator<Item = &'static Flag> {
+    FLAGS.iter().filter(|flag| flag.applies_to(command))
+}
+
+/// `-v --verbose`, as the completions list a flag.
+fn spellings(flag: &Flag) -> Vec<String> {
+    let short = flag.short.map(|short| format!("-{short}"));
+    short
+        .into_iter()
+        .chain([format!("--{}", flag.long)])
+        .collect()
+}

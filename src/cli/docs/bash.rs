@@ -1,0 +1,131 @@
+//! The completion for bash.
+
+use std::fmt::Write as _;
+
+use super::{COMMANDS, FLAGS, Takes, backends, flags, spellings};
+
+const HEAD: &str = r#"# bash completion for mxm-secrets. Drawn from the table of commands and flags by make docs.
+
+_mxm_secrets() {
+    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
+    local command='' flags values word i
+    COMPREPLY=()
+    # bash splits --flag=value into three words.
+    if [[ $cur == = ]]; then
+        cur=''
+    elif [[ $prev == = ]]; then
+        prev=${COMP_WORDS[COMP_CWORD - 2]}
+    fi
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        word=${COMP_WORDS[i]}
+        case $word in
+            --)
+                if [[ $command == @EXEC@ ]]; then
+                    # What follows is a command of its own.
+                    if declare -F _command_offset >/dev/null; then
+                        _command_offset $((i + 1))
+                    elif ((i + 1 == COMP_CWORD)); then
+                        mapfile -t COMPREPLY < <(compgen -c -- "$cur")
+                    else
+                        mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+                    fi
+                fi
+                return
+                ;;
+            @VALUED@) [[ ${COMP_WORDS[i + 1]} == = ]] || ((i++)) ;;
+            -* | =) ;;
+            *) [[ -n $command ]] || command=$word ;;
+        esac
+    done
+"#;
+
+const TAIL: &str = r#"    if [[ $cur == -* || $command == @EXEC@ || $command == list-backends ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$flags" -- "$cur")
+    elif [[ -z $command ]]; then
+        mapfile -t COMPREPLY < <(compgen -W '@COMMANDS@' -- "$cur")
+    fi
+}
+complete -F _mxm_secrets mxm-secrets
+"#;
+
+pub fn draw() -> String {
+    let list = |words: Vec<String>, between: &str| words.join(between);
+    let valued = FLAGS
+        .iter()
+        .filter(|flag| flag.takes.value().is_some())
+        .flat_map(spellings)
+        .collect();
+    let mut text = HEAD.replace("@VALUED@", &list(valued, " | "));
+    text.push_str("    case $prev in\n");
+    for flag in FLAGS {
+        let complete = match flag.takes {
+            Takes::Nothing => continue,
+            Takes::Text(_) => "return ;;\n".to_owned(),
+            Takes::Variable(_) => {
+                "\n            mapfile -t COMPREPLY < <(compgen -e -- \"$cur\")\n            return\n            ;;\n".to_owned()
+            }
+            Takes::Word(_, words) => format!(
+                "\n            mapfile -t COMPREPLY < <(compgen -W '{}' -- \"$cur\")\n            return\n            ;;\n",
+                words.join(" ")
+            ),
+            Takes::Backends(_) => format!(
+                r#"
+            # Names with commas between them, each once.
+            local given=''
+            [[ $cur == *,* ]] && given=${{cur%,*}},
+            values=''
+            for word in {}; do
+                [[ ,$given == *,$word,* ]] || values+=" $word"
+            done
+            mapfile -t COMPREPLY < <(compgen -P "$given" -W "$values" -- "${{cur##*,}}")
+            compopt -o nospace 2>/dev/null
+            return
+            ;;
+"#,
+                backends()
+            ),
+        };
+        let space = if complete.starts_with('\n') { "" } else { " " };
+        let _ = write!(
+            text,
+            "        {}){space}{complete}",
+            spellings(flag).join(" | ")
+        );
+    }
+    text.push_str("    esac\n    case $command in\n");
+    for command in COMMANDS {
+        let mut words: Vec<String> = flags(command).flat_map(spellings).collect();
+        if command.runs_another {
+            words.push("--".to_owned());
+        }
+        let _ = writeln!(
+            text,
+            "        {}) flags='{}' ;;",
+            command.name,
+            words.join(" ")
+        );
+    }
+    let general = FLAGS
+        .iter()
+        .filter(|flag| flag.commands.is_empty())
+        .flat_map(spellings)
+        .collect();
+    let _ = writeln!(
+        text,
+        "        *) flags='{}' ;;\n    esac",
+        list(general, " ")
+    );
+    let commands = COMMANDS
+        .iter()
+        .map(|command| command.name.to_owned())
+        .collect();
+    text.push_str(&TAIL.replace("@COMMANDS@", &list(commands, " ")));
+    let runners = COMMANDS.iter().filter(|command| command.runs_another);
+    text.replace(
+        "@EXEC@",
+        &list(
+            runners.map(|command| command.name.to_owned()).collect(),
+            "|",
+        ),
+    )
+}

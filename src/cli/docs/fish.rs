@@ -1,0 +1,91 @@
+//! The completion for fish.
+
+use std::fmt::Write as _;
+
+use super::{COMMANDS, FLAGS, Takes, backends};
+
+const HEAD: &str = r"# fish completion for mxm-secrets. Drawn from the table of commands and flags by make docs.
+
+# The words after `--`, where another command begins.
+function __mxm_secrets_command_line
+    set -l words (commandline -opc)
+    set -l dashes (contains -i -- -- $words); or return 1
+    contains -- @EXEC@ $words[1..$dashes]; or return 1
+    set -e words[1..$dashes]
+    echo (string join ' ' -- (string escape -- $words) (commandline -ct))
+end
+
+function __mxm_secrets_backends
+    set -l given (string replace -r '[^,]*$' '' -- (commandline -ct | string replace -r '^--backend=' ''))
+    for backend in @BACKENDS@
+        string match -q -- '*,'$backend',*' ,$given; or echo $given$backend
+    end
+end
+
+function __mxm_secrets_in
+    __mxm_secrets_command_line >/dev/null; and return 1
+    set -l words (commandline -opc)
+    for command in $argv
+        contains -- $command $words; and return 0
+    end
+    return 1
+end
+
+complete -c mxm-secrets -f
+complete -c mxm-secrets -n '__mxm_secrets_command_line >/dev/null' \
+    -a '(complete -C (__mxm_secrets_command_line))'
+";
+
+pub fn draw() -> String {
+    let runners: Vec<&str> = COMMANDS
+        .iter()
+        .filter(|command| command.runs_another)
+        .map(|command| command.name)
+        .collect();
+    let mut text = HEAD
+        .replace("@EXEC@", &runners.join(" "))
+        .replace("@BACKENDS@", &backends());
+    let names: Vec<&str> = COMMANDS.iter().map(|command| command.name).collect();
+    for command in COMMANDS {
+        let _ = writeln!(
+            text,
+            "complete -c mxm-secrets -n 'not __fish_seen_subcommand_from {}' -a {} -d {}",
+            names.join(" "),
+            command.name,
+            quote(command.about)
+        );
+    }
+    for flag in FLAGS {
+        let commands = if flag.commands.is_empty() {
+            &names
+        } else {
+            &flag.commands.to_vec()
+        };
+        let when = match flag.commands {
+            [] => "not __mxm_secrets_command_line >/dev/null".to_owned(),
+            _ => format!("__mxm_secrets_in {}", commands.join(" ")),
+        };
+        let short = flag
+            .short
+            .map(|short| format!(" -s {short}"))
+            .unwrap_or_default();
+        let value = match flag.takes {
+            Takes::Nothing => String::new(),
+            Takes::Text(_) => " -x".to_owned(),
+            Takes::Variable(_) => " -x -a '(set -nx)'".to_owned(),
+            Takes::Word(_, words) => format!(" -x -a {}", quote(&words.join(" "))),
+            Takes::Backends(_) => " -x -a '(__mxm_secrets_backends)'".to_owned(),
+        };
+        let about = quote(flag.about);
+        let _ = writeln!(
+            text,
+            "complete -c mxm-secrets -n '{when}'{short} -l {}{value} -d {about}",
+            flag.long
+        );
+    }
+    text
+}
+
+fn quote(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
+}

@@ -1,0 +1,202 @@
+//! The man page: prose from manual.mdoc, lists from the tables.
+
+use std::fmt::Write as _;
+
+use mxm_secrets::backend::{BACKENDS, Entry};
+use mxm_secrets::config::Key;
+
+use super::{COMMANDS, FLAGS, Flag};
+
+pub fn draw() -> String {
+    let whole = include_str!("manual.mdoc")
+        .replace("@SYNOPSIS@\n", &synopsis())
+        .replace("@COMMANDS@\n", &commands())
+        .replace("@OPTIONS@\n", &options())
+        .replace("@BACKENDS@\n", &backends())
+        .replace("@ENVIRONMENT@\n", &environment());
+    whole.lines().map(fold).collect()
+}
+
+/// A line of text in lines of at most 78 bytes; a line of markup stays whole.
+fn fold(line: &str) -> String {
+    let mut folded = String::new();
+    let mut width = 0;
+    for word in line.split(' ') {
+        if width > 0 && width + word.len() > 77 && !line.starts_with('.') {
+            folded.push('\n');
+            width = 0;
+        } else if width > 0 {
+            folded.push(' ');
+        }
+        if width == 0 && folded.ends_with('\n') && word.starts_with(['.', '\'']) {
+            folded.push_str("\\&");
+        }
+        folded.push_str(word);
+        width += word.len() + 1;
+    }
+    folded + "\n"
+}
+
+fn synopsis() -> String {
+    let mut text = String::new();
+    for command in COMMANDS {
+        let _ = writeln!(text, ".Nm\n.Cm {}", command.name);
+        for word in command.usage.split(' ') {
+            let (word, optional) = match word.trim_end_matches("...") {
+                inner if inner.starts_with('[') => (inner.trim_matches(['[', ']']), true),
+                inner => (inner, false),
+            };
+            let dots = if command.usage.contains(&format!("{word}..."))
+                || command.usage.contains(&format!("{word}]..."))
+            {
+                " ..."
+            } else {
+                ""
+            };
+            let _ = match (word, optional) {
+                ("--", _) => writeln!(text, ".Fl \\&-"),
+                (word, true) => writeln!(text, ".Op Ar {}{dots}", word.to_lowercase()),
+                (word, false) => writeln!(text, ".Ar {}{dots}", word.to_lowercase()),
+            };
+        }
+    }
+    text
+}
+
+fn commands() -> String {
+    let mut text = String::from(".Bl -tag -width Ds\n");
+    for command in COMMANDS {
+        let _ = writeln!(
+            text,
+            ".It Cm {}\n{}",
+            command.name,
+            sentences(command.description)
+        );
+    }
+    text + ".El\n"
+}
+
+fn options() -> String {
+    let mut text = String::from(".Bl -tag -width Ds\n");
+    for flag in FLAGS {
+        let _ = writeln!(text, ".It {}", item(flag));
+        let _ = writeln!(
+            text,
+            "{}",
+            sentences(&capital(&format!("{}. {}", flag.about, flag.more)))
+        );
+        if !flag.commands.is_empty() {
+            let _ = writeln!(text, "For {}.", flag.commands.join(", "));
+        }
+    }
+    text + ".El\n"
+}
+
+fn item(flag: &Flag) -> String {
+    let value = flag
+        .takes
+        .value()
+        .map(|value| format!(" Ar {}", escape(&value.to_lowercase())))
+        .unwrap_or_default();
+    let long = format!("Fl \\-{}{value}", flag.long.replace('-', "\\-"));
+    match flag.short {
+        Some(short) => format!("Fl {short} , {long}"),
+        None => long,
+    }
+}
+
+fn backends() -> String {
+    let mut text = String::from(".Bl -tag -width Ds\n");
+    for entry in BACKENDS {
+        let _ = writeln!(
+            text,
+            ".It Cm {}\n{}.",
+            entry.name,
+            escape(&capital(entry.about))
+        );
+        text += &keys(entry);
+    }
+    text + ".El\n"
+}
+
+fn keys(entry: &Entry) -> String {
+    if entry.keys.is_empty() {
+        return String::new();
+    }
+    let mut text = String::from(".Bl -tag -width Ds -compact\n");
+    for Key {
+        name,
+        default,
+        about,
+        variable,
+        ..
+    } in entry.keys
+    {
+        let default = if default.is_empty() {
+            String::new()
+        } else {
+            format!(" (default: {default})")
+        };
+        let variable = variable
+            .map(|variable| format!(", or ${variable}"))
+            .unwrap_or_default();
+        let _ = writeln!(
+            text,
+            ".It Ic {name}\n{}{variable}{}.",
+            escape(&capital(about)),
+            escape(&default)
+        );
+    }
+    text + ".El\n"
+}
+
+fn environment() -> String {
+    let mut text = String::from(".Bl -tag -width Ds\n");
+    for flag in FLAGS {
+        if let Some(variable) = flag.variable {
+            let _ = writeln!(
+                text,
+                ".It Ev {variable}\nThe same as\n.Fl \\-{} .",
+                flag.long.replace('-', "\\-")
+            );
+        }
+    }
+    for entry in BACKENDS {
+        for (variable, about) in entry.variables {
+            let names = variable.replace(", ", " , ");
+            let _ = writeln!(
+                text,
+                ".It Ev {names}\n{}: {}.",
+                capital(entry.name),
+                escape(about)
+            );
+        }
+    }
+    text + ".El\n"
+}
+
+/// Each sentence on a line of its own, as mdoc wants it.
+fn sentences(text: &str) -> String {
+    escape(text.trim()).replace(". ", ".\n")
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars
+        .next()
+        .map(|first| first.to_uppercase().chain(chars).collect())
+        .unwrap_or_default()
+}
+
+/// Protects what roff would take for its own.
+fn escape(text: &str) -> String {
+    let lines = text.lines().map(|line| {
+        let line = line.replace('\\', "\\e");
+        if line.starts_with(['.', '\'']) {
+            format!("\\&{line}")
+        } else {
+            line
+        }
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}

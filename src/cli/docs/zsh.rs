@@ -1,0 +1,112 @@
+//! The completion for zsh.
+
+use std::fmt::Write as _;
+
+use super::{COMMANDS, Command, FLAGS, Flag, Takes, backends, flags, spellings};
+
+const HEAD: &str = r#"#compdef mxm-secrets
+# zsh completion for mxm-secrets. Drawn from the table of commands and flags by make docs.
+
+_mxm_secrets_backends() {
+    _values -s , backend @BACKENDS@
+}
+
+_mxm_secrets() {
+    local context state state_descr line
+    typeset -A opt_args
+    local -a commands
+    commands=(
+@COMMANDS@    )
+    _arguments -s -S -C \
+@GENERAL@        '1:command:->command' \
+        '*::argument:->argument'
+    case $state in
+        command) _describe -t commands command commands ;;
+        argument)
+            case $words[1] in
+@CASES@            esac
+            ;;
+    esac
+}
+
+_mxm_secrets "$@"
+"#;
+
+pub fn draw() -> String {
+    let mut commands = String::new();
+    let mut cases = String::new();
+    for command in COMMANDS {
+        let _ = writeln!(
+            commands,
+            "        '{}:{}'",
+            command.name,
+            escape(command.about)
+        );
+        let _ = writeln!(cases, "                {})", command.name);
+        if command.runs_another {
+            cases.push_str(
+                "                    local dashes=${words[(i)--]}\n\
+                 \x20                   if ((dashes < CURRENT)); then\n\
+                 \x20                       # What follows is a command of its own.\n\
+                 \x20                       shift $dashes words\n\
+                 \x20                       ((CURRENT -= dashes))\n\
+                 \x20                       _normal\n\
+                 \x20                       return\n\
+                 \x20                   fi\n",
+            );
+        }
+        let _ = writeln!(cases, "                    _arguments -s -S \\");
+        for flag in flags(command) {
+            let _ = writeln!(
+                cases,
+                "                        {} \\",
+                specification(flag, command)
+            );
+        }
+        let rest = if command.runs_another {
+            "'1:dashes:(--)'"
+        } else {
+            "'*:: :'"
+        };
+        let _ = writeln!(
+            cases,
+            "                        {rest}\n                    ;;"
+        );
+    }
+    let general = FLAGS.iter().filter(|flag| flag.commands.is_empty());
+    let general = general
+        .map(|flag| format!("        {} \\\n", specification(flag, &COMMANDS[0])))
+        .collect::<String>();
+    HEAD.replace("@BACKENDS@", &backends())
+        .replace("@COMMANDS@", &commands)
+        .replace("@GENERAL@", &general)
+        .replace("@CASES@", &cases)
+}
+
+/// `'(-v --verbose)'{-v,--verbose}'[tell …]'`, as _arguments takes it.
+fn specification(flag: &Flag, command: &Command) -> String {
+    let names = spellings(flag);
+    let values = match flag.takes {
+        Takes::Nothing => String::new(),
+        Takes::Text(name) => format!(":{}: ", escape(name)),
+        Takes::Variable(name) => format!(":{name}:_parameters -g \"*export*\""),
+        Takes::Word(name, words) => format!(":{name}:({})", words.join(" ")),
+        Takes::Backends(name) => format!(":{}:_mxm_secrets_backends", escape(name)),
+    };
+    let about = format!("[{}]{values}", escape(flag.about));
+    let often = command.runs_another
+        && matches!(flag.takes, Takes::Text(_) | Takes::Variable(_))
+        && flag.variable.is_none();
+    match (names.as_slice(), often) {
+        ([long], true) => format!("'*{long}{about}'"),
+        ([long], false) => format!("'{long}{about}'"),
+        _ => format!("'({})'{{{}}}'{about}'", names.join(" "), names.join(",")),
+    }
+}
+
+fn escape(text: &str) -> String {
+    text.replace('\'', "'\\''")
+        .replace(':', "\\:")
+        .replace('[', "\\[")
+        .replace(']', "\\]")
+}

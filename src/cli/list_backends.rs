@@ -1,0 +1,89 @@
+//! `list-backends`: tells what is set up on this machine. Asks for no secret and no person.
+
+use mxm_secrets::BackendStatus;
+use mxm_secrets::backend::Reason;
+use mxm_secrets::config::UsageError;
+use mxm_secrets::sys;
+
+use super::report::{Colour, Object, Table};
+use super::table::Id;
+use super::{Parsed, Status, write_out};
+
+pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
+    if !parsed.operands.is_empty() {
+        return Err(UsageError("list-backends takes no name".to_owned()).into());
+    }
+    let statuses = parsed.options()?.statuses(&parsed.messages())?;
+    let report = if parsed.has(Id::Json) {
+        statuses.iter().map(json).collect()
+    } else {
+        table(&statuses)
+    };
+    write_out(&[report.as_bytes()])?;
+    let ready = statuses
+        .iter()
+        .any(|status| status.in_chain && is_ready(status));
+    Ok(if ready { Status::Found } else { Status::Failed })
+}
+
+fn is_ready(status: &BackendStatus) -> bool {
+    status.status.as_ref().is_some_and(|status| status.ready)
+}
+
+fn word(status: &BackendStatus) -> &'static str {
+    match &status.status {
+        None => "not built in",
+        Some(status) if status.ready => "ready",
+        Some(_) => "unavailable",
+    }
+}
+
+fn reason(status: &BackendStatus) -> Option<&Reason> {
+    status.status.as_ref()?.reason.as_ref()
+}
+
+fn uses(status: &BackendStatus) -> &str {
+    status.status.as_ref().map_or("", |status| &status.uses)
+}
+
+fn table(statuses: &[BackendStatus]) -> String {
+    let mut table = Table::new(
+        &["BACKEND", "CHAIN", "STATUS", "USES", "REASON"],
+        sys::is_terminal(sys::STDOUT),
+    );
+    let mut place = 0;
+    for status in statuses {
+        place += usize::from(status.in_chain);
+        let chain = if status.in_chain {
+            place.to_string()
+        } else {
+            "-".to_owned()
+        };
+        let colour = match (is_ready(status), status.in_chain) {
+            (true, true) => Colour::Green,
+            (false, true) => Colour::Yellow,
+            (_, false) => Colour::Dim,
+        };
+        let why = reason(status).map(Reason::to_string).unwrap_or_default();
+        table.row(
+            colour,
+            &[&status.backend, &chain, word(status), uses(status), &why],
+        );
+        if let Some(hint) = reason(status).and_then(|reason| reason.hint.as_ref()) {
+            table.note(&format!("hint: {hint}"));
+        }
+    }
+    table.draw()
+}
+
+fn json(status: &BackendStatus) -> String {
+    let object = Object::default()
+        .number("schema", "1")
+        .text("backend", &status.backend)
+        .number("in_chain", if status.in_chain { "true" } else { "false" })
+        .text("status", word(status))
+        .text("uses", uses(status))
+        .optional("reason", reason(status).map(|reason| reason.text.as_str()))
+        .end();
+    format!("{object}\n")
+}

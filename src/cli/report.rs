@@ -1,0 +1,179 @@
+//! Reports on standard output: tables for eyes, JSON for programs.
+
+use std::fmt::Write as _;
+
+use super::message::clean;
+
+/// The colour of a row's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Colour {
+    /// As it is.
+    Plain,
+    /// Good.
+    Green,
+    /// To be noticed.
+    Yellow,
+    /// Bad.
+    Red,
+    /// Of less interest.
+    Dim,
+}
+
+/// Rows in aligned columns; in colour on a terminal, unless NO_COLOR is set (no-color.org).
+pub struct Table {
+    rows: Vec<Row>,
+    coloured: bool,
+}
+
+enum Row {
+    Cells(Colour, Vec<String>),
+    Note(String),
+}
+
+impl Table {
+    /// A table with these headings.
+    pub fn new(headings: &[&str], terminal: bool) -> Table {
+        let set = |variable| std::env::var_os(variable).is_some_and(|value| !value.is_empty());
+        let coloured = terminal
+            && !set("NO_COLOR")
+            && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        Table {
+            rows: vec![Row::Cells(
+                Colour::Dim,
+                headings.iter().map(|&heading| heading.to_owned()).collect(),
+            )],
+            coloured,
+        }
+    }
+
+    /// Adds a row.
+    pub fn row(&mut self, colour: Colour, cells: &[&str]) {
+        self.rows.push(Row::Cells(
+            colour,
+            cells.iter().map(|cell| clean(cell)).collect(),
+        ));
+    }
+
+    /// Adds a line that belongs to the row before it.
+    pub fn note(&mut self, text: &str) {
+        self.rows.push(Row::Note(clean(text)));
+    }
+
+    /// The whole table: two blanks before and between the columns, none at the end of a line.
+    pub fn draw(&self) -> String {
+        let mut widths: Vec<usize> = Vec::new();
+        for row in &self.rows {
+            if let Row::Cells(_, cells) = row {
+                widths.resize(widths.len().max(cells.len()), 0);
+                for (width, cell) in widths.iter_mut().zip(cells) {
+                    *width = (*width).max(cell.chars().count());
+                }
+            }
+        }
+        let mut text = String::new();
+        for row in &self.rows {
+            match row {
+                Row::Note(note) => {
+                    let _ = writeln!(text, "      {note}");
+                }
+                Row::Cells(colour, cells) => {
+                    let mut line = String::new();
+                    for (cell, width) in cells.iter().zip(&widths) {
+                        let _ = write!(line, "  {cell:width$}");
+                    }
+                    let line = line.trim_end();
+                    let code = match colour {
+                        Colour::Green => "32",
+                        Colour::Yellow => "33",
+                        Colour::Red => "31",
+                        Colour::Dim => "2",
+                        Colour::Plain => "",
+                    };
+                    let _ = match self.coloured && !code.is_empty() {
+                        true => writeln!(text, "\x1b[{code}m{line}\x1b[0m"),
+                        false => writeln!(text, "{line}"),
+                    };
+                }
+            }
+        }
+        text
+    }
+}
+
+/// A JSON object, member by member.
+#[derive(Default)]
+pub struct Object {
+    text: String,
+}
+
+impl Object {
+    /// A string.
+    pub fn text(self, name: &str, value: &str) -> Object {
+        self.number(name, &quoted(value))
+    }
+
+    /// A string or null.
+    pub fn optional(self, name: &str, value: Option<&str>) -> Object {
+        self.number(name, &value.map_or("null".to_owned(), quoted))
+    }
+
+    /// A number or boolean, as it is written.
+    pub fn number(mut self, name: &str, value: &str) -> Object {
+        let comma = if self.text.is_empty() { "" } else { "," };
+        let _ = write!(self.text, "{comma}{}:{value}", quoted(name));
+        self
+    }
+
+    /// A list of values, as they are written.
+    pub fn list(self, name: &str, values: &[String]) -> Object {
+        self.number(name, &format!("[{}]", values.join(",")))
+    }
+
+    /// The whole object.
+    pub fn end(self) -> String {
+        format!("{{{}}}", self.text)
+    }
+}
+
+/// A JSON string.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() => {
+                let _ = write!(quoted, "\\u{:04x}", u32::from(c));
+            }
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_are_quoted() {
+        assert_eq!(quoted("a\"b\\c\n\u{85}é"), r#""a\"b\\c\u000a\u0085é""#);
+        assert_eq!(
+            Object::default()
+                .text("a", "b")
+                .optional("c", None)
+                .list("d", &[])
+                .end(),
+            r#"{"a":"b","c":null,"d":[]}"#
+        );
+    }
+
+    #[test]
+    fn columns_are_aligned() {
+        let mut table = Table::new(&["A", "LONG"], false);
+        table.row(Colour::Red, &["wider", "x"]);
+        table.note("why");
+        assert_eq!(table.draw(), "  A      LONG\n  wider  x\n      why\n");
+    }
+}

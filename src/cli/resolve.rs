@@ -1,0 +1,146 @@
+//! `resolve`: tells who would answer, and why, without the value.
+
+use mxm_secrets::backend::Reason;
+use mxm_secrets::config::UsageError;
+use mxm_secrets::name::Name;
+use mxm_secrets::resolve::{Lookup, Outcome, Step, Verdict};
+use mxm_secrets::sys;
+
+use super::message::{clean, took};
+use super::report::{Colour, Object, Table};
+use super::table::Id;
+use super::{Parsed, Status, write_out};
+
+pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
+    if parsed.operands.is_empty() {
+        return Err(UsageError("resolve: no name given".to_owned()).into());
+    }
+    if parsed.has(Id::All) && !parsed.has(Id::Explain) && !parsed.has(Id::Json) {
+        return Err(UsageError("--all goes with --explain or --json".to_owned()).into());
+    }
+    let names = parsed
+        .operands
+        .iter()
+        .map(Name::parse)
+        .collect::<Result<Vec<_>, _>>();
+    let names = names.map_err(|error| UsageError(error.to_string()))?;
+    let messages = parsed.messages();
+    let lookups = parsed
+        .options()?
+        .open()?
+        .find_each(&names, parsed.has(Id::All), &messages);
+    let mut report = String::new();
+    let mut worst = Status::Found;
+    for lookup in &lookups {
+        if parsed.has(Id::Json) {
+            report += &json(lookup);
+        } else if parsed.has(Id::Explain) {
+            if !report.is_empty() {
+                report.push('\n');
+            }
+            report += &explain(lookup);
+        } else if let Some(step) = lookup.report.hit() {
+            report += &format!(
+                "{}\t{}\t{}\n",
+                lookup.report.name,
+                step.backend,
+                clean(&step.locator)
+            );
+        }
+        worst = worst.worse(Status::from(&lookup.outcome));
+    }
+    write_out(&[report.as_bytes()])?;
+    if !parsed.has(Id::Json) && !parsed.has(Id::Explain) {
+        lookups.iter().for_each(|lookup| messages.outcome(lookup));
+    }
+    Ok(worst)
+}
+
+fn outcome(lookup: &Lookup) -> &'static str {
+    match lookup.outcome {
+        Outcome::Found(_) | Outcome::Defaulted(_) => "found",
+        Outcome::Missing => "missing",
+        Outcome::Failed => "failed",
+    }
+}
+
+/// The chain as a table, for eyes.
+fn explain(lookup: &Lookup) -> String {
+    let mut table = Table::new(
+        &["BACKEND", "LOCATOR", "ANSWER", "REASON", "TIME"],
+        sys::is_terminal(sys::STDOUT),
+    );
+    for step in &lookup.report.steps {
+        let colour = match step.verdict {
+            Verdict::Hit => Colour::Green,
+            Verdict::Shadowed => Colour::Yellow,
+            Verdict::Failed => Colour::Red,
+            Verdict::Miss | Verdict::Unavailable => Colour::Plain,
+            Verdict::NotAsked => Colour::Dim,
+        };
+        let asked = step.verdict != Verdict::NotAsked;
+        let time = if asked {
+            took(step.took)
+        } else {
+            String::new()
+        };
+        table.row(
+            colour,
+            &[
+                &step.backend,
+                &step.locator,
+                step.verdict.word(),
+                &why(step),
+                &time,
+            ],
+        );
+        if let Some(hint) = step.reason.as_ref().and_then(|reason| reason.hint.as_ref()) {
+            table.note(&format!("hint: {hint}"));
+        }
+    }
+    let place = lookup
+        .report
+        .hit()
+        .map(|step| format!(" in {}", step.backend))
+        .unwrap_or_default();
+    format!(
+        "{}: {}{place}\n{}",
+        lookup.report.name,
+        outcome(lookup),
+        table.draw()
+    )
+}
+
+fn why(step: &Step) -> String {
+    step.reason
+        .as_ref()
+        .map(Reason::to_string)
+        .unwrap_or_default()
+}
+
+fn json(lookup: &Lookup) -> String {
+    let report = &lookup.report;
+    let hit = report.hit();
+    let chain = report.steps.iter().map(|step| {
+        Object::default()
+            .text("backend", &step.backend)
+            .text("locator", &step.locator)
+            .text("answer", step.verdict.word())
+            .optional(
+                "reason",
+                step.reason.as_ref().map(|reason| reason.text.as_str()),
+            )
+            .number("seconds", &format!("{:.6}", step.took.as_secs_f64()))
+            .end()
+    });
+    let chain: Vec<String> = chain.collect();
+    let object = Object::default()
+        .number("schema", "1")
+        .text("name", report.name.as_str())
+        .text("outcome", outcome(lookup))
+        .optional("backend", hit.map(|step| step.backend.as_str()))
+        .optional("locator", hit.map(|step| step.locator.as_str()))
+        .list("chain", &chain)
+        .end();
+    format!("{object}\n")
+}
