@@ -229,9 +229,16 @@ fn nothing_outlives_its_deadline() {
 
 #[test]
 fn a_server_that_is_not_there_or_speaks_no_tls_is_a_failure() {
-    let server = Scripted::answering("no TLS at all\r\n\r\n");
+    let server = Scripted::answering("");
+    let garbage = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = garbage.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let (mut stream, _) = garbage.accept().unwrap();
+        stream.write_all(b"no TLS at all\r\n\r\n").unwrap();
+        std::thread::sleep(Duration::from_secs(60));
+    });
     let mut home = server.home();
-    home.set("BAO_ADDR", format!("https://127.0.0.1:{}", server.port));
+    home.set("BAO_ADDR", format!("https://127.0.0.1:{}", port));
     home.run(["get", "a"])
         .has(4, "", &["is it http://, or another port?"]);
     home.set("BAO_ADDR", format!("http://127.0.0.1:{}", free_port()));
