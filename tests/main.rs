@@ -13,3 +13,5 @@ mod readme;
 mod vault;
 #[cfg(feature = "vault")]
 mod vault_faults;
+#[cfg(feature = "vault")]
+mod vault_logins;

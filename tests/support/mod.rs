@@ -2,6 +2,7 @@
 
 pub mod store;
 pub mod terminal;
+#[cfg(feature = "vault")]
 pub mod vault;
 
 use std::ffi::OsStr;
