@@ -15,7 +15,7 @@ PROGRAM  ?= $(if $(HAS_MUSL),$(STATIC),$(NATIVE))
 
 # Systems that cannot be run here, and the features whose dependencies need no C compiler for them.
 FOREIGN  := aarch64-apple-darwin x86_64-unknown-freebsd
-PORTABLE := age
+PORTABLE := age,config,credentials,keyring
 
 # C parts of the libraries need a C compiler for musl; gcc makes what they need.
 export CC_x86_64_unknown_linux_musl ?= gcc

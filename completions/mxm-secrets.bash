@@ -26,7 +26,7 @@ _mxm_secrets() {
                 fi
                 return
                 ;;
-            --default | --secret | --optional | --file | --keep | --backend | --on-error | --timeout) [[ ${COMP_WORDS[i + 1]} == = ]] || ((i++)) ;;
+            --default | --secret | --optional | --file | --keep | --config | --backend | --on-error | --timeout) [[ ${COMP_WORDS[i + 1]} == = ]] || ((i++)) ;;
             -* | =) ;;
             *) [[ -n $command ]] || command=$word ;;
         esac
@@ -40,12 +40,13 @@ _mxm_secrets() {
             mapfile -t COMPREPLY < <(compgen -e -- "$cur")
             return
             ;;
+        --config) return ;;
         --backend)
             # Names with commas between them, each once.
             local given=''
             [[ $cur == *,* ]] && given=${cur%,*},
             values=''
-            for word in gopass env age; do
+            for word in gopass env age vault credentials keyring; do
                 [[ ,$given == *,$word,* ]] || values+=" $word"
             done
             mapfile -t COMPREPLY < <(compgen -P "$given" -W "$values" -- "${cur##*,}")
@@ -59,16 +60,17 @@ _mxm_secrets() {
         --timeout) return ;;
     esac
     case $command in
-        get) flags='--default --default-ok --raw --backend --on-error --timeout --no-input -v --verbose -q --quiet -h --help -V --version' ;;
-        exec) flags='--secret --optional --file --clean-env --keep --backend --on-error --timeout --no-input -v --verbose -q --quiet -h --help -V --version --' ;;
-        resolve) flags='--explain --all --json --backend --on-error --timeout --no-input -v --verbose -q --quiet -h --help -V --version' ;;
-        list-backends) flags='--json --backend --timeout -q --quiet -h --help -V --version' ;;
+        get) flags='--default --default-ok --raw --config --backend --on-error --timeout --no-input -v --verbose -q --quiet -h --help -V --version' ;;
+        exec) flags='--secret --optional --file --clean-env --keep --config --backend --on-error --timeout --no-input -v --verbose -q --quiet -h --help -V --version --' ;;
+        resolve) flags='--explain --all --json --config --backend --on-error --timeout --no-input -v --verbose -q --quiet -h --help -V --version' ;;
+        list-backends) flags='--json --config --backend --timeout -q --quiet -h --help -V --version' ;;
+        config) flags='--json --check --config --backend --timeout -q --quiet -h --help -V --version' ;;
         *) flags='-h --help -V --version' ;;
     esac
     if [[ $cur == -* || $command == exec || $command == list-backends ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$flags" -- "$cur")
     elif [[ -z $command ]]; then
-        mapfile -t COMPREPLY < <(compgen -W 'get exec resolve list-backends' -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W 'get exec resolve list-backends config' -- "$cur")
     fi
 }
 complete -F _mxm_secrets mxm-secrets

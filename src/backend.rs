@@ -5,8 +5,14 @@
 
 #[cfg(feature = "age")]
 mod age;
+#[cfg(feature = "config")]
+mod command;
+#[cfg(feature = "credentials")]
+mod credentials;
 mod env;
 mod gopass;
+#[cfg(feature = "keyring")]
+mod keyring;
 #[cfg(feature = "vault")]
 mod vault;
 
@@ -33,7 +39,22 @@ pub const BACKENDS: &[Entry] = &[
         "vault",
         "HashiCorp Vault or OpenBao: KV v2 or v1, over HTTP(S)",
     ),
+    #[cfg(feature = "credentials")]
+    credentials::ENTRY,
+    #[cfg(not(feature = "credentials"))]
+    Entry::not_built_in("credentials", "mounted files"),
+    #[cfg(feature = "keyring")]
+    keyring::ENTRY,
+    #[cfg(not(feature = "keyring"))]
+    Entry::not_built_in("keyring", "the Linux kernel keyring"),
 ];
+
+/// The entry of every backend of the user's own: a program that the configuration names.
+#[cfg(feature = "config")]
+pub const OWN: Option<&Entry> = Some(&command::ENTRY);
+/// Without a configuration there are none.
+#[cfg(not(feature = "config"))]
+pub const OWN: Option<&Entry> = None;
 
 /// One line of the table [`BACKENDS`].
 pub struct Entry {

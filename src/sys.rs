@@ -21,6 +21,19 @@ pub const STDOUT: RawFd = 1;
 /// Standard error.
 pub const STDERR: RawFd = 2;
 
+/// The name of this host; empty when it cannot be had.
+pub fn host_name() -> OsString {
+    let mut name = [0_u8; 256];
+    // SAFETY: the buffer is as long as is said, and its last byte stays zero.
+    let status = unsafe { libc::gethostname(name.as_mut_ptr().cast(), name.len() - 1) };
+    let name = CStr::from_bytes_until_nul(&name).unwrap_or_default();
+    OsString::from_vec(if status == 0 {
+        name.to_bytes().to_vec()
+    } else {
+        Vec::new()
+    })
+}
+
 /// Turns a `main`'s arguments into strings, the program's own name left out.
 ///
 /// # Safety

@@ -5,8 +5,12 @@ mod support;
 
 #[cfg(feature = "age")]
 mod age;
+mod config;
+mod credentials;
 mod get;
 mod gopass;
+#[cfg(target_os = "linux")]
+mod keyring;
 mod process;
 mod readme;
 #[cfg(feature = "vault")]

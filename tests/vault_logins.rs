@@ -366,3 +366,29 @@ fn an_agent_needs_no_token() {
         }
     });
 }
+
+#[test]
+#[cfg(feature = "config")]
+fn the_configuration_logs_in() {
+    alone(|server| {
+        let mut home = approle(server, "app");
+        home.write("secret_id", secret_id(server, "app"));
+        fs::copy(&server.ca, home.path().join("ca.pem")).unwrap();
+        let config = home.write(
+            "config.yaml",
+            format!(
+                "mxm_secrets:\n  backends: [vault]\n  vault:\n    address: {}\n    kv_version: 2\n    ca_cert: ca.pem\n    auth: {{method: approle, role_id_file: role_id, secret_id_file: secret_id}}\n",
+                server.address
+            ),
+        );
+        fs::set_permissions(&config, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        let mut plain = Home::new();
+        plain.set("MXM_SECRETS_CONFIG", &config);
+        plain.run(["get", "app"]).is(0, "s3cret\n", "");
+        // A token that is given for this run stands above it.
+        home = plain;
+        home.set("VAULT_TOKEN", "wrong");
+        home.run(["get", "app"])
+            .has(4, "", &["token of VAULT_TOKEN"]);
+    });
+}

@@ -79,7 +79,7 @@ fn own_peak(mut command: Command) -> Option<u64> {
 }
 
 /// What callgrind counts.
-fn instructions(command: Command) -> Option<u64> {
+pub fn instructions(command: Command) -> Option<u64> {
     let mut valgrind = Command::new(find("valgrind")?);
     valgrind
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])

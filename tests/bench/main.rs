@@ -15,6 +15,8 @@ mod support;
 
 #[cfg(feature = "age")]
 mod age;
+#[cfg(feature = "config")]
+mod config;
 mod core;
 
 use std::path::PathBuf;
@@ -43,6 +45,8 @@ fn main() {
     core::run(&bench);
     #[cfg(feature = "age")]
     age::run(&bench);
+    #[cfg(feature = "config")]
+    config::run(&bench);
 }
 
 impl Bench {
