@@ -371,7 +371,7 @@ fn an_agent_needs_no_token() {
 #[cfg(feature = "config")]
 fn the_configuration_logs_in() {
     alone(|server| {
-        let mut home = approle(server, "app");
+        let home = approle(server, "app");
         home.write("secret_id", secret_id(server, "app"));
         fs::copy(&server.ca, home.path().join("ca.pem")).unwrap();
         let config = home.write(

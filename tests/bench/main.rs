@@ -18,6 +18,8 @@ mod age;
 #[cfg(feature = "config")]
 mod config;
 mod core;
+#[cfg(feature = "vault")]
+mod vault;
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -43,6 +45,8 @@ fn main() {
     };
     println!("{:58} {:>9} {:>9} {:>6} {:>6}", "", "A", "B", "A/B", "goal");
     core::run(&bench);
+    #[cfg(feature = "vault")]
+    vault::run(&bench);
     #[cfg(feature = "age")]
     age::run(&bench);
     #[cfg(feature = "config")]
