@@ -386,9 +386,34 @@ fn the_configuration_logs_in() {
         plain.set("MXM_SECRETS_CONFIG", &config);
         plain.run(["get", "app"]).is(0, "s3cret\n", "");
         // A token that is given for this run stands above it.
-        home = plain;
-        home.set("VAULT_TOKEN", "wrong");
-        home.run(["get", "app"])
+        plain.set("VAULT_TOKEN", "wrong");
+        plain
+            .run(["get", "app"])
             .has(4, "", &["token of VAULT_TOKEN"]);
+    });
+}
+
+#[test]
+fn exec_of_many_logs_in_once_and_tells_of_every_failure() {
+    alone(|server| {
+        // Were there a second login, this secret_id would not be good for it.
+        let mut home = approle(server, "once");
+        home.link(&["sh"]);
+        home.set("MXM_SECRETS_VAULT_SECRET_ID", secret_id(server, "once"));
+        let mut arguments = vec!["exec".to_owned()];
+        for number in 0..30 {
+            arguments.push("--secret".to_owned());
+            arguments.push(format!("V{number}=app"));
+        }
+        let show = ["--", "sh", "-c", "echo \"$V0 $V29\""].map(str::to_owned);
+        home.run([&arguments[..], &show[..]].concat())
+            .is(0, "s3cret s3cret\n", "");
+        home.set("MXM_SECRETS_VAULT_SECRET_ID", secret_id(server, "once"));
+        arguments.extend(["--secret", "A=no/a", "--secret", "B=no/b"].map(str::to_owned));
+        home.run([&arguments[..], &show[..]].concat()).has(
+            125,
+            "",
+            &["denies secret/no/a", "denies secret/no/b"],
+        );
     });
 }
