@@ -3,6 +3,7 @@
 
 mod support;
 
+mod exec;
 mod get;
 mod gopass;
 mod process;
