@@ -16,11 +16,14 @@ function __mxm_secrets_backends
     end
 end
 
+# The subcommand on the line: the first word that is one.
 function __mxm_secrets_in
     __mxm_secrets_command_line >/dev/null; and return 1
-    set -l words (commandline -opc)
-    for command in $argv
-        contains -- $command $words; and return 0
+    for word in (commandline -opc)[2..-1]
+        if contains -- $word get exec resolve list-backends
+            contains -- $word $argv
+            return
+        end
     end
     return 1
 end

@@ -50,7 +50,7 @@ pub fn draw() -> String {
                  \x20                       # What follows is a command of its own.\n\
                  \x20                       shift $dashes words\n\
                  \x20                       ((CURRENT -= dashes))\n\
-                 \x20                       _normal\n\
+                 \x20                       _normal -p mxm-secrets\n\
                  \x20                       return\n\
                  \x20                   fi\n",
             );
@@ -85,7 +85,22 @@ pub fn draw() -> String {
 
 /// `'(-v --verbose)'{-v,--verbose}'[tell …]'`, as _arguments takes it.
 fn specification(flag: &Flag, command: &Command) -> String {
-    let names = spellings(flag);
+    // With = after its name, a flag takes its value in the same word or in the next.
+    let equals = if flag.takes.value().is_some() {
+        "="
+    } else {
+        ""
+    };
+    let names: Vec<String> = spellings(flag)
+        .into_iter()
+        .map(|name| {
+            if name.starts_with("--") {
+                name + equals
+            } else {
+                name
+            }
+        })
+        .collect();
     let values = match flag.takes {
         Takes::Nothing => String::new(),
         Takes::Text(name) => format!(":{}: ", escape(name)),
