@@ -13,6 +13,10 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 HAS_MUSL := $(wildcard $(shell rustc --print target-libdir --target $(MUSL) 2>/dev/null))
 PROGRAM  ?= $(if $(HAS_MUSL),$(STATIC),$(NATIVE))
 
+# Systems that cannot be run here, and the features whose dependencies need no C compiler for them.
+FOREIGN  := aarch64-apple-darwin x86_64-unknown-freebsd
+PORTABLE := age,config,credentials,keyring
+
 # C parts of the libraries need a C compiler for musl; gcc makes what they need.
 export CC_x86_64_unknown_linux_musl ?= gcc
 
@@ -44,6 +48,11 @@ lint: ## clippy, warnings denied; shellcheck on the scripts
 type: ## cargo check: all features and targets, and none
 	$(CARGO) check --all-features --all-targets
 	$(CARGO) check --no-default-features
+	@for target in $(FOREIGN); do \
+	    if [ -d "$$(rustc --print target-libdir --target $$target)" ]; then \
+	        echo "cargo check --target $$target"; \
+	        $(CARGO) check --quiet --target $$target --lib --bins --no-default-features --features '$(PORTABLE)' || exit 1; \
+	    else echo "make type: $$target is not installed and not checked" >&2; fi; done
 
 doc: ## the library's documentation, warnings denied
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --all-features --no-deps

@@ -32,7 +32,7 @@ _mxm_secrets() {
     cur=${words[${#words[@]} - 1]} prev=${words[${#words[@]} - 2]}
     for ((i = 1; i < ${#words[@]} - 1; i++)); do
         case ${words[i]} in
-            --default | --secret | --optional | --file | --keep | --backend | --on-error | --timeout) ((i++)) ;;
+            --default | --secret | --optional | --file | --keep | --config | --backend | --on-error | --timeout) ((i++)) ;;
             -*) ;;
             *) [[ -n $command ]] || command=${words[i]} ;;
         esac
@@ -52,12 +52,16 @@ _mxm_secrets() {
             mapfile -t COMPREPLY < <(compgen -P "$before" -e -- "$cur")
             return
             ;;
+        --config)
+            compopt -o default 2>/dev/null
+            return
+            ;;
         --backend)
             # Names with commas between them, each once.
             local given=''
             [[ $cur == *,* ]] && given=${cur%,*},
             values=''
-            for word in gopass env; do
+            for word in gopass env age credentials keyring; do
                 [[ ,$given == *,$word,* ]] || values+=" $word"
             done
             mapfile -t COMPREPLY < <(compgen -P "$before$given" -W "$values" -- "${cur##*,}")
@@ -71,16 +75,17 @@ _mxm_secrets() {
         --timeout) return ;;
     esac
     case $command in
-        get) flags='--default --default-ok --raw --backend --on-error --timeout --no-input -v --verbose -q --quiet -h --help -V --version' ;;
-        exec) flags='--secret --optional --file --clean-env --keep --backend --on-error --timeout --no-input -v --verbose -q --quiet -h --help -V --version --' ;;
-        resolve) flags='--explain --all --json --backend --on-error --timeout --no-input -v --verbose -q --quiet -h --help -V --version' ;;
-        list-backends) flags='--json --backend --timeout -q --quiet -h --help -V --version' ;;
+        get) flags='--default --default-ok --raw --config --backend --on-error --timeout --no-input -v --verbose -q --quiet -h --help -V --version' ;;
+        exec) flags='--secret --optional --file --clean-env --keep --config --backend --on-error --timeout --no-input -v --verbose -q --quiet -h --help -V --version --' ;;
+        resolve) flags='--explain --all --json --config --backend --on-error --timeout --no-input -v --verbose -q --quiet -h --help -V --version' ;;
+        list-backends) flags='--json --config --backend --timeout -q --quiet -h --help -V --version' ;;
+        config) flags='--json --check --config --backend --timeout -q --quiet -h --help -V --version' ;;
         *) flags='-h --help -V --version' ;;
     esac
-    if [[ $cur == -* || $command == exec || $command == list-backends ]]; then
+    if [[ $cur == -* || " exec list-backends config " == *" ${command:-/} "* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$flags" -- "$cur")
     elif [[ -z $command ]]; then
-        mapfile -t COMPREPLY < <(compgen -W 'get exec resolve list-backends' -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W 'get exec resolve list-backends config' -- "$cur")
     fi
 }
 complete -F _mxm_secrets mxm-secrets

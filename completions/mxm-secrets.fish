@@ -11,7 +11,7 @@ end
 
 function __mxm_secrets_backends
     set -l given (string replace -r '[^,]*$' '' -- (commandline -ct | string replace -r '^--backend=' ''))
-    for backend in gopass env
+    for backend in gopass env age credentials keyring
         string match -q -- '*,'$backend',*' ,$given; or echo $given$backend
     end
 end
@@ -20,7 +20,7 @@ end
 function __mxm_secrets_in
     __mxm_secrets_command_line >/dev/null; and return 1
     for word in (commandline -opc)[2..-1]
-        if contains -- $word get exec resolve list-backends
+        if contains -- $word get exec resolve list-backends config
             contains -- $word $argv
             return
         end
@@ -31,10 +31,11 @@ end
 complete -c mxm-secrets -f
 complete -c mxm-secrets -n '__mxm_secrets_command_line >/dev/null' \
     -a '(complete -C (__mxm_secrets_command_line))'
-complete -c mxm-secrets -n 'not __fish_seen_subcommand_from get exec resolve list-backends' -a get -d 'print one secret'
-complete -c mxm-secrets -n 'not __fish_seen_subcommand_from get exec resolve list-backends' -a exec -d 'run a command with secrets in its environment'
-complete -c mxm-secrets -n 'not __fish_seen_subcommand_from get exec resolve list-backends' -a resolve -d 'tell which backend has a secret, not its value'
-complete -c mxm-secrets -n 'not __fish_seen_subcommand_from get exec resolve list-backends' -a list-backends -d 'tell which backends are set up on this machine'
+complete -c mxm-secrets -n 'not __fish_seen_subcommand_from get exec resolve list-backends config' -a get -d 'print one secret'
+complete -c mxm-secrets -n 'not __fish_seen_subcommand_from get exec resolve list-backends config' -a exec -d 'run a command with secrets in its environment'
+complete -c mxm-secrets -n 'not __fish_seen_subcommand_from get exec resolve list-backends config' -a resolve -d 'tell which backend has a secret, not its value'
+complete -c mxm-secrets -n 'not __fish_seen_subcommand_from get exec resolve list-backends config' -a list-backends -d 'tell which backends are set up on this machine'
+complete -c mxm-secrets -n 'not __fish_seen_subcommand_from get exec resolve list-backends config' -a config -d 'tell what is configured, and where it says so'
 complete -c mxm-secrets -n '__mxm_secrets_in get' -l default -x -d 'print V when the secret is missing, status 3'
 complete -c mxm-secrets -n '__mxm_secrets_in get' -l default-ok -d 'with --default: status 0 in place of 3'
 complete -c mxm-secrets -n '__mxm_secrets_in get' -l raw -d 'print the bytes exactly, adding no newline'
@@ -45,12 +46,14 @@ complete -c mxm-secrets -n '__mxm_secrets_in exec' -l clean-env -d 'start the co
 complete -c mxm-secrets -n '__mxm_secrets_in exec' -l keep -x -a '(set -nx)' -d 'with --clean-env: keep the variable VAR'
 complete -c mxm-secrets -n '__mxm_secrets_in resolve' -l explain -d 'show the chain: who was asked and what they said'
 complete -c mxm-secrets -n '__mxm_secrets_in resolve' -l all -d 'ask the backends after the first hit, too'
-complete -c mxm-secrets -n '__mxm_secrets_in resolve list-backends' -l json -d 'print JSON, one object per line'
-complete -c mxm-secrets -n '__mxm_secrets_in get exec resolve list-backends' -l backend -x -a '(__mxm_secrets_backends)' -d 'ask these backends, in this order'
+complete -c mxm-secrets -n '__mxm_secrets_in resolve list-backends config' -l json -d 'print JSON, one object per line'
+complete -c mxm-secrets -n '__mxm_secrets_in config' -l check -d 'check the configuration, all of its layers'
+complete -c mxm-secrets -n '__mxm_secrets_in get exec resolve list-backends config' -l config -r -F -d 'read this configuration file'
+complete -c mxm-secrets -n '__mxm_secrets_in get exec resolve list-backends config' -l backend -x -a '(__mxm_secrets_backends)' -d 'ask these backends, in this order'
 complete -c mxm-secrets -n '__mxm_secrets_in get exec resolve' -l on-error -x -a 'stop continue' -d 'after a failure: stop (the default) or continue'
-complete -c mxm-secrets -n '__mxm_secrets_in get exec resolve list-backends' -l timeout -x -d 'how long each backend may take (default 10)'
+complete -c mxm-secrets -n '__mxm_secrets_in get exec resolve list-backends config' -l timeout -x -d 'how long each backend may take (default 10)'
 complete -c mxm-secrets -n '__mxm_secrets_in get exec resolve' -l no-input -d 'never prompt or wait for a person'
 complete -c mxm-secrets -n '__mxm_secrets_in get exec resolve' -s v -l verbose -d 'tell what each backend answers, as it happens'
-complete -c mxm-secrets -n '__mxm_secrets_in get exec resolve list-backends' -s q -l quiet -d 'no hints and no warnings; errors stay'
+complete -c mxm-secrets -n '__mxm_secrets_in get exec resolve list-backends config' -s q -l quiet -d 'no hints and no warnings; errors stay'
 complete -c mxm-secrets -n 'not __mxm_secrets_command_line >/dev/null' -s h -l help -d 'show help; -h is short, --help is whole'
 complete -c mxm-secrets -n 'not __mxm_secrets_command_line >/dev/null' -s V -l version -d 'show the version and the backends built in'

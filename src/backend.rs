@@ -3,8 +3,16 @@
 //! A backend owns one kind of store and everything about it, in one file of [`crate::backend`]. To add one: write the
 //! file, its test, and its line in [`BACKENDS`].
 
+#[cfg(feature = "age")]
+mod age;
+#[cfg(feature = "config")]
+mod command;
+#[cfg(feature = "credentials")]
+mod credentials;
 mod env;
 mod gopass;
+#[cfg(feature = "keyring")]
+mod keyring;
 
 use std::fmt;
 
@@ -15,7 +23,29 @@ use crate::process::Deadline;
 use crate::secret::Secret;
 
 /// Every backend, built in or not, in the order in which they are listed.
-pub const BACKENDS: &[Entry] = &[gopass::ENTRY, env::ENTRY];
+pub const BACKENDS: &[Entry] = &[
+    gopass::ENTRY,
+    env::ENTRY,
+    #[cfg(feature = "age")]
+    age::ENTRY,
+    #[cfg(not(feature = "age"))]
+    Entry::not_built_in("age", "age files, decrypted in-process"),
+    #[cfg(feature = "credentials")]
+    credentials::ENTRY,
+    #[cfg(not(feature = "credentials"))]
+    Entry::not_built_in("credentials", "mounted files"),
+    #[cfg(feature = "keyring")]
+    keyring::ENTRY,
+    #[cfg(not(feature = "keyring"))]
+    Entry::not_built_in("keyring", "the Linux kernel keyring"),
+];
+
+/// The entry of every backend of the user's own: a program that the configuration names.
+#[cfg(feature = "config")]
+pub const OWN: Option<&Entry> = Some(&command::ENTRY);
+/// Without a configuration there are none.
+#[cfg(not(feature = "config"))]
+pub const OWN: Option<&Entry> = None;
 
 /// One line of the table [`BACKENDS`].
 pub struct Entry {

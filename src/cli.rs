@@ -1,5 +1,6 @@
 //! The command line: arguments to a subcommand, and what came of it to an exit status.
 
+mod config;
 #[cfg(test)]
 mod docs;
 mod exec;
@@ -17,7 +18,7 @@ use std::io;
 use anyhow::Context as _;
 use lexopt::Arg;
 use mxm_secrets::Options;
-use mxm_secrets::config::{self, OnError, UsageError};
+use mxm_secrets::config::{OnError, UsageError, seconds};
 use mxm_secrets::nearest::nearest;
 use mxm_secrets::resolve::Outcome;
 use mxm_secrets::sys;
@@ -87,10 +88,11 @@ pub fn run(arguments: Vec<OsString>) -> u8 {
 
 /// Tells the user what went wrong; the status of that kind of error.
 fn explain(error: &anyhow::Error) -> Status {
-    message::say(&format!("{error:#}"));
-    if error.is::<UsageError>() {
+    if let Some(UsageError(mistakes)) = error.downcast_ref() {
+        mistakes.lines().for_each(message::say);
         Status::Usage
     } else {
+        message::say(&format!("{error:#}"));
         Status::Failed
     }
 }
@@ -263,6 +265,9 @@ impl Parsed {
     /// What the chain's flags say.
     fn options(&self) -> Result<Options, UsageError> {
         let mut options = Options::new();
+        if let Some(file) = self.value(Id::Config) {
+            options = options.config_file(file);
+        }
         if let Some(list) = self.text(Id::Backend)? {
             options = options.backends(list.split(','));
         }
@@ -270,7 +275,7 @@ impl Parsed {
             options = options.on_error(on_error);
         }
         if let Some(text) = self.text(Id::Timeout)? {
-            options = options.timeout(config::seconds(text, "--timeout")?);
+            options = options.timeout(seconds(text, "--timeout")?);
         }
         if self.has(Id::NoInput) {
             options = options.no_input(true);

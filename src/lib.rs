@@ -51,9 +51,10 @@ pub mod secret;
 pub mod sys;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use backend::{BACKENDS, Context, Status};
+use backend::{Context, Status};
 use config::{OnError, Settings, UsageError};
 use name::Name;
 use process::Deadline;
@@ -99,6 +100,7 @@ impl From<UsageError> for Error {
 /// How to look secrets up: what is not said here comes from the environment and the configuration.
 #[derive(Debug, Default)]
 pub struct Options {
+    pub(crate) config_file: Option<PathBuf>,
     pub(crate) backends: Option<Vec<String>>,
     pub(crate) on_error: Option<OnError>,
     pub(crate) timeout: Option<Duration>,
@@ -110,6 +112,13 @@ impl Options {
     /// Nothing said.
     pub fn new() -> Options {
         <Options as Default>::default()
+    }
+
+    /// The configuration file, in place of those that are looked for.
+    #[must_use]
+    pub fn config_file(mut self, path: impl Into<PathBuf>) -> Options {
+        self.config_file = Some(path.into());
+        self
     }
 
     /// The chain. A backend asked for here by name fails when it is not available.
@@ -154,20 +163,17 @@ impl Options {
     /// A mistake in the options, the environment or the configuration.
     pub fn open(&self) -> Result<Chain, UsageError> {
         let settings = Settings::load(self)?;
-        let links = settings
-            .backends
-            .iter()
-            .filter_map(|name| {
-                let open = backend::entry(name)?.open?;
-                let section = settings.section(name);
-                let required = settings.by_name || section.flag("required") == Some(true);
-                Some(Link {
+        let mut links = Vec::with_capacity(settings.backends.len());
+        for name in &settings.backends {
+            if let Some(open) = settings.entry(name).and_then(|entry| entry.open) {
+                let section = settings.section(name)?;
+                links.push(Link {
                     name: name.clone(),
                     backend: open(&section),
-                    required,
-                })
-            })
-            .collect();
+                    required: settings.by_name || section.flag("required") == Some(true),
+                });
+            }
+        }
         Ok(Chain {
             links,
             on_error: settings.on_error,
@@ -184,22 +190,24 @@ impl Options {
     pub fn statuses(&self, observer: &dyn Observer) -> Result<Vec<BackendStatus>, UsageError> {
         let settings = Settings::load(self)?;
         let chain = settings.backends.iter().map(String::as_str);
-        let others = BACKENDS
-            .iter()
-            .map(|entry| entry.name)
-            .filter(|name| !settings.backends.iter().any(|link| link == name));
-        let names: Vec<&str> = chain.chain(others).collect();
-        Ok(resolve::side_by_side(&names, |name| {
+        let others = settings.names().into_iter();
+        let others = others.filter(|name| !settings.backends.iter().any(|link| link == name));
+        let mut opened = Vec::new();
+        for name in chain.chain(others) {
+            let open = settings.entry(name).and_then(|entry| entry.open);
+            let section = settings.section(name)?;
+            opened.push((name, open.map(|open| open(&section))));
+        }
+        Ok(resolve::side_by_side(&opened, |(name, backend)| {
             let context = Context {
                 deadline: Deadline::after(settings.timeout),
                 unattended: true,
                 warn: &|warning| observer.warn(warning),
             };
-            let open = backend::entry(name).and_then(|entry| entry.open);
             BackendStatus {
                 backend: (*name).to_owned(),
                 in_chain: settings.backends.iter().any(|link| link == name),
-                status: open.map(|open| open(&settings.section(name)).status(&context)),
+                status: backend.as_ref().map(|backend| backend.status(&context)),
             }
         }))
     }

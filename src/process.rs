@@ -8,12 +8,13 @@
 
 use std::ffi::OsStr;
 use std::io::{self, Read};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::backend::Context;
@@ -118,28 +119,11 @@ impl std::fmt::Display for Problem {
 /// # Errors
 /// The [`Problem`], after which the child is gone.
 pub fn run(command: &mut Command, context: &Context) -> Result<Output, Problem> {
-    if context.deadline.passed() {
-        return Err(Problem::TimedOut);
-    }
-    sys::watch_signals();
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    if context.unattended {
-        command.process_group(0);
-    }
-    let child = command.spawn().map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound if find_program(command.get_program()).is_none() => {
-            Problem::NotInstalled
-        }
-        _ => Problem::Io(error),
-    })?;
-    let mut child = Running {
-        child,
-        group: context.unattended,
-        over: false,
-    };
+    let mut child = Running::start(command, context)?;
     let (stdout, stderr) = child.collect(context.deadline)?;
     let status = child.wait(context.deadline)?;
     Ok(Output {
@@ -147,6 +131,96 @@ pub fn run(command: &mut Command, context: &Context) -> Result<Output, Problem> 
         stdout,
         stderr,
     })
+}
+
+/// A child that is talked to through its standard input and output; its standard error is thrown away. It does not
+/// outlive this value.
+pub struct Conversation {
+    input: UnixStream,
+    output: ChildStdout,
+    child: Running,
+    deadline: Deadline,
+}
+
+impl Conversation {
+    /// Starts `command`.
+    ///
+    /// # Errors
+    /// The [`Problem`].
+    pub fn start(command: &mut Command, context: &Context) -> Result<Conversation, Problem> {
+        // A socket, since writing to one can be given a time limit.
+        let (input, theirs) = UnixStream::pair().map_err(Problem::Io)?;
+        command
+            .stdin(OwnedFd::from(theirs))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let mut child = Running::start(command, context)?;
+        // The command holds its end of the socket open.
+        command.stdin(Stdio::null());
+        let output = child.child.stdout.take();
+        Ok(Conversation {
+            input,
+            output: output.ok_or_else(|| Problem::Io(io::ErrorKind::BrokenPipe.into()))?,
+            child,
+            deadline: context.deadline,
+        })
+    }
+
+    /// Says `bytes`. A child that does not listen any more is no error: it shows in what it says.
+    ///
+    /// # Errors
+    /// The [`Problem`], after which there is nothing more to say.
+    pub fn say(&mut self, mut bytes: &[u8]) -> Result<(), Problem> {
+        while !bytes.is_empty() {
+            check(self.deadline)?;
+            let moment = Duration::from_millis(200);
+            let timeout = self.deadline.remaining().unwrap_or(moment).min(moment);
+            self.input
+                .set_write_timeout(Some(timeout.max(Duration::from_millis(1))))
+                .map_err(Problem::Io)?;
+            match sys::send(self.input.as_fd(), bytes) {
+                Ok(count) => bytes = &bytes[count..],
+                Err(error) => match error.kind() {
+                    io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock => {}
+                    io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => return Ok(()),
+                    _ => return Err(Problem::Io(error)),
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// Hears what comes next, into `heard`; whether that was the end.
+    ///
+    /// # Errors
+    /// The [`Problem`], after which there is nothing more to hear.
+    pub fn hear(&mut self, heard: &mut SecretBuffer) -> Result<bool, Problem> {
+        loop {
+            let [ready] =
+                sys::wait_readable([Some(self.output.as_fd())], self.deadline.remaining())
+                    .map_err(Problem::Io)?;
+            check(self.deadline)?;
+            if ready {
+                return match read_once(|| heard.read_from(&mut self.output)).map_err(Problem::Io)? {
+                    Progress::More => Ok(false),
+                    Progress::End => Ok(true),
+                    Progress::TooLarge => Err(Problem::TooLarge),
+                };
+            }
+        }
+    }
+
+    /// Hangs up, and gives the child a moment to end by itself.
+    pub fn end(mut self) {
+        drop((self.input, self.output));
+        let moment = Deadline::after(Duration::from_secs(1));
+        let deadline = match (self.deadline.remaining(), moment.remaining()) {
+            (Some(left), Some(moment)) if left < moment => self.deadline,
+            _ => moment,
+        };
+        // One that goes on is killed.
+        let _ = self.child.wait(deadline);
+    }
 }
 
 /// A child that does not outlive this value.
@@ -159,6 +233,27 @@ struct Running {
 }
 
 impl Running {
+    fn start(command: &mut Command, context: &Context) -> Result<Running, Problem> {
+        if context.deadline.passed() {
+            return Err(Problem::TimedOut);
+        }
+        sys::watch_signals();
+        if context.unattended {
+            command.process_group(0);
+        }
+        let child = command.spawn().map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound if find_program(command.get_program()).is_none() => {
+                Problem::NotInstalled
+            }
+            _ => Problem::Io(error),
+        })?;
+        Ok(Running {
+            child,
+            group: context.unattended,
+            over: false,
+        })
+    }
+
     /// Reads both outputs to their ends, whoever holds them.
     fn collect(&mut self, deadline: Deadline) -> Result<(Secret, Secret), Problem> {
         let (mut stdout, mut stderr) = (self.child.stdout.take(), self.child.stderr.take());

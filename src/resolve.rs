@@ -139,49 +139,26 @@ impl Report {
     /// Why there is no secret: a line for each backend that could not tell, else one for all of them. Empty when
     /// there is one.
     pub fn problems(&self) -> Vec<Reason> {
-        let name = &self.name;
-        let explain = |step: &Step, reason: &Reason| {
-            let said = reason
-                .text
-                .split([' ', ':', ','])
-                .any(|word| word == name.path() || word == name.as_str());
-            let named = if said {
-                String::new()
-            } else {
-                format!("{name}: ")
-            };
-            let text = format!("{named}{} {}: {reason}", step.backend, step.verdict.word());
-            Reason {
-                text,
-                hint: reason.hint.clone(),
-            }
-        };
-        let with = |verdict: Verdict| {
-            self.steps
-                .iter()
-                .filter(move |step| step.verdict == verdict)
-        };
+        if self.hit().is_some() {
+            return Vec::new();
+        }
+        let failures = self.failures();
+        if !failures.is_empty() {
+            return failures;
+        }
         let names = |verdict: Verdict| {
-            with(verdict)
+            let steps = self
+                .steps
+                .iter()
+                .filter(move |step| step.verdict == verdict);
+            steps
                 .map(|step| step.backend.as_str())
                 .collect::<Vec<_>>()
                 .join(", ")
         };
-        let explained = |verdict: Verdict| {
-            with(verdict)
-                .filter_map(|step| Some(explain(step, step.reason.as_ref()?)))
-                .collect()
-        };
-        if self.hit().is_some() {
-            return Vec::new();
-        }
-        let failures: Vec<Reason> = explained(Verdict::Failed);
-        if !failures.is_empty() {
-            return failures;
-        }
         let (missed, absent) = (names(Verdict::Miss), names(Verdict::Unavailable));
         if missed.is_empty() {
-            return explained(Verdict::Unavailable);
+            return self.explained(Verdict::Unavailable);
         }
         let absent = if absent.is_empty() {
             absent
@@ -189,8 +166,36 @@ impl Report {
             format!(" (unavailable: {absent})")
         };
         vec![Reason::from(format!(
-            "{name} is missing: not in {missed}{absent}"
+            "{} is missing: not in {missed}{absent}",
+            self.name
         ))]
+    }
+
+    /// What the backends said that could not tell, a line for each: also those that the lookup has passed over.
+    pub fn failures(&self) -> Vec<Reason> {
+        self.explained(Verdict::Failed)
+    }
+
+    /// The reasons of the steps with that verdict, each with the names of the secret and the backend.
+    fn explained(&self, verdict: Verdict) -> Vec<Reason> {
+        let name = &self.name;
+        let steps = self.steps.iter().filter(|step| step.verdict == verdict);
+        let explained = steps.filter_map(|step| {
+            let reason = step.reason.as_ref()?;
+            let mut words = reason.text.split([' ', ':', ',']);
+            let said = words.any(|word| word == name.path() || word == name.as_str());
+            let named = if said {
+                String::new()
+            } else {
+                format!("{name}: ")
+            };
+            let text = format!("{named}{} {}: {reason}", step.backend, verdict.word());
+            Some(Reason {
+                text,
+                hint: reason.hint.clone(),
+            })
+        });
+        explained.collect()
     }
 
     /// The step that has the secret.
@@ -350,4 +355,194 @@ pub(crate) fn side_by_side<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R
     });
     done.sort_by_key(|(index, _)| *index);
     done.into_iter().map(|(_, result)| result).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::Status;
+
+    /// A backend that always gives the same answer.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Says {
+        Hit,
+        Empty,
+        Miss,
+        Unavailable,
+        Failed,
+    }
+
+    const ALL: [Says; 5] = [
+        Says::Hit,
+        Says::Empty,
+        Says::Miss,
+        Says::Unavailable,
+        Says::Failed,
+    ];
+
+    impl Backend for Says {
+        fn locator(&self, name: &Name) -> String {
+            format!("place of {name}")
+        }
+
+        fn ask(&self, name: &Name, _: &Context) -> Answer {
+            match self {
+                Says::Hit => Answer::Hit {
+                    secret: Secret::copy_of(b"value"),
+                    locator: self.locator(name),
+                },
+                Says::Empty => Answer::Hit {
+                    secret: Secret::copy_of(b""),
+                    locator: self.locator(name),
+                },
+                Says::Miss => Answer::miss("no"),
+                Says::Unavailable => Answer::unavailable("not here"),
+                Says::Failed => Answer::failed("locked"),
+            }
+        }
+
+        fn status(&self, _: &Context) -> Status {
+            Status::ready("")
+        }
+    }
+
+    fn chain(says: &[Says], required: bool, on_error: OnError) -> Chain {
+        let link = |(index, says): (usize, &Says)| Link {
+            name: format!("b{index}"),
+            backend: Box::new(*says),
+            required,
+        };
+        Chain {
+            links: says.iter().enumerate().map(link).collect(),
+            on_error,
+            timeout: Duration::from_secs(10),
+            timeout_for_prompts: false,
+            unattended: true,
+        }
+    }
+
+    fn find(chain: &Chain, default: bool) -> Lookup {
+        let default = default.then(|| Secret::copy_of(b"default"));
+        chain
+            .find(&Name::parse("a").unwrap(), &())
+            .or_default(default, chain.on_error())
+    }
+
+    /// What the contract says of two answers, in its own words.
+    fn expected(
+        first: Says,
+        second: Says,
+        required: bool,
+        default: bool,
+        on_error: OnError,
+    ) -> &'static str {
+        let seen = [first, second].map(|says| match says {
+            // An empty value counts as none, and who must be there fails when it is not.
+            Says::Empty => Says::Miss,
+            Says::Unavailable if required => Says::Failed,
+            says => says,
+        });
+        let go_on = on_error == OnError::Continue;
+        let hit = seen.iter().position(|says| *says == Says::Hit);
+        let failure = seen.iter().position(|says| *says == Says::Failed);
+        match (hit, failure) {
+            (Some(hit), Some(failure)) if failure < hit && !go_on => "failed",
+            (Some(_), _) => "found",
+            (None, None) if seen.contains(&Says::Miss) => {
+                if default {
+                    "defaulted"
+                } else {
+                    "missing"
+                }
+            }
+            // A failure, or nobody there.
+            (None, _) => {
+                if default && go_on {
+                    "defaulted"
+                } else {
+                    "failed"
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_pair_of_answers_gives_what_the_contract_says() {
+        for first in ALL {
+            for second in ALL {
+                for (required, default) in
+                    [(false, false), (false, true), (true, false), (true, true)]
+                {
+                    for on_error in [OnError::Stop, OnError::Continue] {
+                        let chain = chain(&[first, second], required, on_error);
+                        let lookup = find(&chain, default);
+                        let (seen, value) = match &lookup.outcome {
+                            Outcome::Found(secret) => ("found", secret.expose()),
+                            Outcome::Defaulted(secret) => ("defaulted", secret.expose()),
+                            Outcome::Missing => ("missing", &b""[..]),
+                            Outcome::Failed => ("failed", &b""[..]),
+                        };
+                        let case =
+                            format!("{first:?} {second:?} {required} {default} {on_error:?}");
+                        assert_eq!(
+                            seen,
+                            expected(first, second, required, default, on_error),
+                            "{case}"
+                        );
+                        match seen {
+                            "found" => assert_eq!(value, b"value"),
+                            "defaulted" => assert_eq!(value, b"default"),
+                            _ => assert!(!lookup.report.problems().is_empty(), "{case}"),
+                        }
+                        assert_eq!(lookup.report.hit().is_some(), seen == "found", "{case}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn all_asks_past_the_end_and_changes_nothing() {
+        let verdicts = |says: &[Says], all| {
+            let chain = chain(says, false, OnError::Stop);
+            let names = [Name::parse("a").unwrap()];
+            let lookup = chain.find_each(&names, all, &()).remove(0);
+            let verdicts: Vec<Verdict> = lookup
+                .report
+                .steps
+                .iter()
+                .map(|step| step.verdict)
+                .collect();
+            (matches!(lookup.outcome, Outcome::Found(_)), verdicts)
+        };
+        use Verdict::{Failed, Hit, Miss, NotAsked, Shadowed};
+        let says = [Says::Miss, Says::Hit, Says::Hit, Says::Failed];
+        assert_eq!(
+            verdicts(&says, false),
+            (true, vec![Miss, Hit, NotAsked, NotAsked])
+        );
+        assert_eq!(
+            verdicts(&says, true),
+            (true, vec![Miss, Hit, Shadowed, Failed])
+        );
+        let says = [Says::Failed, Says::Hit];
+        assert_eq!(verdicts(&says, false), (false, vec![Failed, NotAsked]));
+        assert_eq!(verdicts(&says, true), (false, vec![Failed, Shadowed]));
+    }
+
+    #[test]
+    fn results_keep_the_order_of_their_items() {
+        let items: Vec<usize> = (0..100).collect();
+        let results = side_by_side(&items, |item| {
+            if item % 7 == 0 {
+                std::thread::yield_now();
+            }
+            item * 2
+        });
+        assert_eq!(
+            results,
+            items.iter().map(|item| item * 2).collect::<Vec<_>>()
+        );
+        assert_eq!(side_by_side(&[] as &[u8], |item| *item), Vec::<u8>::new());
+    }
 }

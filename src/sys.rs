@@ -3,12 +3,15 @@
 //! The only file that names libc, and, but for the wiping of memory, the only one with unsafe code.
 
 use std::ffi::{CStr, CString, OsString, c_char, c_int};
+use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::marker::PhantomData;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::Once;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, Ordering};
+use std::sync::{Once, OnceLock};
 use std::time::Duration;
 
 use crate::secret::Secret;
@@ -17,6 +20,19 @@ use crate::secret::Secret;
 pub const STDOUT: RawFd = 1;
 /// Standard error.
 pub const STDERR: RawFd = 2;
+
+/// The name of this host; empty when it cannot be had.
+pub fn host_name() -> OsString {
+    let mut name = [0_u8; 256];
+    // SAFETY: the buffer is as long as is said, and its last byte stays zero.
+    let status = unsafe { libc::gethostname(name.as_mut_ptr().cast(), name.len() - 1) };
+    let name = CStr::from_bytes_until_nul(&name).unwrap_or_default();
+    OsString::from_vec(if status == 0 {
+        name.to_bytes().to_vec()
+    } else {
+        Vec::new()
+    })
+}
 
 /// Turns a `main`'s arguments into strings, the program's own name left out.
 ///
@@ -65,18 +81,20 @@ pub fn protect_memory() {
         libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0);
     }
     change_core_limit(|limit| {
-        CORE_LIMIT.store(limit.rlim_cur, Ordering::Relaxed);
+        let _ = CORE_LIMIT.set(limit.rlim_cur);
         limit.rlim_cur = 0;
     });
 }
 
 /// Puts back the core file limit that [`protect_memory`] found.
 pub fn restore_core_limit() {
-    change_core_limit(|limit| limit.rlim_cur = CORE_LIMIT.load(Ordering::Relaxed));
+    if let Some(&found) = CORE_LIMIT.get() {
+        change_core_limit(|limit| limit.rlim_cur = found);
+    }
 }
 
 /// The soft limit on core files that the process was started with.
-static CORE_LIMIT: AtomicU64 = AtomicU64::new(0);
+static CORE_LIMIT: OnceLock<libc::rlim_t> = OnceLock::new();
 
 fn change_core_limit(change: impl FnOnce(&mut libc::rlimit)) {
     let mut limit = libc::rlimit {
@@ -192,6 +210,169 @@ pub fn wait_readable<const N: usize>(
         };
     }
     Ok(std::array::from_fn(|index| entries[index].revents != 0))
+}
+
+/// Opens a file to read from without waiting for anyone: opening a FIFO waits for a writer otherwise.
+///
+/// # Errors
+/// What `open` says.
+pub fn open_to_read(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)
+}
+
+/// Sends some of `bytes` through a socket; a peer that has gone is an error, never SIGPIPE.
+///
+/// # Errors
+/// What `send` says.
+pub fn send(socket: BorrowedFd, bytes: &[u8]) -> io::Result<usize> {
+    #[cfg(target_vendor = "apple")]
+    let flags = 0;
+    #[cfg(not(target_vendor = "apple"))]
+    let flags = libc::MSG_NOSIGNAL;
+    // SAFETY: the pointer and the length are those of the slice.
+    let sent = unsafe {
+        libc::send(
+            socket.as_raw_fd(),
+            bytes.as_ptr().cast(),
+            bytes.len(),
+            flags,
+        )
+    };
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
+/// A terminal that does not show what is typed, for as long as this value lives. The ending signals are watched
+/// ([`watch_signals`]) and left to the caller; any other signal that ends or stops the program finds the terminal
+/// as it was before.
+pub struct EchoOff<'a> {
+    modes: Box<Modes>,
+    actions: Vec<(c_int, libc::sigaction)>,
+    terminal: PhantomData<BorrowedFd<'a>>,
+}
+
+struct Modes {
+    terminal: RawFd,
+    before: libc::termios,
+    during: libc::termios,
+}
+
+/// The modes of the one [`EchoOff`] there is, for the signal handler.
+static MODES: AtomicPtr<Modes> = AtomicPtr::new(std::ptr::null_mut());
+
+/// What is not in [`ENDING`] and yet ends or stops a program, and comes from outside.
+const SUSPENDING: [c_int; 7] = [
+    libc::SIGTSTP,
+    libc::SIGALRM,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+    libc::SIGVTALRM,
+    libc::SIGPROF,
+    libc::SIGXCPU,
+];
+
+impl EchoOff<'_> {
+    /// Switches the echo off. What was typed before is thrown away.
+    ///
+    /// # Errors
+    /// What the terminal says; `ResourceBusy` while there is another such value.
+    pub fn new(terminal: BorrowedFd<'_>) -> io::Result<EchoOff<'_>> {
+        watch_signals();
+        // SAFETY: all zeros is a valid termios, and tcgetattr writes to a live one.
+        let before = unsafe {
+            let mut modes: libc::termios = std::mem::zeroed();
+            if libc::tcgetattr(terminal.as_raw_fd(), &raw mut modes) != 0 {
+                return Err(io::Error::last_os_error());
+            }
+            modes
+        };
+        let mut during = before;
+        during.c_lflag &= !(libc::ECHO | libc::ECHONL);
+        during.c_lflag |= libc::ICANON | libc::ISIG;
+        let mut modes = Box::new(Modes {
+            terminal: terminal.as_raw_fd(),
+            before,
+            during,
+        });
+        let none = std::ptr::null_mut();
+        let this = &raw mut *modes;
+        if MODES
+            .compare_exchange(none, this, Ordering::SeqCst, Ordering::SeqCst)
+            .is_err()
+        {
+            return Err(io::ErrorKind::ResourceBusy.into());
+        }
+        // From here on dropping it puts everything back.
+        let mut echo_off = EchoOff {
+            modes,
+            actions: Vec::new(),
+            terminal: PhantomData,
+        };
+        for signal in SUSPENDING {
+            // SAFETY: the calls are given valid structures, and the handler does only what a handler may.
+            unsafe {
+                let mut before: libc::sigaction = std::mem::zeroed();
+                if libc::sigaction(signal, std::ptr::null(), &raw mut before) == 0
+                    && before.sa_sigaction == libc::SIG_DFL
+                {
+                    let mut action = before;
+                    action.sa_sigaction = step_aside as extern "C" fn(c_int) as libc::sighandler_t;
+                    action.sa_flags = 0;
+                    libc::sigaction(signal, &raw const action, std::ptr::null_mut());
+                    echo_off.actions.push((signal, before));
+                }
+            }
+        }
+        set_modes(
+            terminal.as_raw_fd(),
+            &echo_off.modes.during,
+            libc::TCSAFLUSH,
+        )?;
+        Ok(echo_off)
+    }
+}
+
+impl Drop for EchoOff<'_> {
+    fn drop(&mut self) {
+        let _ = set_modes(self.modes.terminal, &self.modes.before, libc::TCSANOW);
+        for (signal, action) in &self.actions {
+            // SAFETY: the structure is what sigaction gave out.
+            unsafe { libc::sigaction(*signal, action, std::ptr::null_mut()) };
+        }
+        MODES.store(std::ptr::null_mut(), Ordering::SeqCst);
+    }
+}
+
+fn set_modes(terminal: RawFd, modes: &libc::termios, when: c_int) -> io::Result<()> {
+    // SAFETY: the structure is a valid one.
+    match unsafe { libc::tcsetattr(terminal, when, modes) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// The signal handler while the echo is off: puts the terminal back, and lets the signal do its work.
+extern "C" fn step_aside(signal: c_int) {
+    // SAFETY: the pointer is null or that of a live value, since the handler is taken off before that dies; all of
+    // these calls are allowed in a handler.
+    unsafe {
+        let modes = MODES.load(Ordering::SeqCst).as_ref();
+        if let Some(modes) = modes {
+            libc::tcsetattr(modes.terminal, libc::TCSANOW, &raw const modes.before);
+        }
+        if signal == libc::SIGTSTP {
+            libc::raise(libc::SIGSTOP);
+            if let Some(modes) = modes {
+                libc::tcsetattr(modes.terminal, libc::TCSANOW, &raw const modes.during);
+            }
+        } else {
+            // Blocked until this handler returns.
+            libc::signal(signal, libc::SIG_DFL);
+            libc::raise(signal);
+        }
+    }
 }
 
 /// Kills the process group that `leader` leads. The caller has not reaped the leader yet, so the number is still its.
@@ -349,7 +530,7 @@ pub fn sealed_file(content: &[u8]) -> io::Result<OwnedFd> {
     let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
     // SAFETY: the name is a C string; a descriptor that is not negative is ours to own. Kernels before 6.3 do not
     // know MFD_NOEXEC_SEAL and say so.
-    let file = unsafe {
+    let file: OwnedFd = unsafe {
         let mut fd = libc::memfd_create(c"secret".as_ptr(), flags | libc::MFD_NOEXEC_SEAL);
         if fd < 0 {
             fd = libc::memfd_create(c"secret".as_ptr(), flags);
@@ -357,7 +538,7 @@ pub fn sealed_file(content: &[u8]) -> io::Result<OwnedFd> {
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
-        OwnedFd::from_raw_fd(fd)
+        std::os::fd::FromRawFd::from_raw_fd(fd)
     };
     write_all(file.as_raw_fd(), &[content])?;
     let seals = libc::F_SEAL_SEAL | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE;

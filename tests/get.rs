@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 
-use crate::support::{Home, Transcript, transcript};
+use crate::support::{Home, transcript};
 
 #[test]
 fn a_variable_is_found() {
@@ -306,105 +306,64 @@ fn a_value_larger_than_the_pipe_is_whole() {
     assert_eq!((seen.status, seen.stdout.len()), (Some(0), size));
 }
 
-/// What a fake gopass answers, and env.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Says {
-    Hit,
-    Miss,
-    Unavailable,
-    Failed,
-}
-
-/// Every pair of answers, with and without a default, after a failure stopping and continuing: status and output
-/// follow from the answers alone.
+/// Each answer of the first backend (a fake gopass) before a hit and a miss of the second (env), with and without a
+/// default, after a failure stopping and going on: status and output follow from the answers alone. Every pair of
+/// answers is gone through where the chain is, in resolve.rs.
 #[test]
-fn the_chain_by_table() {
-    use Says::{Failed, Hit, Miss, Unavailable};
-    let script = |says| match says {
-        Hit => "echo value of $0",
-        Miss => "echo 'Error: entry is not in the password store' >&2; exit 11",
-        Unavailable => "exit 6",
-        Failed => "echo 'failed to decrypt' >&2; exit 11",
-    };
-    for first in [Hit, Miss, Unavailable, Failed] {
-        for second in [Hit, Miss, Failed] {
-            for default in [false, true] {
-                for go_on in [false, true] {
-                    let mut home = Home::new();
-                    home.fake("gopass", script(first));
-                    // The second backend is env, or, where env cannot give the answer, gopass behind env.
-                    let order = if second == Failed {
-                        "env,gopass"
-                    } else {
-                        "gopass,env"
-                    };
-                    let (first, second) = if second == Failed {
-                        (Miss, first)
-                    } else {
-                        (first, second)
-                    };
-                    if second == Hit && order == "gopass,env" {
-                        home.set("A", "from env");
-                    }
-                    let mut arguments = vec!["get", "a"];
-                    home.set("MXM_SECRETS_BACKENDS", order);
-                    arguments.extend(default.then_some(["--default", "V"]).into_iter().flatten());
-                    arguments.extend(
-                        go_on
-                            .then_some(["--on-error", "continue"])
-                            .into_iter()
-                            .flatten(),
-                    );
-                    let seen = home.run(&arguments);
-                    let expected = expect(first, second, default, go_on);
-                    assert_eq!(
-                        seen.status,
-                        Some(expected),
-                        "{order} {first:?} {second:?} {arguments:?} {}",
-                        seen.stderr
-                    );
-                    printed(&seen, expected);
-                }
-            }
-        }
-    }
-}
-
-fn expect(first: Says, second: Says, default: bool, go_on: bool) -> i32 {
-    use Says::{Failed, Hit, Miss};
-    let missing = |failed: bool| match (default, failed) {
-        (true, false) => 3,
-        (true, true) => {
-            if go_on {
-                3
-            } else {
-                4
-            }
-        }
-        (false, true) => 4,
-        (false, false) => 1,
-    };
-    match (first, second) {
-        (Hit, _) => 0,
-        (Failed, _) if !go_on => 4,
-        (_, Hit) => 0,
-        (_, Failed) | (Failed, _) => missing(true),
-        (Miss, _) | (_, Miss) => missing(false),
-        (Says::Unavailable, Says::Unavailable) => missing(true),
-    }
-}
-
-fn printed(seen: &Transcript, status: i32) {
-    let output = String::from_utf8_lossy(&seen.stdout);
-    match status {
-        0 => assert!(
-            output.starts_with("value of ") || output == "from env\n",
-            "{output}"
+fn answers_become_statuses() {
+    let (stop, go_on) = ("stop", "continue");
+    for (answer, script) in [
+        ("hit", "echo value"),
+        (
+            "miss",
+            "echo 'Error: entry is not in the password store' >&2; exit 11",
         ),
-        3 => assert_eq!(output, "V\n"),
-        _ => {
-            assert_eq!(output, "");
-            assert!(seen.stderr.contains('a'), "{}", seen.stderr);
+        ("unavailable", "exit 6"),
+        ("failed", "echo 'failed to decrypt' >&2; exit 11"),
+    ] {
+        let home = Home::new();
+        home.fake("gopass", script);
+        for (set, default, on_error) in [
+            (true, true, stop),
+            (true, false, stop),
+            (false, true, stop),
+            (false, false, stop),
+            (true, true, go_on),
+            (true, false, go_on),
+            (false, true, go_on),
+            (false, false, go_on),
+        ] {
+            let mut command = home.mxm_secrets(["get", "a", "--on-error", on_error]);
+            command.args(default.then_some(["--default", "V"]).into_iter().flatten());
+            command.envs(set.then_some(("A", "from env")));
+            let (status, printed) = match (answer, set, default, on_error == go_on) {
+                ("hit", ..) => (0, "value\n"),
+                ("failed", _, _, false) => (4, ""),
+                (_, true, ..) => (0, "from env\n"),
+                (_, false, true, _) => (3, "V\n"),
+                ("failed", false, false, true) => (4, ""),
+                (_, false, false, _) => (1, ""),
+            };
+            let seen = transcript(&mut command);
+            let case = format!("{answer} {command:?} {}", seen.stderr);
+            assert_eq!(
+                (seen.status, seen.stdout.as_slice()),
+                (Some(status), printed.as_bytes()),
+                "{case}"
+            );
+            let warned = seen
+                .stderr
+                .contains("warning: gopass failed: a cannot be decrypted");
+            assert_eq!(
+                warned,
+                answer == "failed" && [0, 3].contains(&status),
+                "{case}"
+            );
+            assert_eq!(
+                seen.stderr.is_empty(),
+                [0, 3].contains(&status) && !warned,
+                "{case}"
+            );
         }
     }
 }

@@ -3,7 +3,18 @@
 
 mod support;
 
+#[cfg(feature = "age")]
+mod age;
+mod completions;
+mod config;
+mod credentials;
 mod exec;
 mod get;
 mod gopass;
+mod help;
+#[cfg(target_os = "linux")]
+mod keyring;
+mod list_backends;
 mod process;
+mod readme;
+mod resolve;

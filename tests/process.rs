@@ -213,6 +213,33 @@ fn in_interactive_use_the_terminal_stays_usable() {
 }
 
 #[test]
+fn a_person_may_take_longer_than_the_deadline() {
+    let home = Home::new();
+    home.link(&["sleep"]);
+    home.fake("gopass", "sleep 10.5; echo typed");
+    let (status, screen) = Terminal::start(home.mxm_secrets(["get", "a"])).ends();
+    assert_eq!((status.code(), screen.as_str()), (Some(0), "typed\n"));
+}
+
+#[test]
+fn a_variable_says_whether_a_person_is_there() {
+    let home = Home::new();
+    home.link(&["env"]);
+    home.fake("gopass", "env");
+    let asks = |no_input: &str, arguments: &[&str]| {
+        let mut command = home.mxm_secrets(["get", "a"].iter().chain(arguments));
+        let seen = transcript(command.env("MXM_SECRETS_NO_INPUT", no_input));
+        !String::from_utf8(seen.stdout)
+            .unwrap()
+            .contains("--pinentry-mode error")
+    };
+    assert!(!asks("", &[]));
+    assert!(!asks("1", &[]));
+    assert!(asks("0", &[]));
+    assert!(!asks("0", &["--no-input"]));
+}
+
+#[test]
 fn a_signal_ends_the_child_too_and_tells_our_parent() {
     for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT] {
         let home = hanging();

@@ -8,7 +8,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use mxm_secrets::backend::{BACKENDS, Reason};
 use mxm_secrets::config::UsageError;
 use mxm_secrets::name::Name;
-use mxm_secrets::resolve::{Lookup, Outcome};
+use mxm_secrets::resolve::Outcome;
 use mxm_secrets::secret::{LIMIT, Secret, SecretBuffer};
 use mxm_secrets::{process, sys};
 
@@ -53,18 +53,20 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
         .open()?
         .find_each(&names, false, &messages);
 
+    // Every one that is missing or failed is told of, in the order given.
     let mut grants = Vec::new();
-    let mut problems = Vec::new();
     for (request, lookup) in requests.iter().zip(lookups) {
-        match grant(request, lookup) {
-            Ok(grant) => grants.push((request.variable.as_str(), grant)),
-            Err(some) => problems.extend(some),
+        let optional = request.id == Id::Optional;
+        if !(optional && matches!(lookup.outcome, Outcome::Missing)) {
+            messages.outcome(&lookup);
+        }
+        match grant(request, lookup.outcome) {
+            Ok(Some(grant)) => grants.push((request.variable.as_str(), grant)),
+            Ok(None) => {}
+            Err(problem) => messages.problem(&problem),
         }
     }
-    if !problems.is_empty() {
-        for problem in &problems {
-            messages.problem(problem);
-        }
+    if grants.len() < requests.len() {
         return Ok(Status::Own);
     }
     let environment = environment(parsed, &grants);
@@ -141,24 +143,21 @@ fn request(id: Id, value: &OsStr) -> Result<Request, UsageError> {
     Ok(Request { id, variable, name })
 }
 
-/// What a lookup gives the command, or why it gives nothing.
-fn grant(request: &Request, lookup: Lookup) -> Result<Grant, Vec<Reason>> {
-    let name = &request.name;
-    match lookup.outcome {
-        Outcome::Found(secret) | Outcome::Defaulted(secret) => match request.id {
-            Id::File => sys::sealed_file(secret.expose())
-                .map(Grant::File)
-                .map_err(|error| {
-                    vec![Reason::from(format!(
-                        "{name}: cannot make a file in memory: {error}"
-                    ))]
-                }),
-            _ => check(request, &secret)
-                .map(|()| Grant::Value(secret))
-                .map_err(|reason| vec![reason]),
-        },
-        Outcome::Missing if request.id == Id::Optional => Ok(Grant::Nothing),
-        Outcome::Missing | Outcome::Failed => Err(lookup.report.problems()),
+/// What a lookup gives the command; `None` when there is no secret to give.
+fn grant(request: &Request, outcome: Outcome) -> Result<Option<Grant>, Reason> {
+    match outcome {
+        Outcome::Found(secret) | Outcome::Defaulted(secret) if request.id == Id::File => {
+            let file = sys::sealed_file(secret.expose());
+            let problem =
+                |error| format!("{}: cannot make a file in memory: {error}", request.name);
+            file.map(|file| Some(Grant::File(file)))
+                .map_err(|error| problem(error).into())
+        }
+        Outcome::Found(secret) | Outcome::Defaulted(secret) => {
+            check(request, &secret).map(|()| Some(Grant::Value(secret)))
+        }
+        Outcome::Missing if request.id == Id::Optional => Ok(Some(Grant::Nothing)),
+        Outcome::Missing | Outcome::Failed => Ok(None),
     }
 }
 

@@ -27,14 +27,7 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
     let lookup = chain
         .find(&name, &messages)
         .or_default(default, chain.on_error());
-    for problem in lookup
-        .report
-        .problems()
-        .iter()
-        .filter(|_| !matches!(lookup.outcome, Outcome::Defaulted(_)))
-    {
-        messages.problem(problem);
-    }
+    messages.outcome(&lookup);
     if let Outcome::Found(secret) | Outcome::Defaulted(secret) = &lookup.outcome {
         let bytes = secret.expose();
         let newline: &[u8] = if parsed.has(Id::Raw) || bytes.ends_with(b"\n") {

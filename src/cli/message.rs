@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mxm_secrets::backend::Reason;
 use mxm_secrets::name::Name;
-use mxm_secrets::resolve::{Observer, Step};
+use mxm_secrets::resolve::{Lookup, Observer, Outcome, Step};
 use mxm_secrets::sys;
 
 /// How much to tell.
@@ -40,6 +40,26 @@ impl Messages {
     pub fn problem(&self, problem: &Reason) {
         say(&problem.text);
         self.hint(problem);
+    }
+
+    /// Says why a lookup gave no secret, or, if it gave one, which failures it has passed over.
+    pub fn outcome(&self, lookup: &Lookup) {
+        match lookup.outcome {
+            Outcome::Found(_) | Outcome::Defaulted(_) => {
+                lookup
+                    .report
+                    .failures()
+                    .iter()
+                    .for_each(|failure| self.warn(failure));
+            }
+            Outcome::Missing | Outcome::Failed => {
+                lookup
+                    .report
+                    .problems()
+                    .iter()
+                    .for_each(|problem| self.problem(problem));
+            }
+        }
     }
 
     fn hint(&self, reason: &Reason) {

@@ -51,9 +51,7 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
     }
     write_out(&[report.as_bytes()])?;
     if !parsed.has(Id::Json) && !parsed.has(Id::Explain) {
-        for problem in lookups.iter().flat_map(|lookup| lookup.report.problems()) {
-            messages.problem(&problem);
-        }
+        lookups.iter().for_each(|lookup| messages.outcome(lookup));
     }
     Ok(worst)
 }

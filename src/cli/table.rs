@@ -1,7 +1,7 @@
 //! The one table of commands and flags. The parser, both helps, the man page, the completions and the README's
 //! synopsis are drawn from it; what is not declared here cannot be given.
 
-use super::{Parsed, Status, exec, get, list_backends, resolve};
+use super::{Parsed, Status, config, exec, get, list_backends, resolve};
 
 /// A subcommand.
 pub struct Command {
@@ -66,6 +66,17 @@ pub const COMMANDS: &[Command] = &[
         own_failure: None,
         runs_another: false,
     },
+    Command {
+        name: "config",
+        usage: "[OPTION]...",
+        about: "tell what is configured, and where it says so",
+        description: "Shows every key of the configuration with the value that is in effect and where it comes from: \
+            a file and its line, a variable, an option, or built in. Nothing is looked up, and no value is a secret: \
+            the configuration cannot hold one.",
+        run: config::run,
+        own_failure: None,
+        runs_another: false,
+    },
 ];
 
 /// Tells the flags apart in the code. Each stands in [`FLAGS`] once; a test says so.
@@ -83,6 +94,8 @@ pub enum Id {
     Explain,
     All,
     Json,
+    Check,
+    Config,
     Backend,
     OnError,
     Timeout,
@@ -103,6 +116,8 @@ pub enum Takes {
     Word(&'static str, &'static [&'static str]),
     /// The name of an environment variable.
     Variable(&'static str),
+    /// A file.
+    Path(&'static str),
     /// Names of backends with commas between them.
     Backends(&'static str),
 }
@@ -114,6 +129,7 @@ impl Takes {
             Takes::Nothing => None,
             Takes::Text(name)
             | Takes::Variable(name)
+            | Takes::Path(name)
             | Takes::Word(name, _)
             | Takes::Backends(name) => Some(name),
         }
@@ -144,7 +160,7 @@ pub struct Flag {
 const LOOKUPS: &[&str] = &["get", "exec", "resolve"];
 
 /// The commands that open the chain.
-const CHAIN: &[&str] = &["get", "exec", "resolve", "list-backends"];
+const CHAIN: &[&str] = &["get", "exec", "resolve", "list-backends", "config"];
 
 /// Every flag, in the order in which they are listed.
 pub const FLAGS: &[Flag] = &[
@@ -255,9 +271,30 @@ pub const FLAGS: &[Flag] = &[
         short: None,
         takes: Takes::Nothing,
         variable: None,
-        commands: &["resolve", "list-backends"],
+        commands: &["resolve", "list-backends", "config"],
         about: "print JSON, one object per line",
         more: "",
+    },
+    Flag {
+        id: Id::Check,
+        long: "check",
+        short: None,
+        takes: Takes::Nothing,
+        variable: None,
+        commands: &["config"],
+        about: "check the configuration, all of its layers",
+        more: "In the MXM configuration store that is the default with every environment, machine, substrate and \
+            role there is, whether it is in effect here or not. Status 2 and all mistakes, if there are any.",
+    },
+    Flag {
+        id: Id::Config,
+        long: "config",
+        short: None,
+        takes: Takes::Path("FILE"),
+        variable: Some("MXM_SECRETS_CONFIG"),
+        commands: CHAIN,
+        about: "read this configuration file",
+        more: "In place of the MXM configuration store and of ~/.config/mxm-secrets/config.yaml.",
     },
     Flag {
         id: Id::Backend,

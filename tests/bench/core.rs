@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use crate::Bench;
+use crate::support::store::Store;
 use crate::support::{Home, find};
 
 pub fn run(bench: &Bench) {
@@ -20,10 +21,65 @@ pub fn run(bench: &Bench) {
     bench.figure("the program, bytes", 1 << 20, "bytes", || {
         Some(bench.program.metadata().ok()?.len())
     });
+    gopass(bench, "1.15.18");
+    gopass(bench, "1.16.1");
+}
+
+/// A real store of each gopass: what asking through us costs beside asking gopass itself.
+fn gopass(bench: &Bench, version: &str) {
+    let Some(store) = Store::new(version) else {
+        return;
+    };
+    store.insert("prod/api-key", "s3cret");
+    let get = || {
+        let mut command = store.home.command(&bench.program);
+        command.args(["get", "prod/api-key"]);
+        command
+    };
+    let bare = || {
+        let mut command = store.home.command(store.home.path().join("bin/gopass"));
+        command.args(["show", "-n", "prod/api-key"]);
+        command
+    };
+    bench.ratio(
+        &format!("gopass {version} get / gopass show -n"),
+        1.03,
+        get,
+        bare,
+    );
+    bench.figure(
+        &format!("gopass {version} get, peak memory of our own"),
+        3000,
+        "KiB",
+        || own_peak(get()),
+    );
+}
+
+/// The peak of our own resident memory while the child runs, in KiB: looked at again and again until its end.
+fn own_peak(mut command: Command) -> Option<u64> {
+    use std::io::Read;
+    let (mut reader, writer) = std::io::pipe().ok()?;
+    let mut child = command.stdout(writer).spawn().ok()?;
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = None;
+    while child.try_wait().ok()?.is_none() {
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        let line = text.lines().find_map(|line| {
+            line.strip_prefix("VmHWM:")?
+                .split_whitespace()
+                .next()?
+                .parse()
+                .ok()
+        });
+        peak = line.max(peak);
+    }
+    drop(command);
+    reader.read_to_end(&mut Vec::new()).ok()?;
+    peak
 }
 
 /// What callgrind counts.
-fn instructions(command: Command) -> Option<u64> {
+pub fn instructions(command: Command) -> Option<u64> {
     let mut valgrind = Command::new(find("valgrind")?);
     valgrind
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])

@@ -4,6 +4,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::panic,
     clippy::print_stdout,
     missing_docs
 )]
@@ -12,7 +13,12 @@
 #[allow(dead_code, reason = "the tests use the rest")]
 mod support;
 
+#[cfg(feature = "age")]
+mod age;
+#[cfg(feature = "config")]
+mod config;
 mod core;
+mod exec;
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -38,6 +44,11 @@ fn main() {
     };
     println!("{:58} {:>9} {:>9} {:>6} {:>6}", "", "A", "B", "A/B", "goal");
     core::run(&bench);
+    exec::run(&bench);
+    #[cfg(feature = "age")]
+    age::run(&bench);
+    #[cfg(feature = "config")]
+    config::run(&bench);
 }
 
 impl Bench {

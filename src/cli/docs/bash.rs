@@ -51,7 +51,7 @@ _mxm_secrets() {
     fi
 "#;
 
-const TAIL: &str = r#"    if [[ $cur == -* || $command == @EXEC@ || $command == list-backends ]]; then
+const TAIL: &str = r#"    if [[ $cur == -* || " @NAMELESS@ " == *" ${command:-/} "* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$flags" -- "$cur")
     elif [[ -z $command ]]; then
         mapfile -t COMPREPLY < <(compgen -W '@COMMANDS@' -- "$cur")
@@ -76,6 +76,8 @@ pub fn draw() -> String {
             Takes::Variable(_) => {
                 "\n            mapfile -t COMPREPLY < <(compgen -P \"$before\" -e -- \"$cur\")\n            return\n            ;;\n".to_owned()
             }
+            // Completed by bash itself, which knows about blanks and directories.
+            Takes::Path(_) => "\n            compopt -o default 2>/dev/null\n            return\n            ;;\n".to_owned(),
             Takes::Word(_, words) => format!(
                 "\n            mapfile -t COMPREPLY < <(compgen -P \"$before\" -W '{}' -- \"$cur\")\n            return\n            ;;\n",
                 words.join(" ")
@@ -131,7 +133,14 @@ pub fn draw() -> String {
         .iter()
         .map(|command| command.name.to_owned())
         .collect();
-    text.push_str(&TAIL.replace("@COMMANDS@", &list(commands, " ")));
+    // Where no name of a secret can stand, flags are all there is.
+    let nameless = COMMANDS
+        .iter()
+        .filter(|command| !command.usage.contains("NAME"))
+        .map(|command| command.name.to_owned())
+        .collect();
+    let tail = TAIL.replace("@NAMELESS@", &list(nameless, " "));
+    text.push_str(&tail.replace("@COMMANDS@", &list(commands, " ")));
     let runners = COMMANDS.iter().filter(|command| command.runs_another);
     text.replace(
         "@EXEC@",

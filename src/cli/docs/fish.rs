@@ -77,6 +77,7 @@ pub fn draw() -> String {
             Takes::Nothing => String::new(),
             Takes::Text(_) => " -x".to_owned(),
             Takes::Variable(_) => " -x -a '(set -nx)'".to_owned(),
+            Takes::Path(_) => " -r -F".to_owned(),
             Takes::Word(_, words) => format!(" -x -a {}", quote(&words.join(" "))),
             Takes::Backends(_) => " -x -a '(__mxm_secrets_backends)'".to_owned(),
         };

@@ -13,8 +13,36 @@ pub fn draw() -> String {
         .replace("@COMMANDS@\n", &commands())
         .replace("@OPTIONS@\n", &options())
         .replace("@BACKENDS@\n", &backends())
-        .replace("@ENVIRONMENT@\n", &environment());
-    whole.lines().map(fold).collect()
+        .replace("@ENVIRONMENT@\n", &environment())
+        .replace("@EXAMPLE@\n", &example());
+    let mut literal = false;
+    let lines = whole.lines().map(|line| {
+        literal = (literal || line.starts_with(".Bd -literal")) && line != ".Ed";
+        if literal {
+            format!("{line}\n")
+        } else {
+            fold(line)
+        }
+    });
+    lines.collect()
+}
+
+/// The configuration that the README shows, and that a test reads.
+fn example() -> String {
+    let readme = include_str!("../../../README.md");
+    let (_, example) = readme.split_once("```yaml\n").unwrap();
+    let (example, _) = example.split_once("```").unwrap();
+    // A line of a configuration has comments on the right; in a manual it is narrower.
+    let lines = example.lines().map(|line| match line.split_once(" # ") {
+        Some((key, comment)) => format!(
+            "{:indent$}# {comment}\n{}\n",
+            "",
+            key.trim_end(),
+            indent = key.len() - key.trim_start().len()
+        ),
+        None => format!("{line}\n"),
+    });
+    escape(&lines.collect::<String>()) + "\n"
 }
 
 /// A line of text in lines of at most 78 bytes; a line of markup stays whole.

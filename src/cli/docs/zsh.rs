@@ -66,7 +66,7 @@ pub fn draw() -> String {
         let rest = if command.runs_another {
             "'1:dashes:(--)'"
         } else {
-            "'*:: :'"
+            "'*:name: '"
         };
         let _ = writeln!(
             cases,
@@ -105,6 +105,7 @@ fn specification(flag: &Flag, command: &Command) -> String {
         Takes::Nothing => String::new(),
         Takes::Text(name) => format!(":{}: ", escape(name)),
         Takes::Variable(name) => format!(":{name}:_parameters -g \"*export*\""),
+        Takes::Path(name) => format!(":{name}:_files"),
         Takes::Word(name, words) => format!(":{name}:({})", words.join(" ")),
         Takes::Backends(name) => format!(":{}:_mxm_secrets_backends", escape(name)),
     };

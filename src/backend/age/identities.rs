@@ -1,0 +1,354 @@
+//! The identities file: its kinds, and how it is unlocked.
+
+use std::fmt::Write;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use age::secrecy::SecretString;
+use age::{DecryptError, Decryptor, Recipient, scrypt, ssh, x25519};
+use age_core::format::{FileKey, Stanza};
+
+use super::plugin::{self, Plugin};
+use super::terminal::{self, Echo, NoAnswer};
+use super::{armor, payload};
+use crate::backend::{Context, Reason};
+use crate::process::{self, Deadline};
+use crate::secret::{LIMIT, Progress, Secret, SecretBuffer};
+use crate::sys;
+
+/// The most work that unlocking may cost, as age has it: 2^22, a quarter of a minute.
+const MAX_WORK_FACTOR: u8 = 22;
+
+/// What an identities file holds.
+pub enum Identities {
+    /// Identities, the plugins last: they may need a person, or not be here.
+    Open(Vec<Identity>),
+    /// An age file that a passphrase opens: its bytes.
+    Protected(Vec<u8>),
+}
+
+/// One identity, or all those of one plugin.
+pub enum Identity {
+    /// A native one.
+    X25519(x25519::Identity),
+    /// An SSH key of the given type.
+    Ssh(String, ssh::Identity),
+    /// An SSH key with a passphrase.
+    LockedSsh(LockedSsh),
+    /// Those of a plugin.
+    Plugin(Plugin),
+}
+
+/// An SSH key with a passphrase.
+pub struct LockedSsh {
+    file: PathBuf,
+    key: ssh::EncryptedKey,
+    /// The type, and the tag that stands beside it in the header of a file for this key.
+    mark: (String, String),
+    unlocked: OnceLock<Result<ssh::Identity, Reason>>,
+}
+
+impl Identities {
+    /// Reads `path`, and warns when others can read it, too.
+    pub fn read(path: &Path, context: &Context) -> Result<Identities, Reason> {
+        let shown = path.display();
+        let file = sys::open_to_read(path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => Reason::from(format!("there is no identities file {shown}"))
+                .hint("age-keygen makes one; another place is named by PASSAGE_IDENTITIES_FILE"),
+            _ => Reason::from(format!("cannot read the identities file {shown}: {error}")),
+        })?;
+        let text = read_all(&file, LIMIT, context.deadline)
+            .map_err(|problem| Reason::from(format!("the identities file {shown} {problem}")))?;
+        if let Some(data) = armored_or_binary(text.expose()) {
+            let problem = |what| Reason::from(format!("the identities file {shown} {what}"));
+            return Ok(Identities::Protected(data.map_err(problem)?));
+        }
+        if let Ok(data) = file.metadata()
+            && data.is_file()
+            && data.permissions().mode() & 0o044 != 0
+        {
+            (context.warn)(
+                &Reason::from(format!("others can read the identities file {shown}"))
+                    .hint(format!("chmod 600 {}", quoted(path))),
+            );
+        }
+        Ok(Identities::Open(parse(text.expose(), path)?))
+    }
+
+    /// Asks for the passphrase where one is needed.
+    pub fn unlock(self, path: &Path, context: &Context) -> Result<Vec<Identity>, Reason> {
+        let data = match self {
+            Identities::Open(identities) => return Ok(identities),
+            Identities::Protected(data) => data,
+        };
+        let shown = path.display();
+        let problem = |what: &str| Reason::from(format!("the identities file {shown} {what}"));
+        let decryptor = Decryptor::new_buffered(data.as_slice())
+            .map_err(|_| problem("is a damaged age file"))?;
+        if !decryptor.is_scrypt() {
+            return Err(problem("is encrypted for keys, not with a passphrase"));
+        }
+        let mut opener = scrypt::Identity::new(passphrase(path, context)?);
+        opener.set_max_work_factor(MAX_WORK_FACTOR);
+        let opened = decryptor
+            .decrypt(std::iter::once(&opener as &dyn age::Identity))
+            .map_err(|error| match error {
+                DecryptError::DecryptionFailed | DecryptError::NoMatchingKeys => wrong(path),
+                DecryptError::ExcessiveWork { .. } => problem("takes too much work to unlock"),
+                _ => problem("is a damaged age file"),
+            })?;
+        let text = payload(opened).map_err(problem)?;
+        parse(text.expose(), path)
+    }
+
+    /// How many there are of which kind, for people.
+    pub fn describe(&self) -> String {
+        let identities = match self {
+            Identities::Protected(_) => return "protected with a passphrase".to_owned(),
+            Identities::Open(identities) => identities,
+        };
+        let mut kinds: Vec<(String, usize)> = Vec::new();
+        for identity in identities {
+            let (kind, count) = match identity {
+                Identity::X25519(_) => ("X25519".to_owned(), 1),
+                Identity::Ssh(kind, _) => (kind.clone(), 1),
+                Identity::LockedSsh(key) => (format!("{} with a passphrase", key.mark.0), 1),
+                Identity::Plugin(plugin) => {
+                    let absent = match process::find_program(plugin.program.as_ref()) {
+                        Some(_) => "",
+                        None => " (not installed)",
+                    };
+                    (
+                        format!("{}{absent}", plugin.program),
+                        plugin.identities.len(),
+                    )
+                }
+            };
+            match kinds.iter_mut().find(|(known, _)| *known == kind) {
+                Some((_, total)) => *total += count,
+                None => kinds.push((kind, count)),
+            }
+        }
+        let mut text = String::new();
+        for (kind, count) in kinds {
+            let comma = if text.is_empty() { "" } else { ", " };
+            let _ = write!(text, "{comma}{count} {kind}");
+        }
+        text
+    }
+
+    /// Whether all of them wait for a passphrase.
+    pub fn locked(&self) -> bool {
+        match self {
+            Identities::Protected(_) => true,
+            Identities::Open(identities) => identities
+                .iter()
+                .all(|identity| matches!(identity, Identity::LockedSsh(_))),
+        }
+    }
+}
+
+impl LockedSsh {
+    /// The key, if one of `stanzas` is for it; the passphrase is asked for only then, and once.
+    pub fn for_one_of(
+        &self,
+        stanzas: &[Stanza],
+        context: &Context,
+    ) -> Option<&Result<ssh::Identity, Reason>> {
+        let (kind, tag) = &self.mark;
+        stanzas
+            .iter()
+            .any(|stanza| stanza.tag == *kind && stanza.args.first() == Some(tag))
+            .then(|| self.unlocked.get_or_init(|| self.unlock(context)))
+    }
+
+    fn unlock(&self, context: &Context) -> Result<ssh::Identity, Reason> {
+        match self.key.decrypt(passphrase(&self.file, context)?) {
+            Ok(key) => Ok(key.into()),
+            Err(_) => Err(wrong(&self.file)),
+        }
+    }
+}
+
+fn passphrase(path: &Path, context: &Context) -> Result<SecretString, Reason> {
+    let shown = path.display();
+    let question = format!("mxm-secrets: passphrase of {shown}");
+    let typed = terminal::ask(&question, Echo::Off, context).map_err(|none| match none {
+        NoAnswer::Interrupted => Reason::from("interrupted at the passphrase"),
+        none => Reason::from(format!("locked: {shown} has a passphrase, and {none}"))
+            .hint("unattended use needs an identities file without a passphrase"),
+    })?;
+    // A copy of exactly this size, wiped by the type it is for.
+    match std::str::from_utf8(typed.expose()) {
+        Ok(text) => Ok(SecretString::from(Box::<str>::from(text))),
+        Err(_) => Err(wrong(path)),
+    }
+}
+
+fn wrong(path: &Path) -> Reason {
+    Reason::from(format!("wrong passphrase for {}", path.display()))
+}
+
+/// A path as a shell reads it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,@".contains(c);
+    if text.chars().all(plain) {
+        return text;
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// The age file that `text` is, if it is one.
+fn armored_or_binary(text: &[u8]) -> Option<Result<Vec<u8>, &'static str>> {
+    if armor::is_armored(text) {
+        Some(armor::decode(text))
+    } else {
+        text.starts_with(b"age-encryption.org/")
+            .then(|| Ok(text.to_vec()))
+    }
+}
+
+/// Reads a file to its end, whatever kind of file it is.
+pub fn read_all(
+    mut file: &std::fs::File,
+    limit: usize,
+    deadline: Deadline,
+) -> Result<Secret, String> {
+    let cannot = |error: io::Error| format!("cannot be read: {error}");
+    if file.metadata().is_ok_and(|data| data.is_dir()) {
+        return Err("is a directory".to_owned());
+    }
+    let mut buffer = SecretBuffer::new(limit);
+    loop {
+        match buffer.read_from(&mut file) {
+            Ok(Progress::More) => {}
+            Ok(Progress::End) => return Ok(buffer.finish()),
+            Ok(Progress::TooLarge) => return Err("is too large".to_owned()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // A FIFO or the like.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                sys::wait_readable([Some(file.as_fd())], deadline.remaining()).map_err(cannot)?;
+            }
+            Err(error) => return Err(cannot(error)),
+        }
+        if process::interrupted() {
+            return Err("was not read: interrupted".to_owned());
+        }
+        if deadline.passed() {
+            return Err("was not read in time".to_owned());
+        }
+    }
+}
+
+/// The identities in `text`, the content of `path`.
+fn parse(text: &[u8], path: &Path) -> Result<Vec<Identity>, Reason> {
+    let shown = path.display();
+    if text.starts_with(b"-----BEGIN ") {
+        return Ok(vec![parse_ssh(text, path)?]);
+    }
+    let (mut identities, mut plugins) = (Vec::new(), Vec::<Plugin>::new());
+    for (number, line) in (1..).zip(text.split(|&byte| byte == b'\n')) {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.starts_with(b"#") || line.iter().all(u8::is_ascii_whitespace) {
+            continue;
+        }
+        let refuse = |what: &str| {
+            Err::<Vec<Identity>, _>(Reason::from(format!(
+                "line {number} of the identities file {shown} {what}"
+            )))
+        };
+        let Ok(identity) = std::str::from_utf8(line) else {
+            return refuse("is not text");
+        };
+        if let Ok(identity) = identity.parse() {
+            identities.push(Identity::X25519(identity));
+        } else if let Some(name) = plugin::name(identity) {
+            let plugin = match plugins.iter().position(|plugin| plugin.is(&name)) {
+                Some(known) => plugins.get_mut(known),
+                None => {
+                    plugins.push(Plugin::new(&name));
+                    plugins.last_mut()
+                }
+            };
+            if let Some(plugin) = plugin {
+                plugin.identities.push(Secret::copy_of(line));
+            }
+        } else if identity.starts_with("AGE-SECRET-KEY-PQ-1") {
+            return refuse("is a post-quantum identity, which only a plugin can use").map_err(
+                |reason| reason.hint("age-plugin-pq -identity makes one for that plugin of it"),
+            );
+        } else if identity.starts_with("AGE-SECRET-KEY-1") {
+            return refuse("is a damaged identity");
+        } else if identity.starts_with("age1") || identity.starts_with("ssh-") {
+            return refuse("is a public key: identities are the private ones");
+        } else if identity.starts_with("-----BEGIN ") {
+            return refuse(
+                "begins an SSH key: that needs a file to itself, from the first line on",
+            );
+        } else {
+            return refuse("is an identity of an unknown kind");
+        }
+    }
+    identities.extend(plugins.into_iter().map(Identity::Plugin));
+    if identities.is_empty() {
+        return Err(
+            Reason::from(format!("the identities file {shown} has no identity"))
+                .hint("age-keygen makes one"),
+        );
+    }
+    Ok(identities)
+}
+
+fn parse_ssh(text: &[u8], path: &Path) -> Result<Identity, Reason> {
+    let shown = path.display();
+    let refuse = |what: &str| Reason::from(format!("the SSH key {shown} {what}"));
+    // Without its carriage returns, which the age crate knows only in part. It reads the text through a buffer of its
+    // own, which nobody wipes.
+    let mut plain = SecretBuffer::new(LIMIT);
+    for line in text.split_inclusive(|&byte| byte == b'\r') {
+        let _ = plain.extend(line.strip_suffix(b"\r").unwrap_or(line));
+    }
+    let key = ssh::Identity::from_buffer(plain.expose(), None)
+        .map_err(|_| refuse("is damaged, or no key for age: it takes ed25519 and RSA"))?;
+    let public = ssh::Recipient::try_from(key.clone());
+    match (key, public) {
+        (ssh::Identity::Unsupported(ssh::UnsupportedKey::EncryptedPem), _) => {
+            Err(refuse("is encrypted in the old PEM format").hint(format!(
+                "ssh-keygen -o -p -f {} writes it in the new one",
+                quoted(path)
+            )))
+        }
+        (ssh::Identity::Unsupported(ssh::UnsupportedKey::EncryptedSsh(_)), _) => {
+            Err(refuse("is encrypted with a cipher that is not supported"))
+        }
+        (ssh::Identity::Unsupported(ssh::UnsupportedKey::Hardware(_)), _) => {
+            Err(refuse("is on a security key, which age cannot use"))
+        }
+        (ssh::Identity::Unsupported(_), _) | (_, Err(_)) => Err(refuse(
+            "is of a type that age cannot use: it takes ed25519 and RSA",
+        )),
+        (key @ ssh::Identity::Unencrypted(_), Ok(public)) => {
+            let public = public.to_string();
+            let kind = public.split(' ').next().unwrap_or("ssh");
+            Ok(Identity::Ssh(kind.to_owned(), key))
+        }
+        (ssh::Identity::Encrypted(key), Ok(public)) => {
+            // How a file for this key is marked is shown by making such a mark.
+            let sample = FileKey::init_with_mut(|_| {});
+            let mark = public.wrap_file_key(&sample).ok().and_then(|(stanzas, _)| {
+                let stanza = stanzas.into_iter().next()?;
+                Some((stanza.tag, stanza.args.into_iter().next()?))
+            });
+            Ok(Identity::LockedSsh(LockedSsh {
+                file: path.to_owned(),
+                key,
+                mark: mark.ok_or_else(|| refuse("is of a type that age cannot use"))?,
+                unlocked: OnceLock::new(),
+            }))
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! `config`: tells what is configured, and where it says so. Looks nothing up.
+
+use mxm_secrets::config::{self, Setting, Settings, Source, UsageError, Value};
+use mxm_secrets::sys;
+
+use super::report::{Colour, Object, Table, quoted};
+use super::table::Id;
+use super::{Parsed, Status, write_out};
+
+pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
+    if !parsed.operands.is_empty() {
+        return Err(UsageError("config takes no name".to_owned()).into());
+    }
+    let options = parsed.options()?;
+    if parsed.has(Id::Check) {
+        let checked = config::check(&options)?;
+        let mut report: String = checked
+            .files
+            .iter()
+            .map(|file| format!("{}: no mistakes\n", file.display()))
+            .collect();
+        if report.is_empty() {
+            report.push_str("there is no configuration file\n");
+        }
+        write_out(&[report.as_bytes()])?;
+        return Ok(Status::Found);
+    }
+    let settings = Settings::load(&options)?.all()?;
+    let report = if parsed.has(Id::Json) {
+        settings.iter().map(json).collect()
+    } else {
+        table(&settings)
+    };
+    write_out(&[report.as_bytes()])?;
+    Ok(Status::Found)
+}
+
+fn table(settings: &[Setting]) -> String {
+    let mut table = Table::new(&["KEY", "VALUE", "SOURCE"], sys::is_terminal(sys::STDOUT));
+    for setting in settings {
+        let colour = match setting.source {
+            Source::BuiltIn => Colour::Dim,
+            _ => Colour::Plain,
+        };
+        let source = setting.source.to_string();
+        table.row(colour, &[&setting.key, &shown(&setting.value), &source]);
+    }
+    table.draw()
+}
+
+/// The value for people.
+fn shown(value: &Value) -> String {
+    let list = |items: Vec<String>| format!("[{}]", items.join(", "));
+    match value {
+        Value::Text(text) => text.clone(),
+        Value::Texts(texts) => list(texts.clone()),
+        Value::Path(path) => path.display().to_string(),
+        Value::Paths(paths) => list(
+            paths
+                .iter()
+                .map(|path| path.display().to_string())
+                .collect(),
+        ),
+        Value::Bool(value) => if *value { "yes" } else { "no" }.to_owned(),
+        Value::Statuses(numbers) => list(numbers.iter().map(u8::to_string).collect()),
+        Value::Seconds(seconds) => seconds.as_secs_f64().to_string(),
+    }
+}
+
+fn json(setting: &Setting) -> String {
+    let list = |items: Vec<String>| format!("[{}]", items.join(","));
+    let value = match &setting.value {
+        Value::Text(_) | Value::Path(_) => quoted(&shown(&setting.value)),
+        Value::Texts(texts) => list(texts.iter().map(|text| quoted(text)).collect()),
+        Value::Paths(paths) => list(
+            paths
+                .iter()
+                .map(|path| quoted(&path.display().to_string()))
+                .collect(),
+        ),
+        Value::Bool(value) => value.to_string(),
+        Value::Statuses(numbers) => list(numbers.iter().map(u8::to_string).collect()),
+        Value::Seconds(_) => shown(&setting.value),
+    };
+    let (source, file, line, name) = match &setting.source {
+        Source::File { path, line, .. } => {
+            ("file", Some(path.display().to_string()), Some(*line), None)
+        }
+        Source::Variable(name) => ("variable", None, None, Some(*name)),
+        Source::Flag(name) => ("flag", None, None, Some(*name)),
+        Source::BuiltIn => ("built in", None, None, None),
+    };
+    let object = Object::default()
+        .number("schema", "1")
+        .text("key", &setting.key)
+        .number("value", &value)
+        .text("source", source)
+        .optional("file", file.as_deref())
+        .number(
+            "line",
+            &line.map_or("null".to_owned(), |line| line.to_string()),
+        )
+        .optional("name", name)
+        .end();
+    format!("{object}\n")
+}

@@ -1,0 +1,767 @@
+//! A YAML file as a tree of nodes that know where they stand.
+//!
+//! It takes what PyYAML takes, since other programs read the same store with it, but for what nobody means to write:
+//! keys given twice, several documents, a byte-order mark. Depth and the expansion of aliases are bounded.
+
+use std::collections::HashMap;
+
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, Tag};
+
+use super::scalar::{Scalar, Style};
+
+/// How deep lists and mappings may stand in each other.
+const DEPTH: usize = 100;
+
+/// How many nodes a file may have, aliases expanded.
+const NODES: usize = 100_000;
+
+/// Where something stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The file, by its number among those read.
+    pub file: usize,
+    /// The line, from 1.
+    pub line: usize,
+    /// The column, from 1, in characters.
+    pub column: usize,
+}
+
+/// A value and its place.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Where it begins.
+    pub place: Place,
+    /// What it is.
+    pub data: Data,
+}
+
+/// What a node is.
+#[derive(Clone, Debug)]
+pub enum Data {
+    /// A text, a number, a boolean, nothing.
+    Scalar(Scalar),
+    /// A list.
+    List(Vec<Node>),
+    /// A mapping, in the file's order; no key stands in it twice.
+    Map(Vec<(Key, Node)>),
+}
+
+/// A key of a mapping. Keys that are no texts (`1`, `yes`) are kept apart from texts that look alike.
+#[derive(Clone, Debug)]
+pub struct Key {
+    /// As it is written.
+    pub text: String,
+    /// Whether it is a text.
+    pub is_text: bool,
+    /// Where it stands.
+    pub place: Place,
+}
+
+impl Key {
+    /// What tells it apart from the other keys of a mapping.
+    fn identity(&self) -> (&str, bool) {
+        (&self.text, self.is_text)
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Key) -> bool {
+        self.identity() == other.identity()
+    }
+}
+
+/// What is wrong, and where.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Wrong {
+    pub place: Place,
+    pub text: String,
+}
+
+impl Node {
+    /// The value of the key `name`, if this is a mapping that has it.
+    pub fn get(&self, name: &str) -> Option<&Node> {
+        match &self.data {
+            Data::Map(entries) => entries
+                .iter()
+                .find(|(key, _)| key.is_text && key.text == name)
+                .map(|(_, value)| value),
+            _ => None,
+        }
+    }
+
+    /// What it is, for messages.
+    pub fn kind(&self) -> &'static str {
+        match &self.data {
+            Data::Scalar(scalar) => scalar.kind(),
+            Data::List(_) => "a list",
+            Data::Map(_) => "a mapping",
+        }
+    }
+
+    /// How many nodes it consists of.
+    fn size(&self) -> usize {
+        match &self.data {
+            Data::Scalar(_) => 1,
+            Data::List(items) => 1 + items.iter().map(Node::size).sum::<usize>(),
+            Data::Map(entries) => 1 + entries.iter().map(|(_, node)| node.size()).sum::<usize>(),
+        }
+    }
+}
+
+/// The tree of the YAML text `bytes`, the file number `file`; an empty text is an empty mapping.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn parse(bytes: &[u8], file: usize) -> Result<Node, Wrong> {
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let good = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
+        wrong(end_of(&good, file), "it is not UTF-8")
+    })?;
+    check_characters(text, file)?;
+    let mut builder = Builder {
+        file,
+        stack: Vec::new(),
+        anchors: Vec::new(),
+        nodes: 0,
+        root: None,
+    };
+    // Only where tabs may stand in the wrong places do we need to know the right ones.
+    let mut quoted = text.contains('\t').then(Vec::new);
+    let mut documents = 0;
+    let mut parser = Parser::new_from_str(text);
+    while let Some(event) = parser.next_event() {
+        let (event, span) = event.map_err(|error| {
+            let place = place(file, error.marker());
+            if error.info().contains("recursion limit") {
+                return too_deep(place);
+            }
+            indented_with_a_tab(text, place)
+                .unwrap_or_else(|| wrong(place, format!("it is not YAML: {}", error.info())))
+        })?;
+        if let (Some(quoted), Event::Scalar(_, style, _, _)) = (&mut quoted, &event)
+            && *style != ScalarStyle::Plain
+        {
+            quoted.push(span);
+        }
+        if matches!(event, Event::DocumentStart(_)) {
+            documents += 1;
+            if documents > 1 {
+                return Err(wrong(
+                    place(file, &span.start),
+                    "a second document begins here: a configuration file has one",
+                ));
+            }
+        }
+        builder.take(event, span)?;
+    }
+    if let Some(quoted) = quoted {
+        check_tabs(text, file, &quoted)?;
+    }
+    let empty = || Node {
+        place: Place {
+            file,
+            line: 1,
+            column: 1,
+        },
+        data: Data::Map(Vec::new()),
+    };
+    Ok(match builder.root {
+        Some(root) if !root.is_null() => root,
+        _ => empty(),
+    })
+}
+
+impl Node {
+    /// Whether it is nothing: `null`, `~`, or no text at all.
+    pub fn is_null(&self) -> bool {
+        matches!(&self.data, Data::Scalar(scalar) if scalar.is_null())
+    }
+}
+
+fn wrong(place: Place, text: impl Into<String>) -> Wrong {
+    Wrong {
+        place,
+        text: text.into(),
+    }
+}
+
+fn place(file: usize, marker: &Marker) -> Place {
+    Place {
+        file,
+        line: marker.line().max(1),
+        column: marker.col() + 1,
+    }
+}
+
+/// The place behind `text`.
+fn end_of(text: &str, file: usize) -> Place {
+    let (line, column) = text.chars().fold((1, 1), |(line, column), c| match c {
+        '\n' => (line + 1, 1),
+        _ => (line, column + 1),
+    });
+    Place { file, line, column }
+}
+
+/// Refuses the characters that have no business in a YAML file.
+fn check_characters(text: &str, file: usize) -> Result<(), Wrong> {
+    for (at, c) in text.char_indices() {
+        let what = match c {
+            ' '..='~' | '\n' | '\t' | '\r' => continue,
+            '\0' => "a NUL byte".to_owned(),
+            '\u{feff}' if at == 0 => {
+                return Err(wrong(
+                    end_of("", file),
+                    "it begins with a byte-order mark: save it as UTF-8 without one",
+                ));
+            }
+            '\0'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => {
+                format!("the character U+{:04X}", u32::from(c))
+            }
+            _ => continue,
+        };
+        return Err(wrong(
+            end_of(&text[..at], file),
+            format!("{what} stands here"),
+        ));
+    }
+    Ok(())
+}
+
+const TAB: &str = "a tab stands here: YAML is indented and separated with blanks";
+
+/// The first tab in the blanks before the text of the line of `place`.
+fn indented_with_a_tab(text: &str, place: Place) -> Option<Wrong> {
+    let line = text.lines().nth(place.line - 1)?;
+    let blanks = line.len() - line.trim_start().len();
+    let tab = line[..blanks].find('\t')?;
+    Some(wrong(
+        Place {
+            column: tab + 1,
+            ..place
+        },
+        TAB,
+    ))
+}
+
+/// Refuses tabs outside of comments and of the scalars at `quoted`: PyYAML does not take them there.
+fn check_tabs(text: &str, file: usize, quoted: &[Span]) -> Result<(), Wrong> {
+    let mut spans = quoted.iter().peekable();
+    let (mut line, mut column) = (1, 0);
+    let (mut comment, mut before) = (false, '\n');
+    for (index, c) in text.chars().enumerate() {
+        column += 1;
+        while spans.next_if(|span| span.end.index() <= index).is_some() {}
+        let inside = spans.peek().is_some_and(|span| span.start.index() <= index);
+        match c {
+            '\n' => (line, column, comment) = (line + 1, 0, false),
+            '#' if !inside && matches!(before, ' ' | '\t' | '\n') => comment = true,
+            '\t' if !inside && !comment => {
+                return Err(wrong(Place { file, line, column }, TAB));
+            }
+            _ => {}
+        }
+        before = c;
+    }
+    Ok(())
+}
+
+/// Puts the events of a parser together.
+struct Builder {
+    file: usize,
+    stack: Vec<Frame>,
+    anchors: Vec<(usize, Node)>,
+    nodes: usize,
+    root: Option<Node>,
+}
+
+/// A list or mapping that is not complete yet.
+struct Frame {
+    place: Place,
+    anchor: usize,
+    content: Content,
+}
+
+enum Content {
+    List(Vec<Node>),
+    Map {
+        entries: Vec<(Key, Node)>,
+        /// What `<<` brings in, in the order of its effect.
+        merged: Vec<(Key, Node)>,
+        /// The key whose value comes next.
+        key: Option<Key>,
+    },
+}
+
+impl Builder {
+    fn take(&mut self, event: Event, span: Span) -> Result<(), Wrong> {
+        let place = place(self.file, &span.start);
+        match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                let style = scalar_style(style, tag.as_deref())
+                    .ok_or_else(|| unknown_tag(place, tag.as_deref()))?;
+                let scalar = Scalar::new(text.into_owned(), style);
+                self.add(
+                    Node {
+                        place,
+                        data: Data::Scalar(scalar),
+                    },
+                    anchor,
+                )
+            }
+            Event::SequenceStart(anchor, tag) => {
+                if tag.as_deref().is_some_and(|tag| tag_name(tag) != "seq") {
+                    return Err(unknown_tag(place, tag.as_deref()));
+                }
+                self.begin(place, anchor, Content::List(Vec::new()))
+            }
+            Event::MappingStart(anchor, tag) => {
+                if tag.as_deref().is_some_and(|tag| tag_name(tag) != "map") {
+                    return Err(unknown_tag(place, tag.as_deref()));
+                }
+                self.begin(
+                    place,
+                    anchor,
+                    Content::Map {
+                        entries: Vec::new(),
+                        merged: Vec::new(),
+                        key: None,
+                    },
+                )
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.end(),
+            Event::Alias(anchor) => match self.anchors.iter().find(|(known, _)| *known == anchor) {
+                Some((_, node)) => {
+                    self.nodes += node.size();
+                    if self.nodes > NODES {
+                        return Err(too_many(place));
+                    }
+                    let mut node = node.clone();
+                    node.place = place;
+                    self.add(node, 0)
+                }
+                None => Err(wrong(place, "an alias stands inside its own anchor")),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    fn begin(&mut self, place: Place, anchor: usize, content: Content) -> Result<(), Wrong> {
+        if self.stack.len() >= DEPTH {
+            return Err(too_deep(place));
+        }
+        self.stack.push(Frame {
+            place,
+            anchor,
+            content,
+        });
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), Wrong> {
+        let Some(frame) = self.stack.pop() else {
+            return Ok(());
+        };
+        let data = match frame.content {
+            Content::List(items) => Data::List(items),
+            Content::Map {
+                entries, merged, ..
+            } => {
+                refuse_duplicates(&entries)?;
+                Data::Map(if merged.is_empty() {
+                    entries
+                } else {
+                    overlay(merged.into_iter().chain(entries))
+                })
+            }
+        };
+        self.add(
+            Node {
+                place: frame.place,
+                data,
+            },
+            frame.anchor,
+        )
+    }
+
+    /// Puts a complete node where it belongs.
+    fn add(&mut self, node: Node, anchor: usize) -> Result<(), Wrong> {
+        self.nodes += 1;
+        if anchor != 0 {
+            self.nodes += node.size();
+            self.anchors.push((anchor, node.clone()));
+        }
+        if self.nodes > NODES {
+            return Err(too_many(node.place));
+        }
+        match self.stack.last_mut().map(|frame| &mut frame.content) {
+            None => self.root = Some(node),
+            Some(Content::List(items)) => items.push(node),
+            Some(Content::Map {
+                entries,
+                merged,
+                key,
+            }) => match key.take() {
+                None => match node.data {
+                    Data::Scalar(scalar) => *key = Some(scalar.into_key(node.place)),
+                    _ => return Err(wrong(node.place, "a key is no list and no mapping")),
+                },
+                Some(key) if key.text == "<<" && !key.is_text => {
+                    merged.extend(merge_key(node)?);
+                }
+                Some(key) => entries.push((key, node)),
+            },
+        }
+        Ok(())
+    }
+}
+
+fn too_deep(place: Place) -> Wrong {
+    wrong(
+        place,
+        format!("lists and mappings stand in each other more than {DEPTH} deep"),
+    )
+}
+
+fn too_many(place: Place) -> Wrong {
+    wrong(
+        place,
+        format!("it has more than {NODES} values once its aliases are expanded"),
+    )
+}
+
+/// What the value of the merge key `<<` brings in, in the order of its effect: of several mappings the first wins.
+fn merge_key(node: Node) -> Result<Vec<(Key, Node)>, Wrong> {
+    let refuse = |place| {
+        Err(wrong(
+            place,
+            "the merge key << takes a mapping, or a list of mappings",
+        ))
+    };
+    match node.data {
+        Data::Map(entries) => Ok(entries),
+        Data::List(items) => {
+            let mut all = Vec::new();
+            for item in items.into_iter().rev() {
+                match item.data {
+                    Data::Map(entries) => all.extend(entries),
+                    _ => return refuse(item.place),
+                }
+            }
+            Ok(all)
+        }
+        Data::Scalar(_) => refuse(node.place),
+    }
+}
+
+/// The entries, each key once: with its last value.
+fn overlay(all: impl Iterator<Item = (Key, Node)>) -> Vec<(Key, Node)> {
+    let mut entries: Vec<(Key, Node)> = Vec::new();
+    let mut known: HashMap<(String, bool), usize> = HashMap::new();
+    for (key, node) in all {
+        let identity = (key.text.clone(), key.is_text);
+        match known
+            .get(&identity)
+            .and_then(|&index| entries.get_mut(index))
+        {
+            Some(entry) => *entry = (key, node),
+            None => {
+                known.insert(identity, entries.len());
+                entries.push((key, node));
+            }
+        }
+    }
+    entries
+}
+
+fn refuse_duplicates(entries: &[(Key, Node)]) -> Result<(), Wrong> {
+    if entries.len() < 2 {
+        return Ok(());
+    }
+    let mut keys: Vec<&Key> = entries.iter().map(|(key, _)| key).collect();
+    keys.sort_unstable_by_key(|key| (key.identity(), key.place));
+    let twice = keys.windows(2).filter_map(|pair| match pair {
+        [first, second] if first == second => Some((first, second)),
+        _ => None,
+    });
+    match twice.min_by_key(|(_, second)| second.place) {
+        None => Ok(()),
+        Some((first, second)) => Err(wrong(
+            second.place,
+            format!(
+                "the key {} stands in line {}, too",
+                first.text, first.place.line
+            ),
+        )),
+    }
+}
+
+/// The name of a tag of YAML's own, else the whole tag.
+fn tag_name(tag: &Tag) -> String {
+    let whole = format!("{}{}", tag.handle, tag.suffix);
+    match whole.strip_prefix("tag:yaml.org,2002:") {
+        Some(name) => name.to_owned(),
+        None => whole,
+    }
+}
+
+fn unknown_tag(place: Place, tag: Option<&Tag>) -> Wrong {
+    let name = tag.map(tag_name).unwrap_or_default();
+    wrong(place, format!("the tag {name} is not known here"))
+}
+
+/// How the text of a scalar is to be read.
+fn scalar_style(style: ScalarStyle, tag: Option<&Tag>) -> Option<Style> {
+    Some(match tag.map(tag_name).as_deref() {
+        None if style == ScalarStyle::Plain => Style::Plain,
+        None | Some("str" | "!") => Style::Text,
+        Some("bool") => Style::Bool,
+        Some("int") => Style::Int,
+        Some("float") => Style::Float,
+        Some("null") => Style::Null,
+        Some(_) => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::scalar::Meaning;
+
+    /// Small random numbers, the same in every run.
+    struct Dice(u64);
+
+    impl Dice {
+        fn roll(&mut self, sides: usize) -> usize {
+            self.0 = self
+                .0
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from((self.0 >> 33) % sides as u64).unwrap()
+        }
+    }
+
+    const PIECES: &[&str] = &[
+        "a",
+        "key",
+        ": ",
+        ":",
+        "\n",
+        "\n  ",
+        "\n    ",
+        " ",
+        "- ",
+        "-",
+        "[",
+        "]",
+        "{",
+        "}",
+        ",",
+        ", ",
+        "'",
+        "\"",
+        "\\",
+        "#",
+        " #",
+        "&a ",
+        "*a",
+        "<<: ",
+        "? ",
+        "| ",
+        "|\n",
+        ">\n",
+        "!",
+        "!!str ",
+        "!!int ",
+        "---",
+        "\n---\n",
+        "...",
+        "%",
+        "%YAML 1.1\n",
+        "@",
+        "`",
+        "~",
+        "10",
+        "1:30",
+        "0x",
+        "${",
+        "}",
+        "é",
+        "\t",
+        "\r\n",
+        "\r",
+        "\u{feff}",
+        "\0",
+        "=",
+        "<<",
+        "mxm_secrets:\n",
+        "\u{2028}",
+    ];
+
+    #[test]
+    fn no_text_makes_it_panic_or_point_outside_of_itself() {
+        let mut dice = Dice(1);
+        let mut good = 0;
+        for _ in 0..20_000 {
+            let text: String = (0..dice.roll(24))
+                .map(|_| PIECES[dice.roll(PIECES.len())])
+                .collect();
+            match parse(text.as_bytes(), 3) {
+                Ok(node) => {
+                    assert!(node.size() <= NODES);
+                    good += 1;
+                }
+                Err(Wrong { place, text: why }) => {
+                    let lines = text.split(['\n', '\r']).count();
+                    assert!(
+                        place.file == 3 && place.line >= 1 && place.column >= 1,
+                        "{text:?}"
+                    );
+                    assert!(place.line <= lines + 1, "{text:?}: {place:?} {why}");
+                    assert!(!why.contains('\n'), "{text:?}");
+                }
+            }
+        }
+        assert!(good > 1000, "{good}");
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic() {
+        let mut dice = Dice(2);
+        let whole = b"mxm_secrets:\n  backends: [env, gopass]\n  own: {command: ['a', \"{name}\"]}\n  x: |\n    y\n";
+        for _ in 0..5_000 {
+            let mut bytes = whole.to_vec();
+            for _ in 0..=dice.roll(4) {
+                let at = dice.roll(bytes.len());
+                match dice.roll(3) {
+                    0 => bytes[at] = u8::try_from(dice.roll(256)).unwrap(),
+                    1 => bytes.truncate(at.max(1)),
+                    _ => bytes.insert(at, b" \n:{}[]'\"&*!|>#-"[dice.roll(16)]),
+                }
+            }
+            let _ = parse(&bytes, 0);
+        }
+    }
+
+    /// A random tree, written as flow YAML with every text in double quotes.
+    fn tree(dice: &mut Dice, depth: usize, written: &mut String) -> String {
+        match dice.roll(if depth > 4 { 1 } else { 4 }) {
+            0 | 1 => {
+                let text: String = (0..dice.roll(6))
+                    .map(|_| ['a', '"', '\\', '\n', 'é', ' ', '#', ':', '\t', '😀'][dice.roll(10)])
+                    .collect();
+                written.push('"');
+                for c in text.chars() {
+                    match c {
+                        '"' | '\\' => written.extend(['\\', c]),
+                        '\n' => written.push_str("\\n"),
+                        '\t' => written.push_str("\\t"),
+                        c => written.push(c),
+                    }
+                }
+                written.push('"');
+                format!("{text:?}")
+            }
+            2 => {
+                written.push('[');
+                let items: Vec<String> = (0..dice.roll(4))
+                    .map(|_| {
+                        let item = tree(dice, depth + 1, written);
+                        written.push_str(", ");
+                        item
+                    })
+                    .collect();
+                written.push(']');
+                format!("[{}]", items.join(","))
+            }
+            _ => {
+                written.push('{');
+                let items: Vec<String> = (0..dice.roll(4))
+                    .map(|n| {
+                        written.push_str(&format!("k{n}: "));
+                        let item = tree(dice, depth + 1, written);
+                        written.push_str(", ");
+                        format!("k{n}={item}")
+                    })
+                    .collect();
+                written.push('}');
+                format!("{{{}}}", items.join(","))
+            }
+        }
+    }
+
+    fn shown(node: &Node) -> String {
+        match &node.data {
+            Data::Scalar(scalar) => match scalar.meaning() {
+                Ok(Meaning::Text(text)) => format!("{text:?}"),
+                other => format!("{other:?}"),
+            },
+            Data::List(items) => {
+                format!(
+                    "[{}]",
+                    items.iter().map(shown).collect::<Vec<_>>().join(",")
+                )
+            }
+            Data::Map(entries) => {
+                let entries = entries
+                    .iter()
+                    .map(|(key, node)| format!("{}={}", key.text, shown(node)));
+                format!("{{{}}}", entries.collect::<Vec<_>>().join(","))
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let mut dice = Dice(3);
+        for _ in 0..3_000 {
+            let mut written = "root: ".to_owned();
+            let expected = tree(&mut dice, 0, &mut written);
+            let node =
+                parse(written.as_bytes(), 0).unwrap_or_else(|wrong| panic!("{written}: {wrong:?}"));
+            assert_eq!(shown(node.get("root").unwrap()), expected, "{written}");
+        }
+    }
+
+    #[test]
+    fn places_are_those_of_an_editor() {
+        let node = parse("a: 1\nü: {b: [x, 'y']}\n".as_bytes(), 7).unwrap();
+        let Data::Map(entries) = &node.data else {
+            panic!("a mapping");
+        };
+        assert_eq!(
+            entries[1].0.place,
+            Place {
+                file: 7,
+                line: 2,
+                column: 1
+            }
+        );
+        let Some(Data::List(items)) = node
+            .get("ü")
+            .and_then(|node| node.get("b"))
+            .map(|node| &node.data)
+        else {
+            panic!("a list");
+        };
+        assert_eq!(
+            items[1].place,
+            Place {
+                file: 7,
+                line: 2,
+                column: 12
+            }
+        );
+    }
+
+    #[test]
+    fn merge_keys_are_merged() {
+        let text =
+            "b: &b {x: 1, y: 2}\nc: &c {y: 3, z: 4}\nd: {y: 9, <<: [*b, *c]}\ne: {<<: *b, x: 5}\n";
+        let node = parse(text.as_bytes(), 0).unwrap();
+        assert_eq!(
+            shown(node.get("d").unwrap()),
+            "{y=Ok(Int(9)),z=Ok(Int(4)),x=Ok(Int(1))}"
+        );
+        assert_eq!(shown(node.get("e").unwrap()), "{x=Ok(Int(5)),y=Ok(Int(2))}");
+    }
+}

@@ -1,0 +1,480 @@
+//! The age backend: files made by the real age and rage, in a store as passage has it.
+
+mod damage;
+mod plugin;
+mod prompt;
+mod vectors;
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::support::{Home, find, program, transcript};
+
+/// A store at the usual place, with one X25519 identity.
+struct Store {
+    home: Home,
+    age: PathBuf,
+    recipient: String,
+}
+
+impl Store {
+    fn new() -> Option<Store> {
+        let (age, keygen) = (program("age")?, program("age-keygen")?);
+        let mut home = Home::new();
+        home.set("MXM_SECRETS_BACKENDS", "age");
+        fs::create_dir_all(home.path().join(".passage/store")).unwrap();
+        let mut store = Store {
+            home,
+            age,
+            recipient: String::new(),
+        };
+        let (identities, recipient) = identity(&keygen);
+        store.identities(identities);
+        store.recipient = recipient;
+        Some(store)
+    }
+
+    /// Writes the identities file.
+    fn identities(&self, text: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.home.write(".passage/identities", text);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        path
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        let path = self.home.path().join(format!(".passage/store/{name}.age"));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        path
+    }
+
+    /// Encrypts `value` for the store's identity.
+    fn insert(&self, name: &str, value: impl AsRef<[u8]>) -> PathBuf {
+        self.encrypt(name, &["-r", &self.recipient], value)
+    }
+
+    /// Encrypts `value` with age, with `arguments`.
+    fn encrypt(&self, name: &str, arguments: &[&str], value: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.file(name);
+        let command = self.home.command(&self.age);
+        fs::write(&path, filter(command, arguments, value.as_ref())).unwrap();
+        path
+    }
+
+    /// Checks that the answer is failed, with all of `words`, on an otherwise empty standard error.
+    #[track_caller]
+    fn fails(&self, name: &str, words: &[&str]) {
+        let seen = self.home.run(["get", name]);
+        seen.has(4, "", words);
+        assert_eq!(
+            seen.stderr.matches("age failed: ").count(),
+            1,
+            "{}",
+            seen.stderr
+        );
+        assert!(seen.stderr.is_ascii(), "{}", seen.stderr);
+    }
+}
+
+/// A fresh identities file and its recipient.
+fn identity(keygen: &Path) -> (String, String) {
+    let output = Command::new(keygen).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let recipient = text.split("public key: ").nth(1).unwrap();
+    let recipient = recipient.lines().next().unwrap().to_owned();
+    (text, recipient)
+}
+
+/// What `command` makes of `input`.
+fn filter(mut command: Command, arguments: &[&str], input: &[u8]) -> Vec<u8> {
+    let mut child = command
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_vec();
+    let writer = std::thread::spawn(move || stdin.write_all(&input).unwrap());
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    let messages = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {messages}");
+    output.stdout
+}
+
+/// An SSH key made by ssh-keygen at `path`, and its recipient.
+fn ssh_key(home: &Home, arguments: &[&str]) -> Option<(PathBuf, String)> {
+    let keygen = program("ssh-keygen")?;
+    let path = home.path().join("id");
+    let _ = fs::remove_file(&path);
+    let mut command = home.command(keygen);
+    command
+        .args(["-q", "-C", "", "-f"])
+        .arg(&path)
+        .args(arguments);
+    let seen = transcript(&mut command);
+    assert_eq!(seen.status, Some(0), "{}", seen.stderr);
+    let recipient = fs::read_to_string(path.with_extension("pub")).unwrap();
+    Some((path, recipient.trim().to_owned()))
+}
+
+#[test]
+fn a_file_made_by_age_is_read_byte_by_byte() {
+    let Some(store) = Store::new() else { return };
+    let get = |name: &str| store.home.run(["get", "--raw", name]);
+    let bytes: Vec<u8> = (0..=255).cycle().take(200_000).collect();
+    store.insert("bytes", &bytes);
+    get("bytes").is(0, &bytes, "");
+    store.insert("deep/er/text", "s3cret\r\nuser: bob\n");
+    get("deep/er/text").is(0, "s3cret\r\nuser: bob\n", "");
+    get("deep/er/text#user").is(0, "bob", "");
+    store.encrypt("armored", &["-a", "-r", &store.recipient], &bytes);
+    get("armored").is(0, &bytes, "");
+    store.insert("schl\u{fc}ssel x", "u");
+    get("schl\u{fc}ssel x").is(0, "u", "");
+    // An empty value counts as none.
+    store.insert("empty", "");
+    get("empty").has(1, "", &["empty is missing: not in age"]);
+}
+
+#[test]
+fn a_file_made_by_rage_is_read() {
+    let Some(store) = Store::new() else { return };
+    let Some(rage) = program("rage") else { return };
+    for (name, arguments) in [("binary", &["-r"][..]), ("armored", &["-a", "-r"])] {
+        let arguments = [arguments, &[&store.recipient]].concat();
+        let made = filter(store.home.command(&rage), &arguments, b"by rage\n");
+        fs::write(store.file(name), made).unwrap();
+        store
+            .home
+            .run(["get", "--raw", name])
+            .is(0, "by rage\n", "");
+    }
+}
+
+#[test]
+fn a_store_as_passage_makes_it_is_read() {
+    let Some(store) = Store::new() else { return };
+    let keygen = find("age-keygen").unwrap();
+    let (_, other) = identity(&keygen);
+    let recipients = format!("# both of us\n{other}\n{}\n", store.recipient);
+    let recipients = store
+        .home
+        .write(".passage/store/.age-recipients", recipients);
+    store.encrypt(
+        "web/example.com",
+        &["-R", recipients.to_str().unwrap()],
+        "hunter2\nurl: https://example.com\n",
+    );
+    let get = |name: &str| store.home.run(["get", name]);
+    get("web/example.com").is(0, "hunter2\nurl: https://example.com\n", "");
+    get("web/example.com#url").is(0, "https://example.com\n", "");
+    // A folder, and nothing at all.
+    get("web").has(1, "", &["web is missing: not in age"]);
+    fs::create_dir(store.home.path().join(".passage/store/dir.age")).unwrap();
+    get("dir").has(1, "", &["dir is missing"]);
+    get("web/none").has(1, "", &["web/none is missing"]);
+    get("web/example.com.age/x").has(1, "", &["missing"]);
+    get(&"x".repeat(300)).has(1, "", &["missing"]);
+}
+
+#[test]
+fn the_environment_says_where() {
+    let Some(mut store) = Store::new() else {
+        return;
+    };
+    store.insert("a", "here");
+    let from = store.home.path().join(".passage");
+    let to = store.home.path().join("else where");
+    fs::rename(&from, &to).unwrap();
+    store
+        .home
+        .run(["get", "a"])
+        .has(4, "", &["there is no age store", "hint: "]);
+    store.home.set("PASSAGE_DIR", to.join("store"));
+    store.fails("a", &["there is no identities file", "hint: age-keygen"]);
+    store
+        .home
+        .set("PASSAGE_IDENTITIES_FILE", to.join("identities"));
+    store.home.run(["get", "a"]).is(0, "here\n", "");
+}
+
+#[test]
+fn without_a_store_the_next_backend_is_asked() {
+    let Some(mut store) = Store::new() else {
+        return;
+    };
+    fs::remove_dir(store.home.path().join(".passage/store")).unwrap();
+    store
+        .home
+        .set("MXM_SECRETS_BACKENDS", "age,env")
+        .set("A", "from env");
+    store.home.run(["get", "a"]).is(0, "from env\n", "");
+    store.home.run(["get", "--backend", "age", "a"]).has(
+        4,
+        "",
+        &["a: age failed: there is no age store"],
+    );
+    // A file where the store should be is another matter.
+    store.home.write(".passage/store", "");
+    store.fails("a", &["is not a directory"]);
+}
+
+#[test]
+fn links_may_leave_the_store() {
+    let Some(store) = Store::new() else { return };
+    let file = store.insert("a", "linked");
+    let elsewhere = store.home.path().join("elsewhere.age");
+    fs::rename(&file, &elsewhere).unwrap();
+    symlink(&elsewhere, &file).unwrap();
+    store.home.run(["get", "a"]).is(0, "linked\n", "");
+    symlink("nowhere", store.file("gone")).unwrap();
+    store.fails("gone", &["gone.age is a link to nothing"]);
+    symlink("loop.age", store.file("loop")).unwrap();
+    store.fails("loop", &["cannot read", "loop.age"]);
+    // What may not be read is failed; but root reads everything.
+    let closed = store.insert("closed", "x");
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
+    if fs::read(&closed).is_err() {
+        store.fails("closed", &["cannot read", "closed.age", "ermission denied"]);
+    }
+    symlink("/proc/self/mem", store.file("unreadable")).unwrap();
+    store.fails("unreadable", &["unreadable.age cannot be read: "]);
+    for name in ["../a", "a/../../a"] {
+        store.home.run(["get", name]).has(2, "", &["bad name"]);
+    }
+}
+
+#[test]
+fn what_is_no_file_for_us_is_failed_with_its_reason() {
+    let Some(store) = Store::new() else { return };
+    let (_, other) = identity(&find("age-keygen").unwrap());
+    store.encrypt("other", &["-r", &other], "x");
+    store.fails(
+        "other",
+        &[
+            "other.age is not encrypted for an identity in",
+            "but for X25519",
+        ],
+    );
+    for (name, content, words) in [
+        ("empty", &b""[..], "empty.age is empty"),
+        (
+            "junk",
+            b"\x00\xffjunk that is long enough to be something, is it not?",
+            "junk.age is not an age file",
+        ),
+        ("short", b"ag", "short.age is not an age file"),
+        (
+            "newer",
+            b"age-encryption.org/v2\n-> X 1\nYWdl\n--- YWdl\n",
+            "of a version of the age format",
+        ),
+        (
+            "armor",
+            b"-----BEGIN AGE ENCRYPTED FILE-----\n!\n",
+            "armor.age has a damaged armor",
+        ),
+    ] {
+        fs::write(store.file(name), content).unwrap();
+        store.fails(name, &[words]);
+    }
+    store.insert("large", vec![7; (16 << 20) + 1]);
+    store.fails("large", &["large.age holds more than 16 MiB"]);
+    let huge = fs::File::create(store.file("huge")).unwrap();
+    huge.set_len(1 << 30).unwrap();
+    store.fails("huge", &["huge.age is too large"]);
+    store.insert("limit", vec![7; 16 << 20]);
+    store.encrypt(
+        "limit-armored",
+        &["-a", "-r", &store.recipient],
+        vec![7; 16 << 20],
+    );
+    for name in ["limit", "limit-armored"] {
+        store
+            .home
+            .run(["get", "--raw", name])
+            .is(0, vec![7; 16 << 20], "");
+    }
+}
+
+#[test]
+fn no_fifo_can_hold_us_up() {
+    let Some(store) = Store::new() else { return };
+    for path in [store.file("fifo"), store.home.path().join("fifo")] {
+        let made = Command::new("mkfifo").arg(path).status().unwrap();
+        assert!(made.success());
+    }
+    store.fails("fifo", &["fifo.age is empty"]);
+}
+
+#[test]
+fn identities_files_have_comments_blank_lines_and_crlf() {
+    let Some(store) = Store::new() else { return };
+    let path = store.home.path().join(".passage/identities");
+    let ours = fs::read_to_string(&path).unwrap();
+    let (others, _) = identity(&find("age-keygen").unwrap());
+    store.insert("a", "s3cret");
+    for text in [
+        format!("# first\n\n{others}\n{ours}"),
+        format!("{others}{ours}").replace('\n', "\r\n"),
+        ours.trim_end().to_owned(),
+    ] {
+        store.identities(text);
+        store.home.run(["get", "a"]).is(0, "s3cret\n", "");
+    }
+}
+
+#[test]
+fn identities_that_cannot_be_used_are_named_by_line_and_never_shown() {
+    let Some(store) = Store::new() else { return };
+    store.insert("a", "s3cret");
+    let path = store.home.path().join(".passage/identities");
+    let ours = fs::read_to_string(&path).unwrap();
+    let key = ours.lines().find(|line| line.starts_with("AGE-")).unwrap();
+    let damaged = format!("{}CANARY", &key[..key.len() - 6]);
+    for (line, words) in [
+        ("AGE-SECRET-KEY-PQ-1CANARY", "is a post-quantum identity"),
+        (&damaged, "is a damaged identity"),
+        (
+            "AGE-SECRET-KEY-9-1CANARY",
+            "is an identity of an unknown kind",
+        ),
+        (&store.recipient, "is a public key"),
+        ("-----BEGIN CANARY KEY-----", "begins an SSH key"),
+        ("canary CANARY", "is an identity of an unknown kind"),
+    ] {
+        store.identities(format!("# one\r\n{line}\n{ours}"));
+        let file = path.to_str().unwrap();
+        store.fails("a", &["line 2 of the identities file", file, words]);
+        let seen = store.home.run(["get", "-v", "a"]).stderr;
+        assert!(
+            !seen.contains("CANARY") && !seen.contains(&store.recipient),
+            "{seen}"
+        );
+    }
+    store.identities("\u{fe}");
+    store.fails("a", &["line 1 of", "unknown kind"]);
+    store.identities(b"\xfe\xff\n");
+    store.fails("a", &["line 1 of", "is not text"]);
+    store.identities("# none\n");
+    store.fails("a", &["has no identity"]);
+    store.encrypt("key", &["-r", &store.recipient], "x");
+    fs::copy(store.file("key"), &path).unwrap();
+    store.fails("a", &["is encrypted for keys, not with a passphrase"]);
+    fs::remove_file(&path).unwrap();
+    symlink("identities", &path).unwrap();
+    store.fails("a", &["cannot read the identities file"]);
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    store.fails("a", &["the identities file", "is a directory"]);
+}
+
+#[test]
+fn a_miss_needs_no_identities() {
+    let Some(store) = Store::new() else { return };
+    fs::remove_file(store.home.path().join(".passage/identities")).unwrap();
+    store.home.run(["get", "a"]).has(1, "", &["a is missing"]);
+}
+
+#[test]
+fn others_who_can_read_the_identities_are_warned_of() {
+    let Some(store) = Store::new() else { return };
+    store.insert("a", "s3cret");
+    let path = store.home.path().join(".passage/identities");
+    for mode in [0o644, 0o640, 0o604] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let shown = path.display();
+        store.home.run(["get", "a"]).is(
+            0,
+            "s3cret\n",
+            &format!(
+                "mxm-secrets: warning: others can read the identities file {shown}\n\
+                 mxm-secrets: hint: chmod 600 {shown}\n"
+            ),
+        );
+        store
+            .home
+            .run(["get", "--quiet", "a"])
+            .is(0, "s3cret\n", "");
+    }
+}
+
+#[test]
+fn ssh_keys_are_identities() {
+    let Some(store) = Store::new() else { return };
+    let get = || store.home.run(["get", "a"]);
+    for kind in [
+        &["-t", "ed25519"][..],
+        &["-t", "rsa", "-b", "2048"],
+        &["-t", "rsa", "-b", "3072", "-m", "PEM"],
+    ] {
+        let arguments = [kind, &["-N", ""]].concat();
+        let Some((key, recipient)) = ssh_key(&store.home, &arguments) else {
+            return;
+        };
+        store.encrypt("a", &["-r", &recipient], kind.join(" "));
+        let key = fs::read_to_string(key).unwrap();
+        store.identities(&key);
+        get().is(0, format!("{}\n", kind.join(" ")), "");
+        store.identities(key.replace('\n', "\r\n"));
+        get().is(0, format!("{}\n", kind.join(" ")), "");
+        store.identities(&key[..key.len() / 2]);
+        store.fails("a", &["the SSH key", "is damaged"]);
+    }
+    let Some((key, _)) = ssh_key(&store.home, &["-t", "ecdsa", "-N", ""]) else {
+        return;
+    };
+    store.identities(fs::read(key).unwrap());
+    store.fails("a", &["the SSH key", "it takes ed25519 and RSA"]);
+    let old = ["-t", "rsa", "-m", "PEM", "-N", "passphrase"];
+    let Some((key, _)) = ssh_key(&store.home, &old) else {
+        return;
+    };
+    store.identities(fs::read(key).unwrap());
+    store.fails("a", &["in the old PEM format", "hint: ssh-keygen -o -p"]);
+}
+
+#[test]
+fn it_works_in_every_command() {
+    let Some(store) = Store::new() else { return };
+    let names: Vec<String> = (0..20).map(|n| format!("many/n{n}")).collect();
+    for name in &names {
+        store.insert(name, format!("value of {name}"));
+    }
+    let mut arguments = vec!["exec".to_owned()];
+    for name in &names {
+        arguments.extend(["--secret".to_owned(), name.clone()]);
+    }
+    store.home.link(&["sh"]);
+    arguments.extend(["--", "sh", "-c", "echo $MANY_N0, $MANY_N19"].map(str::to_owned));
+    store
+        .home
+        .run(&arguments)
+        .is(0, "value of many/n0, value of many/n19\n", "");
+    let place = store.file("many/n7").display().to_string();
+    store
+        .home
+        .run(["resolve", "many/n7"])
+        .is(0, format!("many/n7\tage\t{place}\n"), "");
+    let (x25519, _) = identity(&find("age-keygen").unwrap());
+    let ours = fs::read_to_string(store.home.path().join(".passage/identities")).unwrap();
+    store.identities(format!("{ours}{x25519}AGE-PLUGIN-FAKE-1DPJKCMR0YMXKZ5\n"));
+    let seen = store.home.run(["list-backends", "--json"]);
+    let home = store.home.path().display();
+    let uses = format!(
+        "\"status\":\"ready\",\"uses\":\"{home}/.passage/store, {home}/.passage/identities \
+         (2 X25519, 1 age-plugin-fake (not installed))\""
+    );
+    let shown = String::from_utf8(seen.stdout).unwrap();
+    assert!(shown.contains(&uses), "{shown}");
+    fs::remove_file(store.home.path().join(".passage/identities")).unwrap();
+    let seen = store.home.run(["list-backends"]);
+    let shown = String::from_utf8(seen.stdout).unwrap();
+    assert_eq!(seen.status, Some(4), "{shown}");
+    assert!(shown.contains("there is no identities file"), "{shown}");
+}

@@ -1,0 +1,59 @@
+//! The configuration: its places, the layers of the MXM store, its mistakes, and `config`.
+
+#[cfg(feature = "config")]
+mod differential;
+#[cfg(feature = "config")]
+mod layers;
+#[cfg(feature = "config")]
+mod mistakes;
+#[cfg(feature = "config")]
+mod own;
+
+/// Every configuration that the README shows is one.
+#[cfg(feature = "config")]
+#[test]
+fn the_examples_of_the_readme_are_without_mistakes() {
+    use crate::support::Home;
+    let readme = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let text = std::fs::read_to_string(readme).unwrap();
+    for example in text.split("```yaml\n").skip(1) {
+        let example = example.split("```").next().unwrap();
+        // The files of a store stand in one block, each under its name.
+        let home = Home::new();
+        if let Some(files) = example.strip_prefix("# default.yaml\n") {
+            let (default, environment) = files.split_once("# environment.yaml\n").unwrap();
+            let store = "mxm-config-store/apps/mxm-secrets";
+            home.write(&format!("{store}/default.yaml"), default);
+            home.write(&format!("{store}/environment.yaml"), environment);
+        } else {
+            home.write(".config/mxm-secrets/config.yaml", example);
+        }
+        let checked = home.run(["config", "--check"]);
+        assert_eq!(
+            (checked.status, checked.stderr.as_str()),
+            (Some(0), ""),
+            "{example}"
+        );
+    }
+}
+
+#[cfg(not(feature = "config"))]
+#[test]
+fn without_the_feature_a_file_that_is_asked_for_is_an_error() {
+    use crate::support::Home;
+    let mut home = Home::new();
+    home.write(".config/mxm-secrets/config.yaml", "not: looked at");
+    home.set("A", "1");
+    home.run(["get", "a", "--backend", "env"]).is(0, "1\n", "");
+    home.run(["get", "a", "--config", "x.yaml"]).is(
+        2,
+        "",
+        "mxm-secrets: --config: reading a configuration is not built into this program\n",
+    );
+    home.set("MXM_SECRETS_CONFIG", "x.yaml");
+    home.run(["get", "a"]).is(
+        2,
+        "",
+        "mxm-secrets: MXM_SECRETS_CONFIG: reading a configuration is not built into this program\n",
+    );
+}

@@ -1,0 +1,374 @@
+//! Where the configuration is looked for, and the layers of the store.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use crate::support::{Home, Transcript, find, not_run, transcript};
+
+const STORE: &str = "mxm-config-store/apps/mxm-secrets";
+
+/// The chain that is in effect, as `config --json` tells it.
+fn chain(home: &Home, variables: &[(&str, &str)]) -> String {
+    let mut command = home.mxm_secrets(["config", "--json"]);
+    let output = transcript(command.envs(variables.iter().copied()));
+    assert_eq!(output.status, Some(0), "{}", output.stderr);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let line = text.lines().next().unwrap();
+    let (_, value) = line.split_once("\"value\":").unwrap();
+    value
+        .split_once(']')
+        .unwrap()
+        .0
+        .trim_start_matches('[')
+        .replace('"', "")
+}
+
+fn run(home: &Home, arguments: &[&str], variables: &[(&str, &str)]) -> Transcript {
+    transcript(home.mxm_secrets(arguments).envs(variables.iter().copied()))
+}
+
+fn file(chain: &str) -> String {
+    format!("mxm_secrets: {{backends: [{chain}]}}\n")
+}
+
+#[test]
+fn the_places_are_read_in_their_order() {
+    let home = Home::new();
+    assert_eq!(chain(&home, &[]), "gopass,env");
+    home.write(".config/mxm-secrets/config.yaml", file("env"));
+    assert_eq!(chain(&home, &[]), "env");
+    home.write("xdg/mxm-secrets/config.yaml", file("gopass"));
+    let xdg = home.path().join("xdg");
+    assert_eq!(
+        chain(&home, &[("XDG_CONFIG_HOME", xdg.to_str().unwrap())]),
+        "gopass"
+    );
+    home.write(&format!("{STORE}/default.yaml"), file("env, gopass"));
+    assert_eq!(chain(&home, &[]), "env,gopass");
+    home.write("other/apps/app/default.yaml", file("gopass"));
+    assert_eq!(
+        chain(&home, &[("MXM_CONFIG_STORE", "other"), ("MXM_APP", "app")]),
+        "gopass"
+    );
+    // A store that has nothing for us is passed over.
+    assert_eq!(chain(&home, &[("MXM_CONFIG_STORE", "other")]), "env");
+    home.write("given.yaml", file("env"));
+    assert_eq!(chain(&home, &[("MXM_SECRETS_CONFIG", "given.yaml")]), "env");
+    home.write("flag.yaml", file("gopass"));
+    let with_flag = run(
+        &home,
+        &["config", "--config", "flag.yaml", "--json"],
+        &[("MXM_SECRETS_CONFIG", "given.yaml")],
+    );
+    with_flag.has(0, &with_flag.stdout, &[]);
+    assert!(String::from_utf8_lossy(&with_flag.stdout).contains("flag.yaml"));
+    // The chain of a variable and of a flag win over the file's.
+    assert_eq!(
+        chain(
+            &home,
+            &[
+                ("MXM_SECRETS_CONFIG", "given.yaml"),
+                ("MXM_SECRETS_BACKENDS", "gopass")
+            ]
+        ),
+        "gopass"
+    );
+}
+
+#[test]
+fn what_is_asked_for_and_is_not_there_is_an_error() {
+    let home = Home::new();
+    let path = home.path().display().to_string();
+    run(&home, &["get", "a", "--config", "no.yaml"], &[]).is(
+        2,
+        "",
+        &format!("mxm-secrets: --config: {path}/no.yaml does not exist\n"),
+    );
+    run(
+        &home,
+        &["get", "a"],
+        &[("MXM_SECRETS_CONFIG", "/no/x.yaml")],
+    )
+    .is(
+        2,
+        "",
+        "mxm-secrets: MXM_SECRETS_CONFIG: /no/x.yaml does not exist\n",
+    );
+    run(&home, &["get", "a"], &[("MXM_APP", "app")]).is(
+        2,
+        "",
+        &format!("mxm-secrets: MXM_APP: {path}/mxm-config-store/apps/app does not exist\n"),
+    );
+    run(&home, &["get", "a"], &[("MXM_CONFIG_STORE", "/no/store")]).is(
+        2,
+        "",
+        "mxm-secrets: MXM_CONFIG_STORE: /no/store does not exist\n",
+    );
+    run(&home, &["get", "a"], &[("MXM_APP", "../x")]).is(
+        2,
+        "",
+        "mxm-secrets: MXM_APP is \"../x\": it takes the name of a program\n",
+    );
+    fs::create_dir_all(home.path().join(STORE)).unwrap();
+    run(&home, &["get", "a"], &[]).is(
+        2,
+        "",
+        &format!("mxm-secrets: {path}/{STORE}/default.yaml does not exist: a configuration store has one for each program\n"),
+    );
+}
+
+#[test]
+fn files_that_cannot_be_trusted_or_read_are_errors() {
+    let home = Home::new();
+    let path = home.write(".config/mxm-secrets/config.yaml", file("env"));
+    let shown = path.display();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o646)).unwrap();
+    home.run(["get", "a"]).is(2, "", &format!("mxm-secrets: {shown} may be written by others, and it names programs to start: take that away with chmod o-w\n"));
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o664)).unwrap();
+    home.run(["get", "a"]).has(1, "", &["a is missing"]);
+    fs::write(&path, format!("# {}\n", "x".repeat(1 << 20))).unwrap();
+    home.run(["get", "a"]).is(
+        2,
+        "",
+        &format!("mxm-secrets: {shown} is larger than 1 MiB\n"),
+    );
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    home.run(["get", "a"])
+        .is(2, "", &format!("mxm-secrets: {shown} is no regular file\n"));
+    fs::remove_dir(&path).unwrap();
+    std::os::unix::fs::symlink(&path, &path).unwrap();
+    home.run(["get", "a"])
+        .has(2, "", &[&format!("{shown} cannot be read: ")]);
+    fs::remove_file(&path).unwrap();
+    let fifo = std::process::Command::new("mkfifo")
+        .arg(&path)
+        .status()
+        .unwrap();
+    assert!(fifo.success());
+    home.run(["get", "a"])
+        .is(2, "", &format!("mxm-secrets: {shown} is no regular file\n"));
+}
+
+#[test]
+fn an_unreadable_file_is_an_error() {
+    let home = Home::new();
+    let path = home.write("config.yaml", file("env"));
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
+    if fs::File::open(&path).is_ok() {
+        // Root reads everything. As nobody, then.
+        let Some(setpriv) = find("setpriv") else {
+            return not_run("setpriv is not installed, and root reads everything");
+        };
+        fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let program = home.path().join("program");
+        fs::copy(assert_cmd::cargo::cargo_bin!("mxm-secrets"), &program).unwrap();
+        let mut command = home.command(setpriv);
+        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
+        command
+            .arg(program)
+            .args(["get", "a", "--config", "config.yaml"]);
+        transcript(&mut command).has(2, "", &["config.yaml cannot be read: Permission denied"]);
+    } else {
+        home.run(["get", "a", "--config", "config.yaml"]).has(
+            2,
+            "",
+            &["config.yaml cannot be read: Permission denied"],
+        );
+    }
+}
+
+/// A store with everything for each of the dimensions.
+fn deployments(home: &Home) {
+    home.write(
+        &format!("{STORE}/default.yaml"),
+        "mxm_secrets:
+  backends: [gopass, env]
+  timeout: 10
+  env: {prefix: \"${stage}_\"}
+  bridge: {command: [ssh, bridge, mxm-secrets, get, --raw, \"{name}\"]}
+stage: NONE
+other_program: {broken: \"${no.where}\", also: \"${oc.env:NOT_SET}\"}
+",
+    );
+    home.write(
+        &format!("{STORE}/environment.yaml"),
+        "dev: {stage: DEV}\nprod: {stage: PROD, mxm_secrets: {on_error: stop, timeout: 3}}\n",
+    );
+    home.write(
+        &format!("{STORE}/machine.yaml"),
+        "laptop: {}
+bridge: {mxm_secrets: {backends: [gopass]}}
+cloud-1: {mxm_secrets: {backends: [env], env: {required: yes}}}
+cloud-2: {mxm_secrets: {backends: [bridge, env]}}
+",
+    );
+    home.write(
+        &format!("{STORE}/substrate.yaml"),
+        "local-process: {}\ndocker-container: {mxm_secrets: {backends: [env]}}\n",
+    );
+    home.write(
+        &format!("{STORE}/role.yaml"),
+        "trader: {}\nmarketdata: {mxm_secrets: {timeout: 1, backends: [env, gopass]}}\n",
+    );
+}
+
+#[test]
+fn every_deployment_has_the_chain_that_its_layers_say() {
+    let home = Home::new();
+    deployments(&home);
+    for (machine, of_machine) in [
+        ("laptop", "gopass,env"),
+        ("bridge", "gopass"),
+        ("cloud-1", "env"),
+        ("cloud-2", "bridge,env"),
+    ] {
+        for (environment, prefix, of_environment) in [("dev", "DEV_", "10"), ("prod", "PROD_", "3")]
+        {
+            for (role, of_role) in [("trader", None), ("marketdata", Some(("env,gopass", "1")))] {
+                let variables = [
+                    ("MXM_MACHINE", machine),
+                    ("MXM_ENVIRONMENT", environment),
+                    ("MXM_ROLE", role),
+                    ("MXM_SUBSTRATE", "local-process"),
+                ];
+                let (expected, timeout) = of_role.unwrap_or((of_machine, of_environment));
+                assert_eq!(chain(&home, &variables), expected, "{variables:?}");
+                let all = run(&home, &["config", "--json"], &variables);
+                let all = String::from_utf8(all.stdout).unwrap();
+                for part in [
+                    format!("\"key\":\"timeout\",\"value\":{timeout},"),
+                    format!("\"key\":\"env.prefix\",\"value\":\"{prefix}\","),
+                ] {
+                    assert!(all.contains(&part), "{part} in {all}");
+                }
+            }
+        }
+    }
+    // It is the chain that is asked, too.
+    let variables = [
+        ("MXM_MACHINE", "cloud-1"),
+        ("MXM_ENVIRONMENT", "prod"),
+        ("MXM_ROLE", "trader"),
+        ("MXM_SUBSTRATE", "local-process"),
+        ("PROD_A", "value"),
+    ];
+    run(&home, &["get", "a"], &variables).is(0, "value\n", "");
+}
+
+#[test]
+fn a_layer_needs_its_selector() {
+    let home = Home::new();
+    deployments(&home);
+    let path = home.path().join(STORE);
+    let path = path.display();
+    run(&home, &["get", "a"], &[]).is(
+        2,
+        "",
+        &format!("mxm-secrets: {path}/environment.yaml has a layer for each environment, and MXM_ENVIRONMENT is not set: there are dev, prod\n"),
+    );
+    let prod = ("MXM_ENVIRONMENT", "prod");
+    run(&home, &["get", "a"], &[("MXM_ENVIRONMENT", "prdo")]).is(
+        2,
+        "",
+        &format!("mxm-secrets: {path}/environment.yaml has no layer for it: MXM_ENVIRONMENT is \"prdo\": did you mean prod?\n"),
+    );
+    run(&home, &["get", "a"], &[prod, ("MXM_MACHINE", "moon")]).is(
+        2,
+        "",
+        &format!("mxm-secrets: {path}/machine.yaml has no layer for it: MXM_MACHINE is \"moon\": there are laptop, bridge, cloud-1, cloud-2\n"),
+    );
+    let here = [
+        prod,
+        ("MXM_MACHINE", "laptop"),
+        ("MXM_SUBSTRATE", "local-process"),
+    ];
+    run(&home, &["get", "a"], &here).has(
+        2,
+        "",
+        &["MXM_ROLE is not set: there are trader, marketdata"],
+    );
+    fs::remove_file(home.path().join(STORE).join("role.yaml")).unwrap();
+    run(&home, &["get", "a"], &here).has(1, "", &["a is missing"]);
+}
+
+#[test]
+fn the_machine_and_the_substrate_are_known_without_being_given() {
+    let Some(hostname) = find("hostname") else {
+        return not_run("hostname is not installed");
+    };
+    let host = std::process::Command::new(hostname).output().unwrap();
+    let host = String::from_utf8(host.stdout).unwrap();
+    let machine = host.trim_end().split('.').next().unwrap();
+    let substrate = if fs::exists("/.dockerenv").unwrap() {
+        "docker-container"
+    } else {
+        "local-process"
+    };
+    let home = Home::new();
+    home.write(&format!("{STORE}/default.yaml"), file("gopass"));
+    home.write(
+        &format!("{STORE}/machine.yaml"),
+        format!("\"{machine}\":\n  {}", file("env")),
+    );
+    assert_eq!(chain(&home, &[]), "env");
+    home.write(
+        &format!("{STORE}/substrate.yaml"),
+        format!("{substrate}:\n  {}", file("env, gopass")),
+    );
+    assert_eq!(chain(&home, &[]), "env,gopass");
+}
+
+#[test]
+fn what_the_section_does_not_need_is_none_of_our_business() {
+    let mut home = Home::new();
+    home.write(
+        &format!("{STORE}/default.yaml"),
+        "mxm_secrets: {backends: [env]}\nother: {a: \"${no.where}\", b: \"${oc.env:NO}\", c: \"${c\", d: \"${b.loop}\"}\n",
+    );
+    home.set("A", "1");
+    home.run(["get", "a"]).is(0, "1\n", "");
+    let path = home.write(
+        &format!("{STORE}/default.yaml"),
+        "mxm_secrets: {backends: [env], env: {prefix: \"${other.a}\"}}\nother: {a: \"${no.where}\"}\n",
+    );
+    home.run(["get", "a"]).is(2, "", &format!("mxm-secrets: {}:1:46: mxm_secrets.env.prefix: ${{no.where}} leads nowhere: there is no key no\n", path.display()));
+    // What the Python package keeps in our section is for it.
+    home.write(
+        &format!("{STORE}/default.yaml"),
+        "mxm_secrets: {backends: [env], stores: {main: {backend: gopass, root: \"${no.where}\"}}, refs: {a: {store: main}}, policies: [x]}\n",
+    );
+    home.run(["get", "a"]).is(0, "1\n", "");
+}
+
+#[test]
+fn without_a_configuration_three_opens_fail() {
+    let Some(strace) = find("strace") else {
+        return not_run("strace is not installed");
+    };
+    let mut home = Home::new();
+    home.set("A", "1");
+    let trace = home.path().join("trace");
+    let mut command = home.command(strace);
+    command.args([
+        "-f",
+        "-e",
+        "trace=open,openat,stat,statx,newfstatat,access",
+        "-o",
+    ]);
+    command
+        .arg(&trace)
+        .arg(assert_cmd::cargo::cargo_bin!("mxm-secrets"));
+    command.args(["get", "--backend", "env", "a"]);
+    transcript(&mut command).is(0, "1\n", "");
+    let trace = fs::read_to_string(trace).unwrap();
+    let ours = home.path().to_str().unwrap();
+    let looked: Vec<&str> = trace.lines().filter(|line| line.contains(ours)).collect();
+    assert!(looked.len() <= 3, "{looked:?}");
+    assert!(
+        looked
+            .iter()
+            .all(|line| line.contains("open") && line.contains("ENOENT")),
+        "{looked:?}"
+    );
+}

@@ -1,0 +1,363 @@
+//! The mounted files: places, kinds of files, permissions, and mounts that change while they are read.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::support::{Home, Transcript, find, not_run, program, transcript};
+
+const GET: [&str; 3] = ["get", "--backend", "credentials"];
+
+/// A home whose directory `mnt` is what systemd would name.
+fn mounted() -> Home {
+    let mut home = Home::new();
+    home.write("mnt/other", "x");
+    let directory = home.path().join("mnt");
+    home.set("CREDENTIALS_DIRECTORY", &directory);
+    home
+}
+
+fn get(home: &Home, name: &str) -> Transcript {
+    let arguments = [&GET[..], &["--raw", name]].concat();
+    transcript(&mut home.mxm_secrets(arguments))
+}
+
+fn explain(home: &Home, name: &str) -> Transcript {
+    home.run([&GET[..], &["--verbose", name]].concat())
+}
+
+/// A command as a user whom permissions bind: root without its capabilities is one, and still owns its files.
+fn bound(command: &Command) -> Command {
+    // SAFETY: geteuid only reads.
+    if unsafe { libc::geteuid() } != 0 {
+        return again(command, Command::new(command.get_program()));
+    }
+    let mut setpriv = Command::new(find("setpriv").expect("util-linux is everywhere"));
+    setpriv
+        .args(["--bounding-set=-all", "--inh-caps=-all"])
+        .arg(command.get_program());
+    again(command, setpriv)
+}
+
+/// The arguments and the environment of `command`, for `other`.
+fn again(command: &Command, mut other: Command) -> Command {
+    other.args(command.get_args()).env_clear();
+    other.envs(
+        command
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
+    other
+}
+
+#[test]
+fn a_file_is_found_byte_for_byte() {
+    let home = mounted();
+    let bytes: Vec<u8> = (0..=255).cycle().take(100_000).collect();
+    home.write("mnt/prod_api-key", &bytes);
+    home.write("mnt/token", "t\n");
+    get(&home, "prod/api-key").is(0, &bytes, "");
+    get(&home, "token").is(0, "t\n", "");
+    let path = home.path().join("mnt/token");
+    let path = path.display();
+    home.run(["resolve", "--backend", "credentials", "token"])
+        .is(0, format!("token\tcredentials\t{path}\n"), "");
+}
+
+#[test]
+fn a_field_is_picked() {
+    let home = mounted();
+    home.write("mnt/prod_db", r#"{"user":"ann","password":"p"}"#);
+    get(&home, "prod/db#password").is(0, "p", "");
+    explain(&home, "prod/db#none").has(1, "", &["miss: prod/db has no field none"]);
+}
+
+#[test]
+fn an_empty_file_is_a_miss() {
+    let home = mounted();
+    home.write("mnt/empty", "");
+    explain(&home, "empty").has(1, "", &["miss: empty is empty"]);
+}
+
+#[test]
+fn the_literal_path_is_found_and_two_files_are_an_error_that_names_both() {
+    let home = mounted();
+    home.write("mnt/prod/api-key", "nested");
+    get(&home, "prod/api-key").is(0, "nested", "");
+    home.write("mnt/prod_api-key", "flat");
+    let mount = home.path().join("mnt");
+    let (flat, nested) = (mount.join("prod_api-key"), mount.join("prod/api-key"));
+    get(&home, "prod/api-key").has(
+        4,
+        "",
+        &[
+            &format!("there twice: {} and {}", flat.display(), nested.display()),
+            "hint: take one of them away",
+        ],
+    );
+}
+
+#[test]
+fn a_directory_is_a_miss() {
+    let home = mounted();
+    home.write("mnt/prod/api-key/more", "x");
+    fs::create_dir(home.path().join("mnt/prod_api-key")).unwrap();
+    explain(&home, "prod/api-key").has(1, "", &["miss: prod/api-key is not in"]);
+    // A file where the nested place would have a directory.
+    explain(&home, "other/x").has(1, "", &["miss: other/x is not in"]);
+}
+
+#[test]
+fn what_is_no_file_is_failed_and_never_waited_for() {
+    let home = mounted();
+    let mount = home.path().join("mnt");
+    let fifo = Command::new("mkfifo").arg(mount.join("fifo")).status();
+    assert!(fifo.unwrap().success());
+    let _socket = UnixListener::bind(mount.join("socket")).unwrap();
+    symlink("/dev/zero", mount.join("zero")).unwrap();
+    symlink("/dev/null", mount.join("null")).unwrap();
+    for (name, what) in [
+        ("fifo", "a FIFO"),
+        ("socket", "a socket"),
+        ("zero", "a device"),
+        ("null", "a device"),
+    ] {
+        get(&home, name).has(4, "", &[&format!("is {what}, not a file")]);
+    }
+}
+
+#[test]
+fn links_are_followed_and_broken_ones_are_failed() {
+    let home = mounted();
+    let mount = home.path().join("mnt");
+    home.write("elsewhere", "linked");
+    symlink(home.path().join("elsewhere"), mount.join("link")).unwrap();
+    symlink("nothing", mount.join("broken")).unwrap();
+    symlink("loop", mount.join("loop")).unwrap();
+    get(&home, "link").is(0, "linked", "");
+    get(&home, "broken").has(4, "", &["is a link that leads nowhere"]);
+    get(&home, "loop").has(4, "", &["cannot be read"]);
+}
+
+#[test]
+fn names_that_no_mount_can_have_are_misses_that_say_so() {
+    let home = mounted();
+    home.write("mnt/a b", "blank");
+    get(&home, "a b").is(0, "blank", "");
+    explain(&home, "a:b").has(1, "", &["a:b cannot be mounted", "has no ':'"]);
+    explain(&home, "schlüssel").has(1, "", &["cannot be mounted", "is ASCII"]);
+    let long = "x".repeat(256);
+    explain(&home, &long).has(1, "", &["has at most 255 bytes"]);
+    // Too long for one file, not for a path.
+    let long = format!("{}/{}", "x".repeat(200), "y".repeat(200));
+    explain(&home, &long).has(1, "", &["is not in"]);
+    home.write(&format!("mnt/{long}"), "deep");
+    get(&home, &long).is(0, "deep", "");
+}
+
+#[test]
+fn the_limit_is_16_mib() {
+    let home = mounted();
+    let file = home.write("mnt/large", "");
+    let file = fs::File::options().write(true).open(file).unwrap();
+    file.set_len(16 << 20).unwrap();
+    assert_eq!(get(&home, "large").stdout.len(), 16 << 20);
+    file.set_len((16 << 20) + 1).unwrap();
+    get(&home, "large").has(4, "", &["large: ", "has more than 16 MiB"]);
+}
+
+#[test]
+fn without_any_directory_it_is_unavailable() {
+    let mut home = Home::new();
+    let nowhere = home.path().join("nowhere");
+    home.set("CREDENTIALS_DIRECTORY", &nowhere);
+    home.set("K", "v");
+    if Path::new("/run/secrets").exists() {
+        return not_run("/run/secrets is on this machine");
+    }
+    let said = format!("there is no {}, /run/secrets", nowhere.display());
+    home.run(["get", "--backend", "credentials", "k"])
+        .has(4, "", &[&said]);
+    home.set("MXM_SECRETS_BACKENDS", "credentials,env");
+    home.run(["get", "--verbose", "k"])
+        .has(0, "v\n", &["credentials: unavailable: there is no"]);
+    let listing = home.run(["list-backends", "--json"]).stdout;
+    let listing = String::from_utf8(listing).unwrap();
+    let expected = r#""backend":"credentials","in_chain":true,"status":"unavailable""#;
+    assert!(listing.contains(expected), "{listing}");
+    home.set("CREDENTIALS_DIRECTORY", "");
+    home.run(["get", "--backend", "credentials", "k"]).has(
+        4,
+        "",
+        &["$CREDENTIALS_DIRECTORY is not set, and there is no /run/secrets"],
+    );
+    home.set("CREDENTIALS_DIRECTORY", "mnt");
+    get(&home, "k").has(4, "", &["is not an absolute path: mnt"]);
+}
+
+#[test]
+fn run_secrets_comes_after_the_variable() {
+    let home = mounted();
+    home.write("run/secrets/only-here", "docker");
+    home.write("run/secrets/both", "docker");
+    home.write("mnt/both", "systemd");
+    // A mount namespace, in which the home's directory is /run.
+    let script = r#"mount --bind "$HOME/run" /run && exec "$@""#;
+    let unshare = |arguments: &[&str]| {
+        let inner = home.mxm_secrets([&GET[..], arguments].concat());
+        let mut outer = Command::new(find("unshare").unwrap());
+        outer.args(["-rm", "--", "/bin/sh", "-c", script, "sh"]);
+        outer.arg(inner.get_program());
+        let mut outer = again(&inner, outer);
+        transcript(outer.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"))
+    };
+    let first = unshare(&["only-here"]);
+    if first.stderr.contains("unshare") || first.stderr.contains("mount:") {
+        return not_run(&format!("no namespaces here: {}", first.stderr));
+    }
+    first.is(0, "docker\n", "");
+    unshare(&["both"]).is(0, "systemd\n", "");
+    unshare(&["--verbose", "neither"]).has(1, "", &["/mnt, /run/secrets"]);
+}
+
+#[test]
+fn what_may_not_be_read_is_failed() {
+    let home = mounted();
+    let file = home.write("mnt/prod_api-key", "s3cret");
+    let denied = |path: &Path, mode: u32| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        let command = home.mxm_secrets([&GET[..], &["prod/api-key"]].concat());
+        transcript(&mut bound(&command))
+    };
+    denied(&file, 0).has(4, "", &["prod/api-key: ", "Permission denied", "hint: "]);
+    denied(&file, 0o400).is(0, "s3cret\n", "");
+    let mount = home.path().join("mnt");
+    denied(&mount, 0).has(4, "", &["Permission denied"]);
+    let command = home.mxm_secrets(["list-backends", "--json"]);
+    let listing = transcript(&mut bound(&command));
+    let listing = String::from_utf8(listing.stdout).unwrap();
+    assert!(listing.contains("cannot be searched"), "{listing}");
+    denied(&mount, 0o700).is(0, "s3cret\n", "");
+    // The one that could tell is a denied one, whatever the other place has.
+    home.write("mnt/prod/api-key", "nested");
+    denied(&file, 0).has(4, "", &["Permission denied"]);
+    fs::remove_file(&file).unwrap();
+    denied(&mount.join("prod"), 0).has(4, "", &["Permission denied"]);
+    denied(&mount.join("prod"), 0o700).is(0, "nested\n", "");
+}
+
+/// Puts the files of one version where the kubelet would, and removes the version before it, as the kubelet does.
+fn publish(mount: &Path, version: usize, value: &str) {
+    let name = format!("..{version}");
+    fs::create_dir(mount.join(&name)).unwrap();
+    fs::write(mount.join(&name).join("prod_api-key"), value).unwrap();
+    fs::create_dir(mount.join(&name).join("prod")).unwrap();
+    fs::write(mount.join(&name).join("prod/nested"), value).unwrap();
+    symlink(&name, mount.join("..data_tmp")).unwrap();
+    fs::rename(mount.join("..data_tmp"), mount.join("..data")).unwrap();
+    if version > 0 {
+        fs::remove_dir_all(mount.join(format!("..{}", version - 1))).unwrap();
+    }
+}
+
+#[test]
+fn a_volume_of_kubernetes_can_change_while_it_is_read() {
+    let home = mounted();
+    let mount = home.path().join("mnt");
+    let values = ["old".repeat(20_000), "new".repeat(30_000)];
+    publish(&mount, 0, &values[0]);
+    symlink("..data/prod_api-key", mount.join("prod_api-key")).unwrap();
+    symlink("..data/prod", mount.join("prod")).unwrap();
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let mut version = 0;
+            // A thousand times, and on until the readers have read often enough.
+            while version < 1000 || !over.load(Ordering::Relaxed) {
+                version += 1;
+                publish(&mount, version, &values[version % 2]);
+            }
+        });
+        let mut seen = [0; 2];
+        let mut reads = 0;
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            while reads < 200 || (!writer.is_finished() && reads < 100_000) {
+                let name = ["prod/api-key", "prod/nested"][reads % 2];
+                let read = get(&home, name);
+                assert_eq!((read.status, read.stderr.as_str()), (Some(0), ""));
+                let which = values
+                    .iter()
+                    .position(|value| value.as_bytes() == read.stdout)
+                    .expect("the old or the new content, never a mix");
+                seen[which] += 1;
+                reads += 1;
+                over.store(reads >= 200, Ordering::Relaxed);
+                explain(&home, "prod/none").has(1, "", &["is not in"]);
+            }
+        }));
+        over.store(true, Ordering::Relaxed);
+        result.unwrap();
+        assert!(seen[0] > 0 && seen[1] > 0, "{seen:?}");
+    });
+}
+
+#[test]
+fn a_file_can_be_replaced_while_it_is_read() {
+    let home = mounted();
+    let values = ["a".repeat(3 << 20), "b".repeat(2 << 20)];
+    let file = home.write("mnt/token", &values[0]);
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for value in values.iter().cycle() {
+                let next = home.write("mnt/.token", value);
+                fs::rename(next, &file).unwrap();
+                if over.load(Ordering::Relaxed) {
+                    break;
+                }
+            }
+        });
+        let reads: Vec<Transcript> = (0..50).map(|_| get(&home, "token")).collect();
+        over.store(true, Ordering::Relaxed);
+        for read in reads {
+            assert_eq!(read.status, Some(0), "{}", read.stderr);
+            assert!(values.iter().any(|value| value.as_bytes() == read.stdout));
+        }
+    });
+}
+
+#[test]
+fn a_credential_of_systemd_is_found() {
+    let home = Home::new();
+    let source = home.write("source", "from systemd");
+    if Path::new("/run/systemd/system").exists() && program("systemd-run").is_some() {
+        let mut command = Command::new("systemd-run");
+        // SAFETY: geteuid only reads.
+        if unsafe { libc::geteuid() } != 0 {
+            command.arg("--user");
+        }
+        command
+            .args(["--quiet", "--wait", "--pipe", "--collect", "-p"])
+            .arg(format!("LoadCredential=prod_api-key:{}", source.display()))
+            .arg(assert_cmd::cargo::cargo_bin!("mxm-secrets"))
+            .args(GET)
+            .arg("prod/api-key");
+        return transcript(&mut command).is(0, "from systemd\n", "");
+    }
+    use std::io::Write;
+    let _ = writeln!(
+        std::io::stderr(),
+        "\nNOTE: systemd does not run here: a directory with the modes and the owner of its own stands in\n"
+    );
+    let mut home = home;
+    let file = home.write("credentials/unit.service/prod_api-key", "from systemd");
+    let directory = file.parent().unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o400)).unwrap();
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o500)).unwrap();
+    home.set("CREDENTIALS_DIRECTORY", directory);
+    let command = home.mxm_secrets([&GET[..], &["prod/api-key"]].concat());
+    transcript(&mut bound(&command)).is(0, "from systemd\n", "");
+}

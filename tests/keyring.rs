@@ -1,0 +1,310 @@
+//! The kernel keyring: the real one, through keyctl.
+
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::support::{Home, Transcript, find, not_run, program, transcript};
+
+/// A home with the tools, in which `$MXM` is the program; `None` (said loudly) where there are no keyrings.
+fn home() -> Option<Home> {
+    program("keyctl")?;
+    let shown = Command::new("keyctl").arg("show").output().unwrap();
+    if !shown.status.success() {
+        not_run("keyctl is not allowed here");
+        return None;
+    }
+    let mut home = Home::new();
+    home.link(&["keyctl", "setsid", "sleep", "head", "cat"]);
+    home.set("MXM", assert_cmd::cargo::cargo_bin!("mxm-secrets"));
+    Some(home)
+}
+
+/// A name that no other test has, since the keyring of the user is one for all.
+fn name() -> String {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let next = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("test/{}-{next}", std::process::id())
+}
+
+/// Runs a script in a new session that is not linked to the user's keyring; `$N` is the name, `$K` the key's
+/// description.
+fn session(home: &Home, name: &str, script: &str) -> Transcript {
+    let mut command = home.command(find("keyctl").unwrap());
+    command.args(["session", "-", "/bin/sh", "-ec", script]);
+    command.env("N", name).env("K", format!("mxm:{name}"));
+    let mut transcript = transcript(&mut command);
+    // What keyctl itself says.
+    transcript.stderr = transcript
+        .stderr
+        .lines()
+        .filter(|line| !line.starts_with("Joined session keyring"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    transcript
+}
+
+/// A key in the keyring of the user, taken away at the end.
+struct UserKey<'a> {
+    home: &'a Home,
+    id: String,
+}
+
+impl<'a> UserKey<'a> {
+    fn new(home: &'a Home, name: &str, value: &str, keyring: &str) -> UserKey<'a> {
+        let made = home
+            .command(find("keyctl").unwrap())
+            .args(["add", "user", &format!("mxm:{name}"), value, keyring])
+            .output()
+            .unwrap();
+        assert!(made.status.success());
+        let id = String::from_utf8(made.stdout).unwrap().trim().to_owned();
+        UserKey { home, id }
+    }
+}
+
+impl Drop for UserKey<'_> {
+    fn drop(&mut self) {
+        for keyring in ["@u", "@us"] {
+            let _ = self
+                .home
+                .command(find("keyctl").unwrap())
+                .args(["unlink", &self.id, keyring])
+                .stderr(Stdio::null())
+                .status();
+        }
+    }
+}
+
+#[test]
+fn a_key_of_the_session_is_found() {
+    let Some(home) = home() else { return };
+    let name = name();
+    session(
+        &home,
+        &name,
+        r#"keyctl add user "$K" s3cret @s >id
+           "$MXM" get --backend keyring "$N"
+           "$MXM" get --raw --backend keyring "$N"
+           "$MXM" resolve --backend keyring "$N" >where
+           setsid --wait "$MXM" get --backend keyring "$N""#,
+    )
+    .is(0, "s3cret\ns3crets3cret\n", "");
+    let read = |file: &str| std::fs::read_to_string(home.path().join(file)).unwrap();
+    assert_eq!(
+        read("where"),
+        format!(
+            "{name}\tkeyring\tsession keyring, key {}\n",
+            read("id").trim()
+        )
+    );
+    // The session has ended, and its keys with it.
+    session(&home, &name, r#""$MXM" get --backend keyring "$N""#).has(1, "", &["not in keyring"]);
+}
+
+#[test]
+fn a_key_of_the_user_is_found_from_a_session_without_it() {
+    let Some(home) = home() else { return };
+    for (keyring, script) in [
+        ("@u", r#""$MXM" get --backend keyring "$N""#),
+        ("@us", r#""$MXM" get --backend keyring "$N""#),
+        ("@u", r#"setsid --wait "$MXM" get --backend keyring "$N""#),
+    ] {
+        let name = name();
+        let _key = UserKey::new(&home, &name, "from the user", keyring);
+        session(&home, &name, script).is(0, "from the user\n", "");
+    }
+    // The premise: keyctl(1) finds such a key, and may not read it.
+    let name = name();
+    let key = UserKey::new(&home, &name, "x", "@u");
+    session(&home, &name, &format!("keyctl print {}", key.id)).has(
+        1,
+        "",
+        &["keyctl_read_alloc: Permission denied"],
+    );
+}
+
+#[test]
+fn the_session_comes_before_the_user() {
+    let Some(home) = home() else { return };
+    let name = name();
+    let _key = UserKey::new(&home, &name, "user", "@u");
+    session(
+        &home,
+        &name,
+        r#"keyctl add user "$K" session @s >id; "$MXM" get --backend keyring "$N""#,
+    )
+    .is(0, "session\n", "");
+}
+
+#[test]
+fn other_types_and_other_names_are_misses() {
+    let Some(home) = home() else { return };
+    session(
+        &home,
+        &name(),
+        r#"keyctl add logon "$K" x @s >id; keyctl add user "$K/more" x @s >id
+           "$MXM" get --verbose --backend keyring "$N""#,
+    )
+    .has(
+        1,
+        "",
+        &["keyring: miss: test/", "no keyring has a user key"],
+    );
+}
+
+#[test]
+fn a_field_is_picked() {
+    let Some(home) = home() else { return };
+    session(
+        &home,
+        &name(),
+        r#"printf 'pw\nuser: ann\n' | keyctl padd user "$K" @s >id
+           "$MXM" get --backend keyring "$N#user""#,
+    )
+    .is(0, "ann\n", "");
+}
+
+#[test]
+fn values_go_to_the_limit_of_the_kernel() {
+    let Some(home) = home() else { return };
+    // SAFETY: geteuid only reads.
+    if unsafe { libc::geteuid() } != 0 {
+        return not_run("only root's quota has room for a value of 32 KiB");
+    }
+    let script = r#"head -c "$SIZE" value | keyctl padd user "$K" @s >id
+        "$MXM" get --raw --backend keyring "$N""#;
+    let value: Vec<u8> = (0..=255).cycle().take(32_767).collect();
+    home.write("value", &value);
+    for size in [1, 1023, 1024, 1025, 32_766, 32_767] {
+        let script = format!("SIZE={size}\n{script}");
+        session(&home, &name(), &script).is(0, &value[..size], "");
+    }
+}
+
+#[test]
+fn expired_and_revoked_keys_are_misses_that_say_so() {
+    let Some(home) = home() else { return };
+    for (script, said) in [
+        (r#"keyctl timeout "$I" 1; sleep 2"#, "has expired"),
+        (r#"keyctl revoke "$I""#, "was revoked"),
+    ] {
+        let script = format!(
+            r#"I=$(keyctl add user "$K" s3cret @s); {script}
+               "$MXM" get --verbose --backend keyring "$N""#
+        );
+        session(&home, &name(), &script).has(1, "", &["keyring: miss: ", said]);
+    }
+    // They do not hide a good one.
+    let name = name();
+    let _key = UserKey::new(&home, &name, "good", "@u");
+    session(
+        &home,
+        &name,
+        r#"I=$(keyctl add user "$K" bad @s); keyctl revoke "$I"
+           "$MXM" get --backend keyring "$N""#,
+    )
+    .is(0, "good\n", "");
+}
+
+#[test]
+fn a_revoked_session_is_not_the_end() {
+    let Some(home) = home() else { return };
+    let name = name();
+    let script = r#"keyctl revoke @s; "$MXM" get --verbose --backend keyring "$N""#;
+    session(&home, &name, script).has(1, "", &["the session keyring was revoked"]);
+    let _key = UserKey::new(&home, &name, "good", "@u");
+    let script = r#"keyctl revoke @s; "$MXM" get --backend keyring "$N""#;
+    session(&home, &name, script).is(0, "good\n", "");
+}
+
+#[test]
+fn a_key_without_its_permissions_is_failed() {
+    let Some(home) = home() else { return };
+    for mode in ["0x01010000", "0x00000000"] {
+        let script = format!(
+            r#"keyctl setperm "$(keyctl add user "$K" s3cret @s)" {mode}
+               "$MXM" get --backend keyring "$N""#
+        );
+        session(&home, &name(), &script).has(
+            4,
+            "",
+            &["session keyring", "permission denied", "hint: keyctl"],
+        );
+    }
+    // A failure is no miss: the next in the chain is not asked.
+    let script = r#"keyctl setperm "$(keyctl add user "$K" s3cret @s)" 0
+        MXM_SECRETS_BACKENDS=keyring,env "$MXM" get --default d "$N""#;
+    session(&home, &name(), script).has(4, "", &["permission denied"]);
+    // A session that may not be searched.
+    let script = r#"keyctl setperm @s 0x37000000; "$MXM" get --backend keyring "$N""#;
+    session(&home, &name(), script).has(4, "", &["session keyring", "permission denied"]);
+}
+
+/// Refuses the calls for keys with `errno`, as the seccomp filter of a container does.
+fn refuse(command: &mut Command, errno: i32) {
+    let rule = |code: u32, jump: u8, k: u32| libc::sock_filter {
+        code: code as u16,
+        jt: jump,
+        jf: 0,
+        k,
+    };
+    let mut rules = vec![rule(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0)];
+    let calls = [libc::SYS_keyctl, libc::SYS_add_key, libc::SYS_request_key];
+    for (index, call) in calls.iter().enumerate() {
+        let to_the_end = (calls.len() - index) as u8;
+        let equal = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+        rules.push(rule(equal, to_the_end, *call as u32));
+    }
+    rules.push(rule(libc::BPF_RET, 0, libc::SECCOMP_RET_ALLOW));
+    let refused = libc::SECCOMP_RET_ERRNO | errno as u32;
+    rules.push(rule(libc::BPF_RET, 0, refused));
+    // SAFETY: prctl is allowed between fork and exec, and is given a valid program that outlives the call.
+    unsafe {
+        command.pre_exec(move || {
+            let program = libc::sock_fprog {
+                len: rules.len() as u16,
+                filter: rules.as_ptr().cast_mut(),
+            };
+            if libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0
+                || libc::prctl(
+                    libc::PR_SET_SECCOMP,
+                    libc::SECCOMP_MODE_FILTER,
+                    &raw const program,
+                ) != 0
+            {
+                return Err(io::Error::last_os_error());
+            }
+            Ok(())
+        });
+    }
+}
+
+#[test]
+fn a_sandbox_without_keyrings_is_unavailable() {
+    let mut home = Home::new();
+    home.set("K", "v");
+    for errno in [libc::EPERM, libc::ENOSYS] {
+        let run = |arguments: &[&str]| {
+            let mut command = home.mxm_secrets(arguments);
+            refuse(&mut command, errno);
+            transcript(&mut command)
+        };
+        run(&["get", "--backend", "keyring", "k"]).has(4, "", &["no kernel keyrings here"]);
+        let listing = String::from_utf8(run(&["list-backends", "--json"]).stdout).unwrap();
+        let line = listing
+            .lines()
+            .find(|line| line.contains(r#""backend":"keyring""#))
+            .unwrap();
+        assert!(line.contains(r#""status":"unavailable""#), "{line}");
+        let mut command = home.mxm_secrets(["get", "--verbose", "k"]);
+        refuse(&mut command, errno);
+        command.env("MXM_SECRETS_BACKENDS", "keyring,env");
+        transcript(&mut command).has(0, "v\n", &["keyring: unavailable: no kernel keyrings"]);
+    }
+    // A filter that says what a key would say tells nothing.
+    let mut command = home.mxm_secrets(["get", "--backend", "keyring", "k"]);
+    refuse(&mut command, libc::EACCES);
+    transcript(&mut command).has(4, "", &["permission denied"]);
+}
