@@ -28,10 +28,13 @@ fn command(home: &Home, shell: &Path) -> Command {
     command
 }
 
+/// What is offered at the end of a line.
+type Offers = Box<dyn Fn(&str) -> Vec<String>>;
+
 /// A shell that says what it offers at the end of a line; lines are given as the words that bash makes of them.
 struct Shell {
     name: &'static str,
-    offers: Box<dyn Fn(&str) -> Vec<String>>,
+    offers: Offers,
 }
 
 impl Shell {
@@ -140,10 +143,7 @@ fn bash(with_bash_completion: bool) -> Option<Shell> {
         } else {
             &spread
         };
-        command
-            .arg("script")
-            .arg(line)
-            .args(end.split(' ').filter(|_| true));
+        command.arg("script").arg(line).args(end.split(' '));
         let seen = transcript(&mut command);
         String::from_utf8(seen.stdout)
             .unwrap()

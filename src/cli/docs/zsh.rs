@@ -14,14 +14,15 @@ _mxm_secrets_backends() {
 _mxm_secrets() {
     local context state state_descr line
     typeset -A opt_args
-    local -a commands
-    commands=(
+    # Not named commands: that is where zsh has the commands of the PATH.
+    local -a subcommands
+    subcommands=(
 @COMMANDS@    )
     _arguments -s -S -C \
 @GENERAL@        '1:command:->command' \
         '*::argument:->argument'
     case $state in
-        command) _describe -t commands command commands ;;
+        command) _describe -t commands command subcommands ;;
         argument)
             case $words[1] in
 @CASES@            esac
