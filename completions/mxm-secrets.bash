@@ -1,46 +1,61 @@
 # bash completion for mxm-secrets. Drawn from the table of commands and flags by make docs.
 
 _mxm_secrets() {
-    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
-    local command='' flags values word i
+    local -a words=('')
+    local piece last='' cur prev command='' flags values word i
     COMPREPLY=()
-    # bash splits --flag=value into three words.
-    if [[ $cur == = ]]; then
-        cur=''
-    elif [[ $prev == = ]]; then
-        prev=${COMP_WORDS[COMP_CWORD - 2]}
-    fi
-    for ((i = 1; i < COMP_CWORD; i++)); do
-        word=${COMP_WORDS[i]}
-        case $word in
-            --)
-                if [[ $command == exec ]]; then
+    # bash splits at every =, so that --flag=value comes in three pieces: put them together again.
+    for ((i = 1; i <= COMP_CWORD; i++)); do
+        piece=${COMP_WORDS[i]}
+        if [[ $piece == -- && $last != = && $i -lt $COMP_CWORD ]]; then
+            case " ${words[*]} " in
+                *" exec "*)
                     # What follows is a command of its own.
                     if declare -F _command_offset >/dev/null; then
                         _command_offset $((i + 1))
                     elif ((i + 1 == COMP_CWORD)); then
-                        mapfile -t COMPREPLY < <(compgen -c -- "$cur")
+                        mapfile -t COMPREPLY < <(compgen -c -- "${COMP_WORDS[COMP_CWORD]}")
                     else
-                        mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+                        compopt -o default 2>/dev/null
                     fi
-                fi
-                return
-                ;;
-            --default | --secret | --optional | --file | --keep | --config | --backend | --on-error | --timeout) [[ ${COMP_WORDS[i + 1]} == = ]] || ((i++)) ;;
-            -* | =) ;;
-            *) [[ -n $command ]] || command=$word ;;
+                    ;;
+            esac
+            return
+        fi
+        if [[ $piece == = || $last == = ]]; then
+            words[${#words[@]} - 1]+=$piece
+        else
+            words+=("$piece")
+        fi
+        last=$piece
+    done
+    cur=${words[${#words[@]} - 1]} prev=${words[${#words[@]} - 2]}
+    for ((i = 1; i < ${#words[@]} - 1; i++)); do
+        case ${words[i]} in
+            --default | --secret | --optional | --file | --keep | --config | --backend | --on-error | --timeout) ((i++)) ;;
+            -*) ;;
+            *) [[ -n $command ]] || command=${words[i]} ;;
         esac
     done
+    # What stands before the value stays on the line, unless bash takes --flag=value for one word.
+    local before=''
+    if [[ $cur == --*=* ]]; then
+        prev=${cur%%=*} cur=${cur#*=}
+        [[ ${COMP_WORDS[COMP_CWORD]} == --*=* ]] && before=$prev=
+    fi
     case $prev in
         --default) return ;;
         --secret) return ;;
         --optional) return ;;
         --file) return ;;
         --keep)
-            mapfile -t COMPREPLY < <(compgen -e -- "$cur")
+            mapfile -t COMPREPLY < <(compgen -P "$before" -e -- "$cur")
             return
             ;;
-        --config) return ;;
+        --config)
+            compopt -o default 2>/dev/null
+            return
+            ;;
         --backend)
             # Names with commas between them, each once.
             local given=''
@@ -49,12 +64,12 @@ _mxm_secrets() {
             for word in gopass env age vault credentials keyring; do
                 [[ ,$given == *,$word,* ]] || values+=" $word"
             done
-            mapfile -t COMPREPLY < <(compgen -P "$given" -W "$values" -- "${cur##*,}")
+            mapfile -t COMPREPLY < <(compgen -P "$before$given" -W "$values" -- "${cur##*,}")
             compopt -o nospace 2>/dev/null
             return
             ;;
         --on-error)
-            mapfile -t COMPREPLY < <(compgen -W 'stop continue' -- "$cur")
+            mapfile -t COMPREPLY < <(compgen -P "$before" -W 'stop continue' -- "$cur")
             return
             ;;
         --timeout) return ;;
@@ -67,7 +82,7 @@ _mxm_secrets() {
         config) flags='--json --check --config --backend --timeout -q --quiet -h --help -V --version' ;;
         *) flags='-h --help -V --version' ;;
     esac
-    if [[ $cur == -* || $command == exec || $command == list-backends ]]; then
+    if [[ $cur == -* || " exec list-backends config " == *" ${command:-/} "* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$flags" -- "$cur")
     elif [[ -z $command ]]; then
         mapfile -t COMPREPLY < <(compgen -W 'get exec resolve list-backends config' -- "$cur")

@@ -16,11 +16,14 @@ function __mxm_secrets_backends
     end
 end
 
+# The subcommand on the line: the first word that is one.
 function __mxm_secrets_in
     __mxm_secrets_command_line >/dev/null; and return 1
-    set -l words (commandline -opc)
-    for command in $argv
-        contains -- $command $words; and return 0
+    for word in (commandline -opc)[2..-1]
+        if contains -- $word get exec resolve list-backends config
+            contains -- $word $argv
+            return
+        end
     end
     return 1
 end
@@ -45,7 +48,7 @@ complete -c mxm-secrets -n '__mxm_secrets_in resolve' -l explain -d 'show the ch
 complete -c mxm-secrets -n '__mxm_secrets_in resolve' -l all -d 'ask the backends after the first hit, too'
 complete -c mxm-secrets -n '__mxm_secrets_in resolve list-backends config' -l json -d 'print JSON, one object per line'
 complete -c mxm-secrets -n '__mxm_secrets_in config' -l check -d 'check the configuration, all of its layers'
-complete -c mxm-secrets -n '__mxm_secrets_in get exec resolve list-backends config' -l config -x -d 'read this configuration file'
+complete -c mxm-secrets -n '__mxm_secrets_in get exec resolve list-backends config' -l config -r -F -d 'read this configuration file'
 complete -c mxm-secrets -n '__mxm_secrets_in get exec resolve list-backends config' -l backend -x -a '(__mxm_secrets_backends)' -d 'ask these backends, in this order'
 complete -c mxm-secrets -n '__mxm_secrets_in get exec resolve' -l on-error -x -a 'stop continue' -d 'after a failure: stop (the default) or continue'
 complete -c mxm-secrets -n '__mxm_secrets_in get exec resolve list-backends config' -l timeout -x -d 'how long each backend may take (default 10)'

@@ -10,7 +10,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, Ordering};
 use std::sync::{Once, OnceLock};
 use std::time::Duration;
 
@@ -390,6 +390,8 @@ static SIGNALLED: AtomicI32 = AtomicI32::new(0);
 /// A pipe that can be read once one has come, so that every thread that waits wakes up; -1 while nobody watches.
 static WAKE_READ: AtomicI32 = AtomicI32::new(-1);
 static WAKE_WRITE: AtomicI32 = AtomicI32::new(-1);
+/// Whether SIGCHLD was ignored when the process was started.
+static CHILDREN_IGNORED: AtomicBool = AtomicBool::new(false);
 
 /// From now on a signal that would end this process is only noted ([`signalled`]), and wakes [`wait_readable`]: there
 /// is something to be cleaned up first. A signal that was ignored stays ignored.
@@ -417,6 +419,14 @@ pub fn watch_signals() {
                     libc::sigaction(signal, &raw const action, std::ptr::null_mut());
                 }
             }
+            // Where SIGCHLD is ignored nobody learns how a child has ended.
+            let mut action: libc::sigaction = std::mem::zeroed();
+            if libc::sigaction(libc::SIGCHLD, std::ptr::null(), &raw mut action) == 0
+                && action.sa_sigaction == libc::SIG_IGN
+            {
+                libc::signal(libc::SIGCHLD, libc::SIG_DFL);
+                CHILDREN_IGNORED.store(true, Ordering::Relaxed);
+            }
         }
     });
 }
@@ -435,8 +445,13 @@ extern "C" fn note(signal: c_int) {
     };
 }
 
-/// From now on a signal ends this process again; one that has come is still told by [`signalled`].
+/// From now on a signal ends this process again, as it did before [`watch_signals`]; one that has come is still told
+/// by [`signalled`].
 pub fn unwatch_signals() {
+    if CHILDREN_IGNORED.load(Ordering::Relaxed) {
+        // SAFETY: plain numbers.
+        unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+    }
     for signal in ENDING {
         // SAFETY: the calls are given valid structures.
         unsafe {
@@ -474,6 +489,9 @@ pub fn die_of(signal: c_int) {
 pub fn die_of_closed_pipe() {
     die_of(libc::SIGPIPE);
 }
+
+/// What [`execve`] says of a file that is neither a program nor begins with `#!`.
+pub const NOT_A_PROGRAM: i32 = libc::ENOEXEC;
 
 /// Replaces this process by the program at `path`. `arguments` and `environment` are strings that end in NUL.
 /// Returns only when that fails, with the reason.

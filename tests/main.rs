@@ -5,17 +5,22 @@ mod support;
 
 #[cfg(feature = "age")]
 mod age;
+mod completions;
 mod config;
 #[cfg(feature = "credentials")]
 mod credentials;
+mod exec;
 mod get;
 mod gopass;
+mod help;
 #[cfg(all(target_os = "linux", feature = "keyring"))]
 mod keyring;
+mod list_backends;
 mod process;
 mod readme;
 #[cfg(all(feature = "credentials", feature = "keyring"))]
 mod recipes;
+mod resolve;
 #[cfg(feature = "vault")]
 mod vault;
 #[cfg(feature = "vault")]

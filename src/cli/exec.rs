@@ -261,16 +261,28 @@ fn replace(
     sys::restore_core_limit();
     // What env(1) does: past what is not there, and past what may not be run as long as something else may.
     let mut why = io::Error::from(io::ErrorKind::NotFound);
-    for candidate in process::candidates(program) {
+    for candidate in process::candidates(program)
+        .into_iter()
+        .filter(|_| !program.is_empty())
+    {
         let error = sys::execve(&candidate, command, environment);
         match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {}
+            io::ErrorKind::NotFound => {}
+            io::ErrorKind::NotADirectory if !program.as_bytes().contains(&b'/') => {}
             io::ErrorKind::PermissionDenied => why = error,
             _ => {
                 why = error;
                 break;
             }
         }
+    }
+    if why.raw_os_error() == Some(sys::NOT_A_PROGRAM) {
+        // env(1) would hand it to a shell; here no shell is ever started unasked.
+        let program = program.display();
+        let text = format!("{program}: cannot be run: it is no program, and has no #! line");
+        let hint = format!("begin it with a line such as #!/bin/sh, or give -- sh {program}");
+        messages.problem(&Reason::from(text).hint(hint));
+        return Status::CommandNotRun;
     }
     if why.kind() == io::ErrorKind::NotFound {
         let there = process::find_program(program).is_some();

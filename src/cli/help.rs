@@ -75,7 +75,7 @@ pub fn help(command: Option<&Command>, whole: bool) -> String {
     for flag in flags {
         if whole {
             let _ = writeln!(text, "  {}", spelled(flag));
-            text += &fill(&format!("{}. {}", flag.about, flag.more), 6);
+            text += &fill(&format!("{}. {}", flag.about, flag.more), 10);
         } else {
             let _ = writeln!(text, "  {:width$}  {}", spelled(flag), flag.about);
         }

@@ -116,6 +116,8 @@ pub enum Takes {
     Word(&'static str, &'static [&'static str]),
     /// The name of an environment variable.
     Variable(&'static str),
+    /// A file.
+    Path(&'static str),
     /// Names of backends with commas between them.
     Backends(&'static str),
 }
@@ -127,6 +129,7 @@ impl Takes {
             Takes::Nothing => None,
             Takes::Text(name)
             | Takes::Variable(name)
+            | Takes::Path(name)
             | Takes::Word(name, _)
             | Takes::Backends(name) => Some(name),
         }
@@ -287,7 +290,7 @@ pub const FLAGS: &[Flag] = &[
         id: Id::Config,
         long: "config",
         short: None,
-        takes: Takes::Text("FILE"),
+        takes: Takes::Path("FILE"),
         variable: Some("MXM_SECRETS_CONFIG"),
         commands: CHAIN,
         about: "read this configuration file",

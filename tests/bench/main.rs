@@ -18,6 +18,7 @@ mod age;
 #[cfg(feature = "config")]
 mod config;
 mod core;
+mod exec;
 #[cfg(all(feature = "credentials", feature = "keyring"))]
 mod mounts;
 #[cfg(feature = "vault")]
@@ -49,6 +50,7 @@ fn main() {
     core::run(&bench);
     #[cfg(feature = "vault")]
     vault::run(&bench);
+    exec::run(&bench);
     #[cfg(feature = "age")]
     age::run(&bench);
     #[cfg(feature = "config")]

@@ -7,39 +7,51 @@ use super::{COMMANDS, FLAGS, Takes, backends, flags, spellings};
 const HEAD: &str = r#"# bash completion for mxm-secrets. Drawn from the table of commands and flags by make docs.
 
 _mxm_secrets() {
-    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
-    local command='' flags values word i
+    local -a words=('')
+    local piece last='' cur prev command='' flags values word i
     COMPREPLY=()
-    # bash splits --flag=value into three words.
-    if [[ $cur == = ]]; then
-        cur=''
-    elif [[ $prev == = ]]; then
-        prev=${COMP_WORDS[COMP_CWORD - 2]}
-    fi
-    for ((i = 1; i < COMP_CWORD; i++)); do
-        word=${COMP_WORDS[i]}
-        case $word in
-            --)
-                if [[ $command == @EXEC@ ]]; then
+    # bash splits at every =, so that --flag=value comes in three pieces: put them together again.
+    for ((i = 1; i <= COMP_CWORD; i++)); do
+        piece=${COMP_WORDS[i]}
+        if [[ $piece == -- && $last != = && $i -lt $COMP_CWORD ]]; then
+            case " ${words[*]} " in
+                *" @EXEC@ "*)
                     # What follows is a command of its own.
                     if declare -F _command_offset >/dev/null; then
                         _command_offset $((i + 1))
                     elif ((i + 1 == COMP_CWORD)); then
-                        mapfile -t COMPREPLY < <(compgen -c -- "$cur")
+                        mapfile -t COMPREPLY < <(compgen -c -- "${COMP_WORDS[COMP_CWORD]}")
                     else
-                        mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+                        compopt -o default 2>/dev/null
                     fi
-                fi
-                return
-                ;;
-            @VALUED@) [[ ${COMP_WORDS[i + 1]} == = ]] || ((i++)) ;;
-            -* | =) ;;
-            *) [[ -n $command ]] || command=$word ;;
+                    ;;
+            esac
+            return
+        fi
+        if [[ $piece == = || $last == = ]]; then
+            words[${#words[@]} - 1]+=$piece
+        else
+            words+=("$piece")
+        fi
+        last=$piece
+    done
+    cur=${words[${#words[@]} - 1]} prev=${words[${#words[@]} - 2]}
+    for ((i = 1; i < ${#words[@]} - 1; i++)); do
+        case ${words[i]} in
+            @VALUED@) ((i++)) ;;
+            -*) ;;
+            *) [[ -n $command ]] || command=${words[i]} ;;
         esac
     done
+    # What stands before the value stays on the line, unless bash takes --flag=value for one word.
+    local before=''
+    if [[ $cur == --*=* ]]; then
+        prev=${cur%%=*} cur=${cur#*=}
+        [[ ${COMP_WORDS[COMP_CWORD]} == --*=* ]] && before=$prev=
+    fi
 "#;
 
-const TAIL: &str = r#"    if [[ $cur == -* || $command == @EXEC@ || $command == list-backends ]]; then
+const TAIL: &str = r#"    if [[ $cur == -* || " @NAMELESS@ " == *" ${command:-/} "* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$flags" -- "$cur")
     elif [[ -z $command ]]; then
         mapfile -t COMPREPLY < <(compgen -W '@COMMANDS@' -- "$cur")
@@ -62,10 +74,12 @@ pub fn draw() -> String {
             Takes::Nothing => continue,
             Takes::Text(_) => "return ;;\n".to_owned(),
             Takes::Variable(_) => {
-                "\n            mapfile -t COMPREPLY < <(compgen -e -- \"$cur\")\n            return\n            ;;\n".to_owned()
+                "\n            mapfile -t COMPREPLY < <(compgen -P \"$before\" -e -- \"$cur\")\n            return\n            ;;\n".to_owned()
             }
+            // Completed by bash itself, which knows about blanks and directories.
+            Takes::Path(_) => "\n            compopt -o default 2>/dev/null\n            return\n            ;;\n".to_owned(),
             Takes::Word(_, words) => format!(
-                "\n            mapfile -t COMPREPLY < <(compgen -W '{}' -- \"$cur\")\n            return\n            ;;\n",
+                "\n            mapfile -t COMPREPLY < <(compgen -P \"$before\" -W '{}' -- \"$cur\")\n            return\n            ;;\n",
                 words.join(" ")
             ),
             Takes::Backends(_) => format!(
@@ -77,7 +91,7 @@ pub fn draw() -> String {
             for word in {}; do
                 [[ ,$given == *,$word,* ]] || values+=" $word"
             done
-            mapfile -t COMPREPLY < <(compgen -P "$given" -W "$values" -- "${{cur##*,}}")
+            mapfile -t COMPREPLY < <(compgen -P "$before$given" -W "$values" -- "${{cur##*,}}")
             compopt -o nospace 2>/dev/null
             return
             ;;
@@ -119,7 +133,14 @@ pub fn draw() -> String {
         .iter()
         .map(|command| command.name.to_owned())
         .collect();
-    text.push_str(&TAIL.replace("@COMMANDS@", &list(commands, " ")));
+    // Where no name of a secret can stand, flags are all there is.
+    let nameless = COMMANDS
+        .iter()
+        .filter(|command| !command.usage.contains("NAME"))
+        .map(|command| command.name.to_owned())
+        .collect();
+    let tail = TAIL.replace("@NAMELESS@", &list(nameless, " "));
+    text.push_str(&tail.replace("@COMMANDS@", &list(commands, " ")));
     let runners = COMMANDS.iter().filter(|command| command.runs_another);
     text.replace(
         "@EXEC@",

@@ -22,11 +22,14 @@ function __mxm_secrets_backends
     end
 end
 
+# The subcommand on the line: the first word that is one.
 function __mxm_secrets_in
     __mxm_secrets_command_line >/dev/null; and return 1
-    set -l words (commandline -opc)
-    for command in $argv
-        contains -- $command $words; and return 0
+    for word in (commandline -opc)[2..-1]
+        if contains -- $word @COMMANDS@
+            contains -- $word $argv
+            return
+        end
     end
     return 1
 end
@@ -42,10 +45,11 @@ pub fn draw() -> String {
         .filter(|command| command.runs_another)
         .map(|command| command.name)
         .collect();
+    let names: Vec<&str> = COMMANDS.iter().map(|command| command.name).collect();
     let mut text = HEAD
         .replace("@EXEC@", &runners.join(" "))
+        .replace("@COMMANDS@", &names.join(" "))
         .replace("@BACKENDS@", &backends());
-    let names: Vec<&str> = COMMANDS.iter().map(|command| command.name).collect();
     for command in COMMANDS {
         let _ = writeln!(
             text,
@@ -73,6 +77,7 @@ pub fn draw() -> String {
             Takes::Nothing => String::new(),
             Takes::Text(_) => " -x".to_owned(),
             Takes::Variable(_) => " -x -a '(set -nx)'".to_owned(),
+            Takes::Path(_) => " -r -F".to_owned(),
             Takes::Word(_, words) => format!(" -x -a {}", quote(&words.join(" "))),
             Takes::Backends(_) => " -x -a '(__mxm_secrets_backends)'".to_owned(),
         };

@@ -14,14 +14,15 @@ _mxm_secrets_backends() {
 _mxm_secrets() {
     local context state state_descr line
     typeset -A opt_args
-    local -a commands
-    commands=(
+    # Not named commands: that is where zsh has the commands of the PATH.
+    local -a subcommands
+    subcommands=(
 @COMMANDS@    )
     _arguments -s -S -C \
 @GENERAL@        '1:command:->command' \
         '*::argument:->argument'
     case $state in
-        command) _describe -t commands command commands ;;
+        command) _describe -t commands command subcommands ;;
         argument)
             case $words[1] in
 @CASES@            esac
@@ -50,7 +51,7 @@ pub fn draw() -> String {
                  \x20                       # What follows is a command of its own.\n\
                  \x20                       shift $dashes words\n\
                  \x20                       ((CURRENT -= dashes))\n\
-                 \x20                       _normal\n\
+                 \x20                       _normal -p mxm-secrets\n\
                  \x20                       return\n\
                  \x20                   fi\n",
             );
@@ -66,7 +67,7 @@ pub fn draw() -> String {
         let rest = if command.runs_another {
             "'1:dashes:(--)'"
         } else {
-            "'*:: :'"
+            "'*:name: '"
         };
         let _ = writeln!(
             cases,
@@ -85,11 +86,27 @@ pub fn draw() -> String {
 
 /// `'(-v --verbose)'{-v,--verbose}'[tell …]'`, as _arguments takes it.
 fn specification(flag: &Flag, command: &Command) -> String {
-    let names = spellings(flag);
+    // With = after its name, a flag takes its value in the same word or in the next.
+    let equals = if flag.takes.value().is_some() {
+        "="
+    } else {
+        ""
+    };
+    let names: Vec<String> = spellings(flag)
+        .into_iter()
+        .map(|name| {
+            if name.starts_with("--") {
+                name + equals
+            } else {
+                name
+            }
+        })
+        .collect();
     let values = match flag.takes {
         Takes::Nothing => String::new(),
         Takes::Text(name) => format!(":{}: ", escape(name)),
         Takes::Variable(name) => format!(":{name}:_parameters -g \"*export*\""),
+        Takes::Path(name) => format!(":{name}:_files"),
         Takes::Word(name, words) => format!(":{name}:({})", words.join(" ")),
         Takes::Backends(name) => format!(":{}:_mxm_secrets_backends", escape(name)),
     };

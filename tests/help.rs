@@ -1,0 +1,180 @@
+//! The help, the man page, and where `make install` puts them.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::{Home, program, transcript};
+
+const COMMANDS: [&str; 5] = ["get", "exec", "resolve", "list-backends", "config"];
+
+fn page() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("man/mxm-secrets.1")
+}
+
+/// The help that these arguments give.
+fn help(arguments: &[&str]) -> String {
+    let seen = Home::new().run(arguments);
+    assert_eq!((seen.status, seen.stderr.as_str()), (Some(0), ""));
+    String::from_utf8(seen.stdout).unwrap()
+}
+
+/// The long flags that a help lists.
+fn flags(help: &str) -> Vec<&str> {
+    let (_, options) = help.split_once("\nOptions:\n").unwrap();
+    let listed = options
+        .lines()
+        .filter(|line| line.starts_with("  ") && !line.starts_with("       "));
+    listed
+        .filter_map(|line| line.split_whitespace().find(|word| word.starts_with("--")))
+        .collect()
+}
+
+#[test]
+fn the_man_page_has_nothing_to_complain_of() {
+    let Some(mandoc) = program("mandoc") else {
+        return;
+    };
+    transcript(Command::new(mandoc).arg("-Tlint").arg(page())).is(0, "", "");
+}
+
+#[test]
+fn every_flag_is_in_help_and_man_page() {
+    let Some(mandoc) = program("mandoc") else {
+        return;
+    };
+    let page = transcript(
+        Command::new(mandoc)
+            .args(["-Tascii", "-Owidth=78"])
+            .arg(page()),
+    );
+    let page = String::from_utf8(page.stdout).unwrap();
+    // Letters struck twice are bold.
+    let mut plain = String::new();
+    for c in page.chars() {
+        if c == '\x08' {
+            plain.pop();
+        } else {
+            plain.push(c);
+        }
+    }
+    let sections = [
+        "NAME",
+        "SYNOPSIS",
+        "DESCRIPTION",
+        "OPTIONS",
+        "EXIT STATUS",
+        "ENVIRONMENT",
+        "FILES",
+        "EXAMPLES",
+        "SECURITY",
+        "SEE ALSO",
+    ];
+    for section in sections {
+        assert!(plain.contains(&format!("\n{section}\n")), "no {section}");
+    }
+    let (short, whole) = (help(&["-h"]), help(&["--help"]));
+    assert_eq!(flags(&short), flags(&whole));
+    let mut of_commands = Vec::new();
+    for command in COMMANDS {
+        let (short, whole) = (help(&[command, "-h"]), help(&[command, "--help"]));
+        assert_eq!(flags(&short), flags(&whole), "{command}");
+        of_commands.extend(flags(&whole).into_iter().map(str::to_owned));
+        assert!(
+            plain.contains(&format!("mxm-secrets {command}")),
+            "{command}"
+        );
+    }
+    for flag in flags(&short) {
+        assert!(of_commands.iter().any(|known| known == flag), "{flag}");
+        let item = |line: &str| line.split([' ', ',']).any(|word| word == flag);
+        assert!(plain.lines().any(item), "{flag} is not in the man page");
+    }
+}
+
+#[test]
+fn the_short_help_is_a_screen() {
+    for arguments in [vec!["-h"], vec!["exec", "-h"], vec!["resolve", "-h"]] {
+        let text = help(&arguments);
+        assert!(text.lines().count() <= 40, "{text}");
+        assert!(
+            text.lines().all(|line| line.chars().count() <= 80),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn an_undeclared_flag_is_refused_with_the_nearest() {
+    let home = Home::new();
+    for (given, words) in [
+        ("--rwa", "unknown option --rwa: did you mean --raw?"),
+        (
+            "--bakcend=env",
+            "unknown option --bakcend: did you mean --backend?",
+        ),
+        ("--frobnicate", "unknown option --frobnicate"),
+        ("-x", "unknown option -x"),
+        ("--explain", "get has no option --explain"),
+    ] {
+        home.run(["get", given, "a"]).has(2, "", &[words]);
+    }
+    home.run(["got", "a"]).has(2, "", &["did you mean get?"]);
+}
+
+#[test]
+fn make_install_puts_everything_in_its_place_and_uninstall_takes_it_away() {
+    let Some(make) = program("make") else { return };
+    let home = Home::new();
+    let run = |target: &str| {
+        let mut command = Command::new(&make);
+        command
+            .arg("-C")
+            .arg(env!("CARGO_MANIFEST_DIR"))
+            .args([target, "PREFIX=/opt/mxm"]);
+        command.arg(format!("DESTDIR={}", home.path().join("root").display()));
+        command.arg(format!(
+            "PROGRAM={}",
+            assert_cmd::cargo::cargo_bin!("mxm-secrets").display()
+        ));
+        // A make that runs the tests has flags of its own.
+        command
+            .env_remove("MAKEFLAGS")
+            .env_remove("MFLAGS")
+            .env_remove("MAKELEVEL");
+        let seen = transcript(&mut command);
+        assert_eq!(seen.status, Some(0), "{}", seen.stderr);
+    };
+    let place = |file: &str| home.path().join("root/opt/mxm").join(file);
+    let files = [
+        ("bin/mxm-secrets", ""),
+        ("share/man/man1/mxm-secrets.1", "man/mxm-secrets.1"),
+        (
+            "share/bash-completion/completions/mxm-secrets",
+            "completions/mxm-secrets.bash",
+        ),
+        (
+            "share/zsh/site-functions/_mxm-secrets",
+            "completions/_mxm-secrets",
+        ),
+        (
+            "share/fish/vendor_completions.d/mxm-secrets.fish",
+            "completions/mxm-secrets.fish",
+        ),
+    ];
+    run("install");
+    for (file, source) in files {
+        let installed = fs::read(place(file)).unwrap();
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(source);
+        assert!(
+            source.is_dir() || installed == fs::read(source).unwrap(),
+            "{file}"
+        );
+    }
+    let version = transcript(Command::new(place("bin/mxm-secrets")).arg("--version"));
+    assert_eq!(version.status, Some(0));
+    run("uninstall");
+    for (file, _) in files {
+        assert!(!place(file).exists(), "{file}");
+    }
+}

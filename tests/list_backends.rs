@@ -1,0 +1,113 @@
+//! `list-backends`: what is set up on this machine.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::support::store::Store;
+use crate::support::terminal::Terminal;
+use crate::support::{Home, Transcript, program, transcript};
+
+/// The row of a backend.
+fn row(seen: &Transcript, backend: &str) -> String {
+    let text = String::from_utf8_lossy(&seen.stdout);
+    let row = text
+        .lines()
+        .find(|line| line.trim_start().starts_with(&format!("{backend} ")));
+    row.unwrap_or_else(|| panic!("no {backend} in {text}"))
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[test]
+fn what_is_ready_tells_what_it_uses() {
+    let Some(store) = Store::new("1.16.1") else {
+        return;
+    };
+    let seen = store.home.run(["list-backends"]);
+    let gopass = row(&seen, "gopass");
+    assert!(
+        gopass.starts_with("gopass 1 ready gopass 1.16.1 ("),
+        "{gopass}"
+    );
+    assert!(
+        gopass.ends_with(&format!("store {}", store.root().display())),
+        "{gopass}"
+    );
+    assert_eq!(row(&seen, "env"), "env 2 ready $NAME");
+    assert_eq!((seen.status, seen.stderr.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn what_is_not_ready_tells_why() {
+    let home = Home::new();
+    let seen = home.run(["list-backends"]);
+    assert_eq!(
+        row(&seen, "gopass"),
+        "gopass 1 unavailable gopass is not installed"
+    );
+    assert_eq!(seen.status, Some(0));
+    let seen = home.run(["list-backends", "--backend", "gopass"]);
+    assert_eq!(row(&seen, "env"), "env - ready $NAME");
+    assert_eq!(seen.status, Some(4));
+    home.fake("gopass", "echo gopass 1.16.1");
+    let seen = home.run(["list-backends", "--backend", "gopass"]);
+    let text = String::from_utf8_lossy(&seen.stdout);
+    assert!(
+        row(&seen, "gopass").ends_with("the password store is not initialized"),
+        "{text}"
+    );
+    assert!(
+        text.contains("\n      hint: set it up: gopass init\n"),
+        "{text}"
+    );
+    assert_eq!(seen.status, Some(4));
+    home.run(["list-backends", "a"])
+        .is(2, "", "mxm-secrets: list-backends takes no name\n");
+}
+
+#[test]
+fn nothing_is_asked_for_a_secret_or_a_person() {
+    let home = Home::new();
+    home.fake(
+        "gopass",
+        "echo gopass 1.16.1; test -t 0 && echo terminal >>gopass.log; exit 0",
+    );
+    let (status, _) = Terminal::start(home.mxm_secrets(["list-backends"])).ends();
+    assert!(status.success());
+    assert_eq!(home.log("gopass"), ["--version"]);
+}
+
+#[test]
+fn a_program_that_hangs_does_not_hang_us() {
+    let home = Home::new();
+    home.link(&["sleep"]);
+    home.fake("gopass", "exec sleep 1000");
+    let started = Instant::now();
+    let seen = home.run(["list-backends", "--timeout", "0.3"]);
+    assert!(started.elapsed() < Duration::from_secs(60));
+    assert!(row(&seen, "gopass").ends_with("gave no answer in time and was killed"));
+    assert_eq!(row(&seen, "env"), "env 2 ready $NAME");
+    assert_eq!(seen.status, Some(0));
+}
+
+#[test]
+fn json_has_these_keys() {
+    let home = Home::new();
+    let Some(python) = program("python3") else {
+        return;
+    };
+    let seen = home.run(["list-backends", "--json"]);
+    home.write("report", &seen.stdout);
+    let read = "import json
+lines = list(open('report'))
+for line in lines[:2]: print(json.dumps(json.loads(line)))
+for line in lines: assert list(json.loads(line)) == ['schema', 'backend', 'in_chain', 'status', 'uses', 'reason']";
+    transcript(Command::new(python).current_dir(home.path()).args(["-c", read])).is(
+        0,
+        r#"{"schema": 1, "backend": "gopass", "in_chain": true, "status": "unavailable", "uses": "", "reason": "gopass is not installed"}
+{"schema": 1, "backend": "env", "in_chain": true, "status": "ready", "uses": "$NAME", "reason": null}
+"#,
+        "",
+    );
+}
