@@ -277,14 +277,15 @@ fn open(
     }
 }
 
-/// Where the link `..data` leads in `directory` and in each directory on the way from there to `place`. Empty where
-/// there is none: then nothing is replaced this way.
-fn versions(directory: &Path, place: &str) -> Vec<PathBuf> {
+/// Which links `..data` there are in `directory` and in each directory on the way from there to `place`: a replaced one
+/// is another file. Empty where there is none: then nothing is replaced this way.
+fn versions(directory: &Path, place: &str) -> Vec<(u64, i64, i64)> {
     std::iter::once(0)
         .chain(place.match_indices('/').map(|(slash, _)| slash + 1))
         .filter_map(|end| {
             let link = format!("{}..data", &place[..end]);
-            fs::read_link(directory.join(link)).ok()
+            let data = fs::symlink_metadata(directory.join(link)).ok()?;
+            Some((data.ino(), data.ctime(), data.ctime_nsec()))
         })
         .collect()
 }
