@@ -46,7 +46,7 @@ _mxm_secrets() {
             local given=''
             [[ $cur == *,* ]] && given=${cur%,*},
             values=''
-            for word in gopass env age credentials keyring; do
+            for word in gopass env age vault credentials keyring; do
                 [[ ,$given == *,$word,* ]] || values+=" $word"
             done
             mapfile -t COMPREPLY < <(compgen -P "$given" -W "$values" -- "${cur##*,}")

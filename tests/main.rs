@@ -16,3 +16,9 @@ mod process;
 mod readme;
 #[cfg(all(feature = "credentials", feature = "keyring"))]
 mod recipes;
+#[cfg(feature = "vault")]
+mod vault;
+#[cfg(feature = "vault")]
+mod vault_faults;
+#[cfg(feature = "vault")]
+mod vault_logins;

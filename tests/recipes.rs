@@ -45,9 +45,7 @@ fn python(marker: &str, script: &str) -> Option<String> {
         .into_iter()
         .find(|block| block.contains(marker))
         .unwrap();
-    let Some(python) = program("python3") else {
-        return None;
-    };
+    let python = program("python3")?;
     let known = Command::new(&python).args(["-c", "import yaml"]).output();
     if !known.unwrap().status.success() {
         not_run("Python has no yaml here (python3-yaml)");

@@ -20,6 +20,8 @@ mod config;
 mod core;
 #[cfg(all(feature = "credentials", feature = "keyring"))]
 mod mounts;
+#[cfg(feature = "vault")]
+mod vault;
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -45,6 +47,8 @@ fn main() {
     };
     println!("{:58} {:>9} {:>9} {:>6} {:>6}", "", "A", "B", "A/B", "goal");
     core::run(&bench);
+    #[cfg(feature = "vault")]
+    vault::run(&bench);
     #[cfg(feature = "age")]
     age::run(&bench);
     #[cfg(feature = "config")]
