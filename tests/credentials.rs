@@ -224,6 +224,34 @@ fn run_secrets_comes_after_the_variable() {
 }
 
 #[test]
+fn configured_directories_are_looked_at_in_order() {
+    let mut home = Home::new();
+    home.write("a/both", "first");
+    home.write("b/both", "second");
+    home.write("b/only", "b");
+    home.write("file", "x");
+    let config = |home: &Home, directories: &str| {
+        let text = format!("mxm_secrets:\n  credentials: {{directories: {directories}}}\n");
+        home.write("config.yaml", text);
+    };
+    config(&home, "[nowhere, a, ~/b]");
+    let file = home.path().join("config.yaml");
+    home.set("MXM_SECRETS_CONFIG", file);
+    get(&home, "both").is(0, "first", "");
+    get(&home, "only").is(0, "b", "");
+    explain(&home, "none").has(1, "", &["miss: none is not in"]);
+    config(&home, "file");
+    get(&home, "both").has(4, "", &["file cannot be searched: Not a directory"]);
+    config(&home, "[]");
+    get(&home, "both").has(4, "", &["no directory is configured"]);
+    home.write("mnt/both", "systemd");
+    let directory = home.path().join("mnt");
+    home.set("CREDENTIALS_DIRECTORY", directory);
+    config(&home, "[a]");
+    get(&home, "both").is(0, "systemd", "");
+}
+
+#[test]
 fn what_may_not_be_read_is_failed() {
     let home = mounted();
     let file = home.write("mnt/prod_api-key", "s3cret");

@@ -167,6 +167,20 @@ fn a_field_is_picked() {
 }
 
 #[test]
+fn the_prefix_is_configured() {
+    let Some(mut home) = home() else { return };
+    let file = home.write("c.yaml", "mxm_secrets: {keyring: {prefix: 'app:x:'}}");
+    home.set("MXM_SECRETS_CONFIG", file);
+    session(
+        &home,
+        &name(),
+        r#"keyctl add user "$K" mxm @s >id; keyctl add user "app:x:$N" app @s >id
+           "$MXM" get --backend keyring "$N""#,
+    )
+    .is(0, "app\n", "");
+}
+
+#[test]
 fn values_go_to_the_limit_of_the_kernel() {
     let Some(home) = home() else { return };
     // SAFETY: geteuid only reads.

@@ -5,7 +5,7 @@
 //! the directory, so the literal `prod/api-key` is a second place; which of two files is meant nobody can know.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::{ErrorKind, Seek};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -201,13 +201,13 @@ fn look(
     name: &Name,
     context: &Context,
 ) -> Result<Option<(Secret, PathBuf)>, Reason> {
-    let mut found: Option<(File, PathBuf)> = None;
+    let mut found: Option<(File, State, PathBuf)> = None;
     for place in places {
         let path = directory.join(place);
-        let Some(file) = open(directory, &path, name, context)? else {
+        let Some((file, state)) = open(directory, place, &path, name, context)? else {
             continue;
         };
-        if let Some((_, first)) = &found {
+        if let Some((_, _, first)) = &found {
             return Err(Reason::from(format!(
                 "{} is there twice: {} and {}",
                 name.path(),
@@ -216,21 +216,29 @@ fn look(
             ))
             .hint("take one of them away: which is meant cannot be known"));
         }
-        found = Some((file, path));
+        found = Some((file, state, path));
     }
     match found {
-        Some((file, path)) => Ok(Some((read(file, &path, name, context)?, path))),
+        Some((file, state, path)) => Ok(Some((read(file, state, &path, name, context)?, path))),
         None => Ok(None),
     }
 }
 
-/// Opens the file at `path`; `None` when there is none, or a directory.
+/// What changes when a file is written: its length and the time.
+type State = (u64, i64, i64);
+
+fn state(data: &Metadata) -> State {
+    (data.len(), data.mtime(), data.mtime_nsec())
+}
+
+/// Opens the file `path`, which is `place` below `directory`; `None` when there is none, or a directory.
 fn open(
     directory: &Path,
+    place: &str,
     path: &Path,
     name: &Name,
     context: &Context,
-) -> Result<Option<File>, Reason> {
+) -> Result<Option<(File, State)>, Reason> {
     let mut version = None;
     let file = loop {
         match sys::open_to_read(path) {
@@ -243,8 +251,8 @@ fn open(
             {
                 // Kubernetes replaces all files at once by changing where `..data` leads, and then removes the old
                 // ones: a file that was about to be opened may be gone, and there again under the new version.
-                let now = versions(directory, path);
-                if version.as_ref() == Some(&now) {
+                let now = versions(directory, place);
+                if now.is_empty() || version.as_ref() == Some(&now) {
                     return absent(path, name).map(|()| None);
                 }
                 version = Some(now);
@@ -255,12 +263,12 @@ fn open(
         }
     };
     // Asked of what is open, since the path may lead elsewhere by now.
-    let kind = file
+    let data = file
         .metadata()
-        .map_err(|error| cannot_read(path, name, &error))?
-        .file_type();
+        .map_err(|error| cannot_read(path, name, &error))?;
+    let kind = data.file_type();
     if kind.is_file() {
-        Ok(Some(file))
+        Ok(Some((file, state(&data))))
     } else if kind.is_dir() {
         Ok(None)
     } else {
@@ -269,13 +277,16 @@ fn open(
     }
 }
 
-/// Where the link `..data` leads in each directory from `directory` down to the one of `path`. Empty where there is
-/// none: then nothing is replaced this way.
-fn versions(directory: &Path, path: &Path) -> Vec<PathBuf> {
-    path.ancestors()
-        .skip(1)
-        .take_while(|ancestor| ancestor.starts_with(directory))
-        .filter_map(|ancestor| fs::read_link(ancestor.join("..data")).ok())
+/// Which links `..data` there are in `directory` and in each directory on the way from there to `place`: a replaced one
+/// is another file. Empty where there is none: then nothing is replaced this way.
+fn versions(directory: &Path, place: &str) -> Vec<(u64, i64, i64)> {
+    std::iter::once(0)
+        .chain(place.match_indices('/').map(|(slash, _)| slash + 1))
+        .filter_map(|end| {
+            let link = format!("{}..data", &place[..end]);
+            let data = fs::symlink_metadata(directory.join(link)).ok()?;
+            Some((data.ino(), data.ctime(), data.ctime_nsec()))
+        })
         .collect()
 }
 
@@ -309,16 +320,16 @@ fn cannot_read(path: &Path, name: &Name, error: &std::io::Error) -> Reason {
     reason
 }
 
-/// Reads all of `file`, again when it was written meanwhile.
-fn read(mut file: File, path: &Path, name: &Name, context: &Context) -> Result<Secret, Reason> {
+/// Reads all of `file`, again when it was written meanwhile: it was in the state `before` when it was opened.
+fn read(
+    mut file: File,
+    mut before: State,
+    path: &Path,
+    name: &Name,
+    context: &Context,
+) -> Result<Secret, Reason> {
     let failed = |error| cannot_read(path, name, &error);
-    let state = |file: &File| {
-        file.metadata()
-            .map(|data| (data.len(), data.mtime(), data.mtime_nsec()))
-            .map_err(failed)
-    };
     loop {
-        let before = state(&file)?;
         let Some(secret) = SecretBuffer::new(LIMIT)
             .read_all(&mut file)
             .map_err(failed)?
@@ -329,9 +340,11 @@ fn read(mut file: File, path: &Path, name: &Name, context: &Context) -> Result<S
                 path.display()
             )));
         };
-        if state(&file)? == before {
+        let now = state(&file.metadata().map_err(failed)?);
+        if now == before {
             return Ok(secret);
         }
+        before = now;
         proceed(path, name, context)?;
         file.rewind().map_err(failed)?;
     }
@@ -347,5 +360,61 @@ fn proceed(path: &Path, name: &Name, context: &Context) -> Result<(), Reason> {
         )))
     } else {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::process::Deadline;
+
+    /// In one process the readers are quick enough to meet the moment between two versions, in which the old files
+    /// are gone.
+    #[test]
+    fn no_lookup_falls_between_two_versions_of_a_volume() {
+        let mount = tempfile::tempdir().unwrap();
+        let mount = mount.path();
+        let publish = |version: usize| {
+            let folder = format!("..{version}");
+            fs::create_dir(mount.join(&folder)).unwrap();
+            fs::write(mount.join(&folder).join("a_b"), "value").unwrap();
+            symlink(&folder, mount.join("..data_tmp")).unwrap();
+            fs::rename(mount.join("..data_tmp"), mount.join("..data")).unwrap();
+            if version > 0 {
+                fs::remove_dir_all(mount.join(format!("..{}", version - 1))).unwrap();
+            }
+        };
+        publish(0);
+        symlink("..data/a_b", mount.join("a_b")).unwrap();
+        let over = AtomicBool::new(false);
+        let name = Name::parse("a/b").unwrap();
+        let places = places(name.path());
+        std::thread::scope(|scope| {
+            let reader = || {
+                let context = Context {
+                    deadline: Deadline::after(Duration::from_secs(60)),
+                    unattended: true,
+                    warn: &|_| {},
+                };
+                let mut answers = Vec::new();
+                while !over.load(Ordering::Relaxed) {
+                    match look(mount, &places, &name, &context) {
+                        Ok(Some((secret, _))) if secret.expose() == b"value" => {}
+                        other => answers.push(format!("{other:?}")),
+                    }
+                }
+                answers
+            };
+            let readers = [scope.spawn(reader), scope.spawn(reader)];
+            (1..3000).for_each(publish);
+            over.store(true, Ordering::Relaxed);
+            for reader in readers {
+                assert_eq!(reader.join().unwrap(), Vec::<String>::new());
+            }
+        });
     }
 }
