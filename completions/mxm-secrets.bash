@@ -61,7 +61,7 @@ _mxm_secrets() {
             local given=''
             [[ $cur == *,* ]] && given=${cur%,*},
             values=''
-            for word in gopass env age credentials keyring; do
+            for word in gopass env age vault credentials keyring; do
                 [[ ,$given == *,$word,* ]] || values+=" $word"
             done
             mapfile -t COMPREPLY < <(compgen -P "$before$given" -W "$values" -- "${cur##*,}")

@@ -11,7 +11,7 @@ end
 
 function __mxm_secrets_backends
     set -l given (string replace -r '[^,]*$' '' -- (commandline -ct | string replace -r '^--backend=' ''))
-    for backend in gopass env age credentials keyring
+    for backend in gopass env age vault credentials keyring
         string match -q -- '*,'$backend',*' ,$given; or echo $given$backend
     end
 end

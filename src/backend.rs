@@ -13,6 +13,8 @@ mod env;
 mod gopass;
 #[cfg(feature = "keyring")]
 mod keyring;
+#[cfg(feature = "vault")]
+mod vault;
 
 use std::fmt;
 
@@ -30,6 +32,13 @@ pub const BACKENDS: &[Entry] = &[
     age::ENTRY,
     #[cfg(not(feature = "age"))]
     Entry::not_built_in("age", "age files, decrypted in-process"),
+    #[cfg(feature = "vault")]
+    vault::ENTRY,
+    #[cfg(not(feature = "vault"))]
+    Entry::not_built_in(
+        "vault",
+        "HashiCorp Vault or OpenBao: KV v2 or v1, over HTTP(S)",
+    ),
     #[cfg(feature = "credentials")]
     credentials::ENTRY,
     #[cfg(not(feature = "credentials"))]

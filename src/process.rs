@@ -237,16 +237,16 @@ impl Running {
         if context.deadline.passed() {
             return Err(Problem::TimedOut);
         }
+        // Looked for before anything is started: a machine without the program is common, and to look costs less than
+        // a child that finds nothing to become.
+        if !is_installed(command.get_program()) {
+            return Err(Problem::NotInstalled);
+        }
         sys::watch_signals();
         if context.unattended {
             command.process_group(0);
         }
-        let child = command.spawn().map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound if find_program(command.get_program()).is_none() => {
-                Problem::NotInstalled
-            }
-            _ => Problem::Io(error),
-        })?;
+        let child = command.spawn().map_err(Problem::Io)?;
         Ok(Running {
             child,
             group: context.unattended,
@@ -336,6 +336,20 @@ fn read_once<T>(mut read: impl FnMut() -> io::Result<T>) -> io::Result<T> {
             result => return result,
         }
     }
+}
+
+/// Whether there is something that starting `program` could mean. One that may not be looked at counts: it is no
+/// knowledge that the program is absent.
+fn is_installed(program: &OsStr) -> bool {
+    let absent = |error: io::Error| {
+        matches!(
+            error.kind(),
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+        )
+    };
+    candidates(program)
+        .iter()
+        .any(|path| !path.symlink_metadata().is_err_and(absent))
 }
 
 /// The file that starting `program` would run.

@@ -165,10 +165,16 @@ impl Report {
         } else {
             format!(" (unavailable: {absent})")
         };
-        vec![Reason::from(format!(
-            "{} is missing: not in {missed}{absent}",
-            self.name
-        ))]
+        let missing = Reason::from(format!("{} is missing: not in {missed}{absent}", self.name));
+        // Of a field, what each said is of use: which fields there are, and where it has looked.
+        let reasons = self
+            .explained(Verdict::Miss)
+            .into_iter()
+            .map(|reason| reason.text);
+        vec![match self.name.field() {
+            Some(_) => missing.hint(reasons.collect::<Vec<_>>().join("; ")),
+            None => missing,
+        }]
     }
 
     /// What the backends said that could not tell, a line for each: also those that the lookup has passed over.

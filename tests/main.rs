@@ -7,14 +7,23 @@ mod support;
 mod age;
 mod completions;
 mod config;
+#[cfg(feature = "credentials")]
 mod credentials;
 mod exec;
 mod get;
 mod gopass;
 mod help;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", feature = "keyring"))]
 mod keyring;
 mod list_backends;
 mod process;
 mod readme;
+#[cfg(all(feature = "credentials", feature = "keyring"))]
+mod recipes;
 mod resolve;
+#[cfg(feature = "vault")]
+mod vault;
+#[cfg(feature = "vault")]
+mod vault_faults;
+#[cfg(feature = "vault")]
+mod vault_logins;

@@ -27,6 +27,8 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
     let lookup = chain
         .find(&name, &messages)
         .or_default(default, chain.on_error());
+    // What the chain has opened is closed first: a closed pipe ends this program in the middle of its output.
+    drop(chain);
     messages.outcome(&lookup);
     if let Outcome::Found(secret) | Outcome::Defaulted(secret) = &lookup.outcome {
         let bytes = secret.expose();

@@ -19,6 +19,10 @@ mod age;
 mod config;
 mod core;
 mod exec;
+#[cfg(all(feature = "credentials", feature = "keyring"))]
+mod mounts;
+#[cfg(feature = "vault")]
+mod vault;
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -44,11 +48,15 @@ fn main() {
     };
     println!("{:58} {:>9} {:>9} {:>6} {:>6}", "", "A", "B", "A/B", "goal");
     core::run(&bench);
+    #[cfg(feature = "vault")]
+    vault::run(&bench);
     exec::run(&bench);
     #[cfg(feature = "age")]
     age::run(&bench);
     #[cfg(feature = "config")]
     config::run(&bench);
+    #[cfg(all(feature = "credentials", feature = "keyring"))]
+    mounts::run(&bench);
 }
 
 impl Bench {

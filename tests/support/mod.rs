@@ -2,6 +2,8 @@
 
 pub mod store;
 pub mod terminal;
+#[cfg(feature = "vault")]
+pub mod vault;
 
 use std::ffi::OsStr;
 use std::fs;

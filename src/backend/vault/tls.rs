@@ -1,0 +1,287 @@
+//! TLS: whom to trust, who we are, and the encrypted connection.
+//!
+//! rustls keeps what it has decrypted in buffers of its own, which it does not wipe; each is as long-lived as its
+//! connection.
+
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{ClientConfig, ClientConnection};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{
+    CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme, StreamOwned,
+};
+use rustls_platform_verifier::BuilderVerifierExt;
+
+use super::socket::Socket;
+use crate::backend::Reason;
+use crate::secret::{Secret, SecretBuffer};
+
+/// The largest file of certificates or keys, in bytes.
+const FILE_LIMIT: usize = 4 << 20;
+
+/// Whom to trust, and who we are.
+#[derive(Clone, Debug, Default)]
+pub struct Trust {
+    pub roots: Roots,
+    /// The files of the client's certificate chain and of its key.
+    pub identity: Option<(PathBuf, PathBuf)>,
+    /// The name that the certificate must be for, when it is not the host of the address.
+    pub server_name: Option<String>,
+    /// Whether any certificate will do.
+    pub skip_verify: bool,
+}
+
+/// Where the certificates are that every other one must lead to.
+#[derive(Clone, Debug, Default)]
+pub enum Roots {
+    /// The ones that the system trusts.
+    #[default]
+    System,
+    /// Those in a file.
+    File(PathBuf),
+    /// Those in all files of a directory.
+    Directory(PathBuf),
+    /// These, in PEM.
+    Pem(String),
+}
+
+/// What all connections of one client share.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    config: Arc<ClientConfig>,
+    server_name: Option<String>,
+}
+
+/// An encrypted connection.
+pub type TlsStream = StreamOwned<ClientConnection, Socket>;
+
+impl Tls {
+    /// Reads the certificates.
+    ///
+    /// # Errors
+    /// Whichever cannot be read or used.
+    pub fn new(trust: &Trust) -> Result<Tls, Reason> {
+        let provider = Arc::new(ring::default_provider());
+        let unusable = |error: rustls::Error| Reason::from(format!("cannot set up TLS: {error}"));
+        let builder = ClientConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .map_err(unusable)?;
+        let builder = match &trust.roots {
+            _ if trust.skip_verify => builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(AnyCertificate { provider })),
+            Roots::System => builder.with_platform_verifier().map_err(|error| {
+                Reason::from(format!("cannot use the system's certificates: {error}"))
+                    .hint("install ca-certificates, or name the file of the CA with VAULT_CACERT")
+            })?,
+            Roots::File(path) => builder.with_root_certificates(roots([path.as_path()])?),
+            Roots::Directory(path) => {
+                let files = files_of(path)?;
+                builder.with_root_certificates(roots(files.iter().map(PathBuf::as_path))?)
+            }
+            Roots::Pem(pem) => {
+                let mut store = RootCertStore::empty();
+                add(&mut store, pem.as_bytes(), "VAULT_CACERT_BYTES")?;
+                builder.with_root_certificates(filled(store, "VAULT_CACERT_BYTES")?)
+            }
+        };
+        let mut config = match &trust.identity {
+            None => builder.with_no_client_auth(),
+            Some((certificate, key)) => {
+                let bad = |path: &Path, what: &str, error: &dyn std::fmt::Display| {
+                    Reason::from(format!("{} is no {what}: {error}", path.display()))
+                };
+                let pem = read(certificate)?;
+                let chain = CertificateDer::pem_slice_iter(pem.expose())
+                    .collect::<Result<Vec<_>, _>>()
+                    .map_err(|error| bad(certificate, "certificate in PEM", &error))?;
+                // rustls takes the key over as it is; it lives as long as the client.
+                let private = PrivateKeyDer::from_pem_slice(read(key)?.expose())
+                    .map_err(|error| bad(key, "private key in PEM", &error))?;
+                builder
+                    .with_client_auth_cert(chain, private)
+                    .map_err(|error| {
+                        Reason::from(format!(
+                            "the client certificate {} does not go with the key {}: {error}",
+                            certificate.display(),
+                            key.display()
+                        ))
+                    })?
+            }
+        };
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Tls {
+            config: Arc::new(config),
+            server_name: trust.server_name.clone(),
+        })
+    }
+
+    /// Shakes hands over `socket` with the server at `host`.
+    ///
+    /// # Errors
+    /// See [`explain`] for what TLS itself says.
+    pub fn connect(&self, host: &str, mut socket: Socket) -> io::Result<TlsStream> {
+        let name = self.server_name.as_deref().unwrap_or(host).to_owned();
+        let name = ServerName::try_from(name)
+            .map_err(|_| io::Error::other("a certificate cannot be for such a host name"))?;
+        let mut connection = ClientConnection::new(self.config.clone(), name)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        while connection.is_handshaking() {
+            connection.complete_io(&mut socket)?;
+        }
+        Ok(StreamOwned::new(connection, socket))
+    }
+}
+
+/// What TLS has against the other side, and what can be done about it, if the error comes from there.
+pub fn explain(error: &io::Error) -> Option<(String, Option<&'static str>)> {
+    let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+    let hint = match error {
+        rustls::Error::InvalidCertificate(problem) => match problem {
+            CertificateError::UnknownIssuer => {
+                Some("name the file of the CA that has issued it with VAULT_CACERT or ca_cert")
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                Some("use a name that it is for in the address, or VAULT_TLS_SERVER_NAME")
+            }
+            CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. } => {
+                Some("renew the server's certificate, or set this machine's clock")
+            }
+            _ => None,
+        },
+        rustls::Error::InvalidMessage(_) => {
+            Some("no TLS is spoken there: is it http://, or another port?")
+        }
+        rustls::Error::AlertReceived(_) => {
+            Some("the server may want a client certificate: VAULT_CLIENT_CERT and VAULT_CLIENT_KEY")
+        }
+        _ => None,
+    };
+    Some((error.to_string(), hint))
+}
+
+/// Reads a file that may hold a key.
+fn read(path: &Path) -> Result<Secret, Reason> {
+    std::fs::File::open(path)
+        .and_then(|mut file| SecretBuffer::new(FILE_LIMIT).read_all(&mut file))
+        .map_err(|error| Reason::from(format!("cannot read {}: {error}", path.display())))?
+        .ok_or_else(|| format!("{} is larger than 4 MiB", path.display()).into())
+}
+
+fn files_of(directory: &Path) -> Result<Vec<PathBuf>, Reason> {
+    let unreadable =
+        |error: io::Error| Reason::from(format!("cannot read {}: {error}", directory.display()));
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(directory).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path.is_file() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// The certificates in all of `files`.
+fn roots<'a>(files: impl IntoIterator<Item = &'a Path>) -> Result<RootCertStore, Reason> {
+    let mut store = RootCertStore::empty();
+    let mut seen = Vec::new();
+    for path in files {
+        add(
+            &mut store,
+            read(path)?.expose(),
+            &path.display().to_string(),
+        )?;
+        seen.push(path.display().to_string());
+    }
+    filled(store, &seen.join(", "))
+}
+
+fn add(store: &mut RootCertStore, pem: &[u8], source: &str) -> Result<(), Reason> {
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let bad = |error: &dyn std::fmt::Display| {
+            Reason::from(format!("a CA certificate in {source} is unusable: {error}"))
+        };
+        let certificate = certificate.map_err(|error| bad(&error))?;
+        store.add(certificate).map_err(|error| bad(&error))?;
+    }
+    Ok(())
+}
+
+fn filled(store: RootCertStore, source: &str) -> Result<RootCertStore, Reason> {
+    if store.is_empty() {
+        return Err(format!("there is no CA certificate in PEM in {source}").into());
+    }
+    Ok(store)
+}
+
+/// Takes any certificate, for the user who has said so; the other side must still have its key.
+#[derive(Debug)]
+struct AnyCertificate {
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}
+
+/// The socket's bytes, or their plaintext.
+pub trait Bytes: Read + Write {
+    /// The socket below.
+    fn socket(&mut self) -> &mut Socket;
+}
+
+impl Bytes for Socket {
+    fn socket(&mut self) -> &mut Socket {
+        self
+    }
+}
+
+impl Bytes for TlsStream {
+    fn socket(&mut self) -> &mut Socket {
+        &mut self.sock
+    }
+}

@@ -1,0 +1,300 @@
+//! vault: what a real server will not do on demand.
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::support::vault::{Scripted, answer, eventually, free_port, kv};
+
+#[test]
+fn answers_that_are_not_whole_are_failures() {
+    for (bytes, word) in [
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"data\"",
+            "ends in the middle",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{\"dat",
+            "ends in the middle",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+            "bad chunk",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nx",
+            "unknown transfer encoding",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+            "a length that is no number",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n{}",
+            "two lengths",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n{}",
+            "larger than 16 MiB",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{\"data\":1}",
+            "not one of Vault's",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+            "not one of Vault's",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\n\r\n<html>hello</html>",
+            "not one of Vault's",
+        ),
+        ("HTTP/1.1 200 OK\r\nX: y", "ends in the middle"),
+        ("garbage\r\n\r\n", "is not HTTP"),
+        ("", "closed the connection without an answer"),
+    ] {
+        let server = Scripted::answering(bytes);
+        server.home().run(["get", "a"]).has(4, "", &[word]);
+        assert_eq!(server.requests().len(), 1, "{bytes}");
+    }
+}
+
+#[test]
+fn chunks_and_big_numbers_are_read() {
+    let body = "{\"data\":{\"data\":{\"value\":12345678901234567890123},\"metadata\":{}}}";
+    let (first, second) = body.split_at(7);
+    let server = Scripted::answering(format!(
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{first}\r\n{:x};x=y\r\n{second}\r\n0\r\nT: t\r\n\r\n",
+        first.len(),
+        second.len()
+    ));
+    server
+        .home()
+        .run(["get", "a"])
+        .is(0, "12345678901234567890123\n", "");
+}
+
+#[test]
+fn every_status_has_its_reason() {
+    for (status, body, word) in [
+        (
+            400,
+            "{\"errors\":[\"bad thing\"]}",
+            "with status 400: bad thing",
+        ),
+        (403, "<html>", "not as Vault does"),
+        (
+            403,
+            "{\"errors\":[\"permission denied\"]}",
+            "denies secret/a",
+        ),
+        (404, "<html>", "not as Vault does"),
+        (
+            404,
+            "{\"errors\":[\"no handler for route\"]}",
+            "has no mount secret",
+        ),
+        (412, "{\"errors\":[]}", "not up to date"),
+        (
+            429,
+            "{\"errors\":[\"quota\"]}",
+            "over its quota of requests",
+        ),
+        (472, "{}", "disaster recovery secondary"),
+        (473, "{}", "performance standby"),
+        (
+            500,
+            "{\"errors\":[\"internal error\"]}",
+            "with status 500: internal error",
+        ),
+        (501, "{\"errors\":[]}", "is not initialized"),
+        (502, "<html>", "not as Vault does"),
+        (503, "{\"errors\":[\"Vault is sealed\"]}", "is sealed"),
+        (503, "{\"errors\":[]}", "has no active node"),
+        (
+            400,
+            "{\"errors\":[\"you sent canary-token\"]}",
+            "with status 400\n",
+        ),
+    ] {
+        let server = Scripted::answering(answer(status, body));
+        let seen = server.home().run(["get", "--default", "d", "a"]);
+        seen.has(4, "", &[word]);
+        assert!(!seen.stderr.contains("canary"), "{}", seen.stderr);
+        assert_eq!(server.requests().len(), 1, "{status}");
+    }
+}
+
+#[test]
+fn headers_are_sent() {
+    let server = Scripted::answering(kv("{\"value\":\"v\"}"));
+    let mut home = server.home();
+    home.set("VAULT_NAMESPACE", "team/a")
+        .set("VAULT_HEADERS", "{\"X-Extra\":\"e\"}");
+    home.run(["get", "--verbose", "a/b"])
+        .has(0, "v\n", &["namespace team/a"]);
+    let request = &server.requests()[0];
+    for line in [
+        "GET /v1/secret/data/a/b HTTP/1.1\r\n",
+        "\r\nX-Vault-Token: canary-token\r\n",
+        "\r\nX-Vault-Request: true\r\n",
+        "\r\nX-Vault-Namespace: team/a\r\n",
+        "\r\nX-Extra: e\r\n",
+    ] {
+        assert!(request.contains(line), "{request}");
+    }
+}
+
+#[test]
+fn a_redirect_is_followed_once_and_to_no_other_host() {
+    let redirect = |location: &str| {
+        format!("HTTP/1.1 307 X\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n")
+    };
+    let active = Scripted::answering(kv("{\"value\":\"v\"}"));
+    let to = format!("{}/v1/secret/data/a", active.address());
+    let standby = Scripted::answering(redirect(&to));
+    standby.home().run(["get", "a"]).is(0, "v\n", "");
+    assert!(active.requests()[0].contains("X-Vault-Token: canary-token"));
+    let mut home = standby.home();
+    home.set("VAULT_DISABLE_REDIRECTS", "1");
+    home.run(["get", "a"])
+        .has(4, "", &["redirects with status 307"]);
+
+    let port = active.port;
+    let other = Scripted::answering(redirect(&format!("http://localhost:{port}/v1/x")));
+    other
+        .home()
+        .run(["get", "a"])
+        .has(4, "", &["redirects to another host", "gets no token"]);
+    assert_eq!(active.requests().len(), 1);
+
+    let circle = Scripted::answering(redirect("/v1/secret/data/a"));
+    circle
+        .home()
+        .run(["get", "a"])
+        .has(4, "", &["redirects more than once"]);
+    assert_eq!(circle.requests().len(), 2);
+}
+
+#[test]
+fn nothing_is_tried_again_unless_the_user_says_so() {
+    let server = Scripted::answering(answer(500, "{\"errors\":[]}"));
+    let mut home = server.home();
+    home.set("VAULT_MAX_RETRIES", "1");
+    home.run(["get", "a"]).has(4, "", &["status 500"]);
+    assert_eq!(server.requests().len(), 2);
+    let started = Instant::now();
+    home.set("VAULT_MAX_RETRIES", "1000");
+    home.run(["get", "--timeout", "2", "a"])
+        .has(4, "", &["status 500"]);
+    assert!(started.elapsed() < Duration::from_secs(8));
+}
+
+#[test]
+fn nothing_outlives_its_deadline() {
+    let slow = Scripted::start(|_, stream| {
+        for byte in kv("{\"value\":\"v\"}").bytes() {
+            if stream.write_all(&[byte]).is_err() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    });
+    let endless = Scripted::start(|_, stream| {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
+        while stream.write_all(&[b' '; 1000]).is_ok() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    });
+    let hole = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut silent = slow.home();
+    silent.set(
+        "BAO_ADDR",
+        format!("https://{}", hole.local_addr().unwrap()),
+    );
+    for home in [slow.home(), endless.home(), silent] {
+        let started = Instant::now();
+        home.run(["get", "--timeout", "0.5", "a"])
+            .has(4, "", &["gave no answer in time"]);
+        assert!(started.elapsed() < Duration::from_secs(5));
+    }
+    let mut home = slow.home();
+    home.set("VAULT_CLIENT_TIMEOUT", "300ms");
+    let started = Instant::now();
+    home.run(["get", "--timeout", "60", "a"])
+        .has(4, "", &["gave no answer in time"]);
+    assert!(started.elapsed() < Duration::from_secs(10));
+}
+
+#[test]
+fn a_server_that_is_not_there_or_speaks_no_tls_is_a_failure() {
+    let server = Scripted::answering("");
+    let garbage = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = garbage.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let (mut stream, _) = garbage.accept().unwrap();
+        stream.write_all(b"no TLS at all\r\n\r\n").unwrap();
+        std::thread::sleep(Duration::from_secs(60));
+    });
+    let mut home = server.home();
+    home.set("BAO_ADDR", format!("https://127.0.0.1:{}", port));
+    home.run(["get", "a"])
+        .has(4, "", &["is it http://, or another port?"]);
+    home.set("BAO_ADDR", format!("http://127.0.0.1:{}", free_port()));
+    home.run(["get", "a"])
+        .has(4, "", &["cannot connect to http://127.0.0.1:", "refused"]);
+    home.set("BAO_ADDR", "https://no-such-host.invalid");
+    home.run(["get", "a"])
+        .has(4, "", &["cannot connect to https://no-such-host.invalid"]);
+    home.set("BAO_ADDR", "unix:///nowhere/agent.sock");
+    home.run(["get", "a"])
+        .has(4, "", &["unix:///nowhere/agent.sock"]);
+}
+
+#[test]
+fn a_signal_ends_it_at_once_and_gives_the_token_back() {
+    use std::os::unix::process::ExitStatusExt;
+    let server = Scripted::start(|request, stream| {
+        if request.starts_with("POST /v1/auth/approle/login ") {
+            assert!(
+                request.ends_with("{\"role_id\":\"r\\\"1\",\"secret_id\":\"s1\"}"),
+                "{request}"
+            );
+            let auth = "{\"auth\":{\"client_token\":\"t1\",\"token_type\":\"service\"}}";
+            let _ = stream.write_all(answer(200, auth).as_bytes());
+        } else if request.starts_with("POST /v1/auth/token/revoke-self ") {
+            let _ = stream.write_all(answer(204, "").as_bytes());
+        } else {
+            std::thread::sleep(Duration::from_secs(60));
+        }
+    });
+    for signal in ["INT", "TERM", "HUP"] {
+        let mut home = server.home();
+        home.set("MXM_SECRETS_VAULT_AUTH_METHOD", "approle")
+            .set("MXM_SECRETS_VAULT_ROLE_ID", "r\"1")
+            .set("MXM_SECRETS_VAULT_SECRET_ID", "s1\n");
+        let before = server.requests().len();
+        let mut child = home
+            .mxm_secrets(["get", "--timeout", "50", "a"])
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        eventually("it waits", || server.requests().len() == before + 2);
+        let started = Instant::now();
+        let kill = Command::new("kill")
+            .args(["-s", signal, &child.id().to_string()])
+            .status();
+        assert!(kill.unwrap().success());
+        let status = child.wait().unwrap();
+        assert!(started.elapsed() < Duration::from_secs(10));
+        assert!(status.signal().is_some(), "{status}");
+        let requests = server.requests();
+        let last = requests.last().unwrap();
+        assert!(
+            last.starts_with("POST /v1/auth/token/revoke-self "),
+            "{last}"
+        );
+        assert!(last.contains("X-Vault-Token: t1\r\n"), "{last}");
+    }
+}
