@@ -26,6 +26,10 @@ fn drawn(file: &str, content: &str) {
 
 #[test]
 fn the_man_page_is_fresh() {
+    // Of a backend that is not built in, the keys and variables are not known.
+    if BACKENDS.iter().any(|entry| entry.open.is_none()) {
+        return;
+    }
     drawn("man/mxm-secrets.1", &manual::draw());
 }
 
