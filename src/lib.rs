@@ -35,10 +35,12 @@
 //! | `field`, `json` | a field picked out of a text or JSON secret |
 //! | [`process`] | children with deadlines |
 //! | [`secret`] | the only type that holds a value |
+//! | [`arena`] | the program's allocator |
 //! | [`sys`] | the calls to the operating system that std does not have |
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod arena;
 pub mod backend;
 pub mod config;
 pub mod field;

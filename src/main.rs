@@ -6,7 +6,11 @@ mod cli;
 
 use std::ffi::{c_char, c_int};
 
+use mxm_secrets::arena::Arena;
 use mxm_secrets::sys;
+
+#[global_allocator]
+static ALLOCATOR: Arena = Arena::new();
 
 /// The C entry point, in place of Rust's: that one opens /dev/null for a closed standard output, and the secret would
 /// vanish in it with status 0.

@@ -18,7 +18,7 @@ pub fn run(bench: &Bench) {
     bench.figure("env get, instructions", 75_000, "instructions", || {
         instructions(get())
     });
-    bench.figure("the program, bytes", 1 << 20, "bytes", || {
+    bench.figure("the program, bytes", 6 << 20, "bytes", || {
         Some(bench.program.metadata().ok()?.len())
     });
     gopass(bench, "1.15.18");

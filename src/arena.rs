@@ -1,0 +1,143 @@
+//! The allocator of the program: small pieces come from one block that is there from the start, and are given back by
+//! the end of the process.
+//!
+//! A lookup takes some kilobytes and ends. The C library's allocator asks the kernel for pages and returns them many
+//! times on the way, which is a good part of the whole run. What does not fit goes to the C library, so that memory
+//! does not grow without end.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::UnsafeCell;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The size of the block, in bytes. It costs nothing but the pages that are used.
+const SIZE: usize = 256 << 10;
+/// The largest piece that comes from the block, in bytes.
+const LARGEST: usize = 4 << 10;
+
+/// See the module.
+pub struct Arena {
+    block: UnsafeCell<[u8; SIZE]>,
+    used: AtomicUsize,
+}
+
+// SAFETY: each byte of the block is handed out once, to one owner, by an atomic step of `used`.
+unsafe impl Sync for Arena {}
+
+impl Arena {
+    /// A block that nothing has been taken from.
+    pub const fn new() -> Arena {
+        Arena {
+            block: UnsafeCell::new([0; SIZE]),
+            used: AtomicUsize::new(0),
+        }
+    }
+
+    /// The next piece of the block, if there is room for it.
+    fn take(&self, layout: Layout) -> Option<*mut u8> {
+        if layout.size() > LARGEST {
+            return None;
+        }
+        let start = self.block.get().cast::<u8>();
+        let mut used = self.used.load(Ordering::Relaxed);
+        loop {
+            let gap = (start as usize + used).wrapping_neg() & (layout.align() - 1);
+            let end = used.checked_add(gap)?.checked_add(layout.size())?;
+            if end > SIZE {
+                return None;
+            }
+            match self
+                .used
+                .compare_exchange_weak(used, end, Ordering::Relaxed, Ordering::Relaxed)
+            {
+                // SAFETY: used + gap is at most end, and end is within the block.
+                Ok(_) => return Some(unsafe { start.add(used + gap) }),
+                Err(now) => used = now,
+            }
+        }
+    }
+
+    /// Whether `piece` is of the block.
+    fn owns(&self, piece: *mut u8) -> bool {
+        (piece as usize).wrapping_sub(self.block.get() as usize) < SIZE
+    }
+}
+
+impl Default for Arena {
+    fn default() -> Arena {
+        Arena::new()
+    }
+}
+
+// SAFETY: pieces of the block are aligned, disjoint and never moved; all others are the system's, and go back to it.
+unsafe impl GlobalAlloc for Arena {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's promise is the system's.
+        self.take(layout)
+            .unwrap_or_else(|| unsafe { System.alloc(layout) })
+    }
+
+    unsafe fn dealloc(&self, piece: *mut u8, layout: Layout) {
+        if !self.owns(piece) {
+            // SAFETY: it came from the system, with this layout.
+            unsafe { System.dealloc(piece, layout) };
+        }
+    }
+
+    unsafe fn realloc(&self, piece: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        if !self.owns(piece) {
+            // SAFETY: it came from the system, with this layout, and the caller's promise is the system's.
+            return unsafe { System.realloc(piece, layout, size) };
+        }
+        // SAFETY: the caller promises that the size is valid for this alignment; the new piece is another one, and
+        // both have the smaller of the two sizes.
+        unsafe {
+            let larger = self.alloc(Layout::from_size_align_unchecked(size, layout.align()));
+            if !larger.is_null() {
+                std::ptr::copy_nonoverlapping(piece, larger, layout.size().min(size));
+            }
+            larger
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Pieces are aligned and disjoint, keep what is written to them, and go on past the end of the block.
+    #[test]
+    fn pieces_are_aligned_and_disjoint() {
+        let arena = Box::new(Arena::new());
+        let mut pieces = Vec::new();
+        for index in 0..2000_usize {
+            let layout = Layout::from_size_align(1 + index * 7 % 5000, 1 << (index % 7)).unwrap();
+            // SAFETY: the layout is not empty, and the piece is as long as it says.
+            let piece = unsafe {
+                let piece = arena.alloc(layout);
+                piece.write_bytes(index.to_le_bytes()[0], layout.size());
+                piece
+            };
+            assert_eq!(piece as usize % layout.align(), 0);
+            pieces.push((piece, layout));
+        }
+        assert!(pieces.iter().any(|(piece, _)| arena.owns(*piece)));
+        assert!(
+            pieces
+                .iter()
+                .any(|(piece, layout)| !arena.owns(*piece) && layout.size() <= LARGEST)
+        );
+        for (index, (piece, layout)) in pieces.into_iter().enumerate() {
+            let byte = index.to_le_bytes()[0];
+            // SAFETY: the piece is live and as long as its layout says; it grows, is read, and goes back once.
+            unsafe {
+                let larger = arena.realloc(piece, layout, layout.size() + 3);
+                let kept = std::slice::from_raw_parts(larger, layout.size());
+                assert!(kept.iter().all(|&seen| seen == byte), "{index}");
+                arena.dealloc(
+                    larger,
+                    Layout::from_size_align(layout.size() + 3, layout.align()).unwrap(),
+                );
+            }
+        }
+    }
+}
