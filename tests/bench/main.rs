@@ -78,8 +78,8 @@ impl Bench {
             return;
         }
         let (first, second) = (time(&mut a()), time(&mut b()));
-        // Two seconds' worth of pairs, but no fewer than 15.
-        let pairs = (2.0 / (first + second).as_secs_f64()).clamp(15.0, 400.0) as usize;
+        // Six seconds worth of pairs, but no fewer than 15.
+        let pairs = (6.0 / (first + second).as_secs_f64()).clamp(15.0, 400.0) as usize;
         let times: Vec<(f64, f64)> = (0..pairs)
             .map(|_| (time(&mut a()).as_secs_f64(), time(&mut b()).as_secs_f64()))
             .collect();
