@@ -24,6 +24,7 @@ mod mounts;
 #[cfg(feature = "vault")]
 mod vault;
 
+use std::io::Read;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -65,8 +66,8 @@ impl Bench {
         self.words.is_empty() || self.words.iter().any(|word| title.contains(word.as_str()))
     }
 
-    /// Times A and B in turn and prints the medians, and the median of the ratios A/B beside its goal. What they
-    /// print is thrown away; both must end with status 0.
+    /// Times A and B in turn and prints the medians, and the median of the ratios A/B beside its goal. Both must
+    /// end with status 0.
     pub fn ratio(
         &self,
         title: &str,
@@ -115,14 +116,17 @@ impl Bench {
     }
 }
 
-/// One whole process, from its start to its end.
+/// One whole process, from its start to its end, its output read through a pipe as `$(...)` reads it.
 fn time(command: &mut Command) -> Duration {
     command
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
         .stderr(Stdio::null());
     let started = Instant::now();
-    let status = command.status().unwrap();
+    let mut child = command.spawn().unwrap();
+    let mut output = child.stdout.take().unwrap();
+    output.read_to_end(&mut Vec::new()).unwrap();
+    let status = child.wait().unwrap();
     let took = started.elapsed();
     assert!(status.success(), "{command:?}: {status}");
     took
