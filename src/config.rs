@@ -561,9 +561,8 @@ fn home() -> Option<PathBuf> {
 
 /// A variable of our own; an empty one counts as not given.
 fn variable(name: &str) -> Result<Option<String>, UsageError> {
-    match std::env::var_os(name) {
+    match sys::variable(name) {
         None => Ok(None),
-        Some(value) if value.is_empty() => Ok(None),
         Some(value) => match value.into_string() {
             Ok(text) => Ok(Some(text)),
             Err(_) => Err(UsageError(format!("{name} is not UTF-8"))),

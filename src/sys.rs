@@ -113,6 +113,11 @@ fn change_core_limit(change: impl FnOnce(&mut libc::rlimit)) {
     }
 }
 
+/// The environment variable `name`; an empty one counts as not given.
+pub fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
 /// Whether `fd` is a terminal.
 pub fn is_terminal(fd: RawFd) -> bool {
     // SAFETY: isatty takes any number.

@@ -4,7 +4,6 @@
 //! None of these can have a file name with a slash in it, hence the `_`. Kubernetes can mount a file at a path below
 //! the directory, so the literal `prod/api-key` is a second place; which of two files is meant nobody can know.
 
-use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
 use std::io::{ErrorKind, Seek};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -46,9 +45,7 @@ struct Credentials {
 impl Credentials {
     fn open(section: &Section) -> Credentials {
         Credentials {
-            from_systemd: std::env::var_os(VARIABLE)
-                .filter(|value: &OsString| !value.is_empty())
-                .map(PathBuf::from),
+            from_systemd: sys::variable(VARIABLE).map(PathBuf::from),
             configured: match section.paths("directories") {
                 Some(paths) => paths.to_vec(),
                 None => vec![PathBuf::from("/run/secrets")],

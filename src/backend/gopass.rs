@@ -155,14 +155,12 @@ impl Gopass {
         if context.unattended {
             // gpg and its agent then fail at once where they would ask; a passphrase that is cached still works.
             let options = ["GOPASS_GPG_OPTS", "PASSWORD_STORE_GPG_OPTS"];
-            let given =
-                |variable: &str| std::env::var_os(variable).filter(|value| !value.is_empty());
             let variable = options
                 .into_iter()
-                .find(|variable| given(variable).is_some());
+                .find(|variable| sys::variable(variable).is_some());
             for variable in variable.map_or(options.to_vec(), |variable| vec![variable]) {
                 let mut value = OsString::from("--batch --pinentry-mode error ");
-                value.push(given(variable).unwrap_or_default());
+                value.push(sys::variable(variable).unwrap_or_default());
                 command.env(variable, value);
             }
             command

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use mxm_secrets::sys;
+
 use super::message::clean;
 
 /// The colour of a row's answer.
@@ -33,9 +35,8 @@ enum Row {
 impl Table {
     /// A table with these headings.
     pub fn new(headings: &[&str], terminal: bool) -> Table {
-        let set = |variable| std::env::var_os(variable).is_some_and(|value| !value.is_empty());
         let coloured = terminal
-            && !set("NO_COLOR")
+            && sys::variable("NO_COLOR").is_none()
             && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
         Table {
             rows: vec![Row::Cells(

@@ -5,6 +5,8 @@ use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use crate::sys;
+
 /// The root of the store that exists, for gopass or for the others.
 pub fn root(gopass: bool) -> Option<PathBuf> {
     let roots = if gopass {
@@ -57,15 +59,11 @@ fn initialized(root: &Path) -> bool {
 }
 
 fn home() -> Option<PathBuf> {
-    std::env::var_os("HOME")
-        .filter(|home| !home.is_empty())
-        .map(PathBuf::from)
+    variable("HOME")
 }
 
 fn variable(name: &str) -> Option<PathBuf> {
-    std::env::var_os(name)
-        .filter(|value| !value.is_empty())
-        .map(PathBuf::from)
+    sys::variable(name).map(PathBuf::from)
 }
 
 fn pass_root() -> Option<(String, PathBuf)> {

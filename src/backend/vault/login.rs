@@ -15,6 +15,7 @@ use crate::backend::Reason;
 use crate::json::Value;
 use crate::process::Deadline;
 use crate::secret::{Secret, SecretBuffer};
+use crate::sys;
 
 /// How long a login that is under way goes on after a signal: its token would be left behind.
 const AFTER_SIGNAL: Duration = Duration::from_secs(1);
@@ -336,7 +337,7 @@ fn credential(what: &str, variable: &str, file: Option<&Path>) -> Result<Secret,
 }
 
 fn token_file() -> Option<PathBuf> {
-    let home = std::env::var_os("HOME").filter(|home| !home.is_empty())?;
+    let home = sys::variable("HOME")?;
     Some(Path::new(&home).join(".vault-token")).filter(|path| path.exists())
 }
 

@@ -9,6 +9,7 @@ use crate::backend::Reason;
 use crate::config::{Key, Kind, Section};
 use crate::json;
 use crate::secret::Secret;
+use crate::sys;
 
 /// The words for `auth.method`.
 const METHODS: &[&str] = &["token", "approle", "jwt", "kubernetes", "cert"];
@@ -432,7 +433,7 @@ pub fn variable(names: &[&'static str]) -> Result<Option<(&'static str, String)>
 /// A variable whose value is a secret.
 pub fn secret_variable(name: &str) -> Option<Secret> {
     use std::os::unix::ffi::OsStringExt;
-    let value = std::env::var_os(name).filter(|value| !value.is_empty())?;
+    let value = sys::variable(name)?;
     Some(Secret::take(value.into_vec()))
 }
 
