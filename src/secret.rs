@@ -33,6 +33,12 @@ impl Secret {
         &self.bytes
     }
 
+    /// The bytes, to be written over: what is decrypted is decrypted where it stays.
+    #[cfg(feature = "age")]
+    pub fn expose_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+
     /// How many bytes there are.
     pub fn len(&self) -> usize {
         self.bytes.len()

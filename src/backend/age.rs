@@ -1,27 +1,27 @@
 //! age files in passage's layout, decrypted in-process: `prod/api-key` is `~/.passage/store/prod/api-key.age`.
 //!
 //! The identities are read, and unlocked by a person, once for all that is asked of one backend, and not before there
-//! is a file to decrypt. Nothing of a plaintext leaves this file before all of it has been authenticated.
+//! is a file to decrypt.
 
+mod file;
 mod identities;
 mod plugin;
 mod terminal;
 
-use std::cell::RefCell;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use age::stream::StreamReader;
-use age::{DecryptError, Decryptor};
+use age::{DecryptError, Identity as _};
 use age_core::format::{FileKey, Stanza};
 
 use super::{Answer, Backend, Context, Entry, Reason, Status};
 use crate::config::{Key, Kind, Section};
 use crate::name::Name;
 use crate::process;
-use crate::secret::{LIMIT, Secret, SecretBuffer};
+use crate::secret::{LIMIT, Secret};
 use crate::sys;
+use file::File;
 use identities::{Identities, Identity, read_all};
 
 pub const ENTRY: Entry = Entry {
@@ -158,33 +158,14 @@ impl Age {
         } else {
             data
         };
-        let decryptor = Decryptor::new_buffered(data).map_err(|error| {
-            Problem::File(match error {
-                DecryptError::UnknownFormat => {
-                    "is of a version of the age format that is not known"
-                }
-                _ if !data.starts_with(b"age-encryption.org/") => "is not an age file",
-                DecryptError::Io(_) => "is cut short",
-                _ => "has a damaged header",
-            })
-        })?;
-        if !stanzas_are_whole(data) {
-            return Err(Problem::File("has a damaged header"));
-        }
+        let file = File::parse(data).map_err(Problem::File)?;
         let attempt = Attempt {
             identities: self.identities(context).map_err(Problem::Identities)?,
             context,
-            trouble: RefCell::new(None),
-            kinds: RefCell::new(Vec::new()),
+            trouble: None,
         };
-        let result = decryptor.decrypt(std::iter::once(&attempt as &dyn age::Identity));
-        let trouble = attempt.trouble.into_inner();
-        let stream = result.map_err(|error| match (error, trouble) {
-            (_, Some(trouble)) => Problem::Identities(trouble),
-            (DecryptError::NoMatchingKeys, None) => Problem::OtherKeys(attempt.kinds.into_inner()),
-            (_, None) => Problem::File("has a damaged header: it does not authenticate"),
-        })?;
-        payload(stream).map_err(Problem::File)
+        let key = attempt.file_key(file.stanzas())?;
+        file.open(&key).map_err(Problem::File)
     }
 }
 
@@ -255,87 +236,70 @@ impl Backend for Age {
 struct Attempt<'a> {
     identities: &'a [Identity],
     context: &'a Context<'a>,
-    /// Why one of them could not be tried.
-    trouble: RefCell<Option<Reason>>,
-    /// For which kinds of keys the file is, when it is for none of ours.
-    kinds: RefCell<Vec<&'static str>>,
+    /// Why one of them could not be tried: the first trouble, for the next identity may do.
+    trouble: Option<Reason>,
 }
 
-impl age::Identity for Attempt<'_> {
-    fn unwrap_stanza(&self, stanza: &Stanza) -> Option<Result<FileKey, DecryptError>> {
-        self.unwrap_stanzas(std::slice::from_ref(stanza))
-    }
-
-    fn unwrap_stanzas(&self, stanzas: &[Stanza]) -> Option<Result<FileKey, DecryptError>> {
+impl Attempt<'_> {
+    /// The key of the file whose header has these stanzas.
+    fn file_key(mut self, stanzas: &[Stanza]) -> Result<FileKey, Problem> {
         for identity in self.identities {
-            let result = match identity {
-                Identity::X25519(key) => key.unwrap_stanzas(stanzas),
-                Identity::Ssh(_, key) => key.unwrap_stanzas(stanzas),
-                Identity::LockedSsh(key) => match key.for_one_of(stanzas, self.context) {
-                    Some(Ok(key)) => key.unwrap_stanzas(stanzas),
-                    Some(Err(reason)) => self.note(reason.clone()),
-                    None => None,
-                },
-                Identity::Plugin(plugin) => match plugin.unwrap(stanzas, self.context) {
-                    Ok(key) => key.map(Ok),
-                    Err(reason) => self.note(reason),
-                },
-            };
-            if result.is_some() {
-                return result;
+            if let Some(key) = self.unwrap(identity, stanzas) {
+                return key.map_err(|_| match self.trouble {
+                    Some(trouble) => Problem::Identities(trouble),
+                    None => Problem::File("has a damaged header: it does not authenticate"),
+                });
             }
             if self.context.deadline.passed() || process::interrupted() {
                 break;
             }
         }
-        let mut kinds = self.kinds.borrow_mut();
-        for stanza in stanzas {
-            let kind = match stanza.tag.as_str() {
-                "X25519" => "X25519",
-                "ssh-ed25519" => "ssh-ed25519",
-                "ssh-rsa" => "ssh-rsa",
-                "scrypt" => "a passphrase",
-                "mlkem768x25519" => "a post-quantum key",
-                _ => "a key of another kind",
-            };
-            if !kinds.contains(&kind) {
-                kinds.push(kind);
-            }
-        }
+        Err(match self.trouble {
+            Some(trouble) => Problem::Identities(trouble),
+            None => Problem::OtherKeys(kinds(stanzas)),
+        })
+    }
+
+    /// What `identity` makes of the stanzas, if one is for it.
+    fn unwrap(
+        &mut self,
+        identity: &Identity,
+        stanzas: &[Stanza],
+    ) -> Option<Result<FileKey, DecryptError>> {
+        let trouble = match identity {
+            Identity::X25519(key) => return key.unwrap_stanzas(stanzas),
+            Identity::Ssh(_, key) => return key.unwrap_stanzas(stanzas),
+            Identity::LockedSsh(key) => match key.for_one_of(stanzas, self.context)? {
+                Ok(key) => return key.unwrap_stanzas(stanzas),
+                Err(reason) => reason.clone(),
+            },
+            Identity::Plugin(plugin) => match plugin.unwrap(stanzas, self.context) {
+                Ok(key) => return key.map(Ok),
+                Err(reason) => reason,
+            },
+        };
+        self.trouble.get_or_insert(trouble);
         None
     }
 }
 
-impl Attempt<'_> {
-    /// Keeps the first trouble: the next identity may do.
-    fn note(&self, reason: Reason) -> Option<Result<FileKey, DecryptError>> {
-        self.trouble.borrow_mut().get_or_insert(reason);
-        None
-    }
-}
-
-/// Whether the body of every stanza in the header ends in a short line, as the format wants it: the age crate takes
-/// those without one, too, as early versions wrote them.
-fn stanzas_are_whole(file: &[u8]) -> bool {
-    let mut whole = true;
-    for line in file.split(|&byte| byte == b'\n').skip(1) {
-        match line {
-            [b'-', b'-', b'-', ..] => break,
-            [b'-', b'>', ..] if !whole => return false,
-            [b'-', b'>', ..] => whole = false,
-            _ => whole = line.len() < 64,
+/// For which kinds of keys the stanzas are, each once.
+fn kinds(stanzas: &[Stanza]) -> Vec<&'static str> {
+    let mut kinds = Vec::new();
+    for stanza in stanzas {
+        let kind = match stanza.tag.as_str() {
+            "X25519" => "X25519",
+            "ssh-ed25519" => "ssh-ed25519",
+            "ssh-rsa" => "ssh-rsa",
+            "scrypt" => "a passphrase",
+            "mlkem768x25519" => "a post-quantum key",
+            _ => "a key of another kind",
+        };
+        if !kinds.contains(&kind) {
+            kinds.push(kind);
         }
     }
-    whole
-}
-
-/// The whole plaintext, all of it authenticated, or how the message about the file goes on after its name.
-fn payload(mut stream: StreamReader<&[u8]>) -> Result<Secret, &'static str> {
-    match SecretBuffer::new(LIMIT).read_all(&mut stream) {
-        Ok(Some(secret)) => Ok(secret),
-        Ok(None) => Err("holds more than 16 MiB"),
-        Err(_) => Err("is damaged or cut short: its content does not authenticate"),
-    }
+    kinds
 }
 
 /// The text form of age files.

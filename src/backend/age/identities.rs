@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use age::secrecy::SecretString;
-use age::{DecryptError, Decryptor, Recipient, scrypt, ssh, x25519};
+use age::{DecryptError, Identity as _, Recipient, scrypt, ssh, x25519};
 use age_core::format::{FileKey, Stanza};
 
+use super::armor;
+use super::file::{self, File};
 use super::plugin::{self, Plugin};
 use super::terminal::{self, Echo, NoAnswer};
-use super::{armor, payload};
 use crate::backend::{Context, Reason};
 use crate::process::{self, Deadline};
 use crate::secret::{LIMIT, Progress, Secret, SecretBuffer};
@@ -86,21 +87,22 @@ impl Identities {
         };
         let shown = path.display();
         let problem = |what: &str| Reason::from(format!("the identities file {shown} {what}"));
-        let decryptor = Decryptor::new_buffered(data.as_slice())
-            .map_err(|_| problem("is a damaged age file"))?;
-        if !decryptor.is_scrypt() {
+        const DAMAGED: &str = "is a damaged age file";
+        let file = File::parse(&data).map_err(|_| problem(DAMAGED))?;
+        if !file.has_passphrase() {
             return Err(problem("is encrypted for keys, not with a passphrase"));
         }
         let mut opener = scrypt::Identity::new(passphrase(path, context)?);
         opener.set_max_work_factor(MAX_WORK_FACTOR);
-        let opened = decryptor
-            .decrypt(std::iter::once(&opener as &dyn age::Identity))
-            .map_err(|error| match error {
-                DecryptError::DecryptionFailed | DecryptError::NoMatchingKeys => wrong(path),
-                DecryptError::ExcessiveWork { .. } => problem("takes too much work to unlock"),
-                _ => problem("is a damaged age file"),
-            })?;
-        let text = payload(opened).map_err(problem)?;
+        let key = match opener.unwrap_stanzas(file.stanzas()) {
+            Some(Ok(key)) => key,
+            None | Some(Err(DecryptError::DecryptionFailed)) => return Err(wrong(path)),
+            Some(Err(DecryptError::ExcessiveWork { .. })) => {
+                return Err(problem("takes too much work to unlock"));
+            }
+            Some(Err(_)) => return Err(problem(DAMAGED)),
+        };
+        let text = file.open(&key).map_err(problem)?;
         parse(text.expose(), path)
     }
 
@@ -207,8 +209,7 @@ fn armored_or_binary(text: &[u8]) -> Option<Result<Vec<u8>, &'static str>> {
     if armor::is_armored(text) {
         Some(armor::decode(text))
     } else {
-        text.starts_with(b"age-encryption.org/")
-            .then(|| Ok(text.to_vec()))
+        text.starts_with(file::MAGIC).then(|| Ok(text.to_vec()))
     }
 }
 
