@@ -1,5 +1,5 @@
-//! The allocator of the program: small pieces come from one block that is there from the start, and are given back by
-//! the end of the process.
+//! The allocator of the program: small pieces come from one block that is there from the start. The last one taken can
+//! grow and be given back; the others are given back by the end of the process.
 //!
 //! A lookup takes some kilobytes and ends. The C library's allocator asks the kernel for pages and returns them many
 //! times on the way, which is a good part of the whole run. What does not fit goes to the C library, so that memory
@@ -56,6 +56,18 @@ impl Arena {
         }
     }
 
+    /// Makes the piece of `old` bytes one of `new` bytes, if it is the last that was taken: no other can be.
+    fn resize(&self, piece: *mut u8, old: usize, new: usize) -> bool {
+        let start = piece as usize - self.block.get() as usize;
+        let end = start + new;
+        new <= LARGEST
+            && end <= SIZE
+            && self
+                .used
+                .compare_exchange(start + old, end, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+    }
+
     /// Whether `piece` is of the block.
     fn owns(&self, piece: *mut u8) -> bool {
         (piece as usize).wrapping_sub(self.block.get() as usize) < SIZE
@@ -77,7 +89,9 @@ unsafe impl GlobalAlloc for Arena {
     }
 
     unsafe fn dealloc(&self, piece: *mut u8, layout: Layout) {
-        if !self.owns(piece) {
+        if self.owns(piece) {
+            self.resize(piece, layout.size(), 0);
+        } else {
             // SAFETY: it came from the system, with this layout.
             unsafe { System.dealloc(piece, layout) };
         }
@@ -87,6 +101,9 @@ unsafe impl GlobalAlloc for Arena {
         if !self.owns(piece) {
             // SAFETY: it came from the system, with this layout, and the caller's promise is the system's.
             return unsafe { System.realloc(piece, layout, size) };
+        }
+        if self.resize(piece, layout.size(), size) {
+            return piece;
         }
         // SAFETY: the caller promises that the size is valid for this alignment; the new piece is another one, and
         // both have the smaller of the two sizes.
