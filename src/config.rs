@@ -14,6 +14,7 @@ mod scalar;
 #[cfg(feature = "config")]
 mod yaml;
 
+use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -83,21 +84,29 @@ pub enum Value {
 
 impl Value {
     /// What the variable `source` says, for a key of `kind`.
-    fn of_variable(text: String, kind: Kind, source: &str) -> Result<Value, UsageError> {
+    fn of_variable(value: OsString, kind: Kind, source: &str) -> Result<Value, UsageError> {
+        // Paths are bytes; all else is text.
+        let text = match kind {
+            Kind::Path => {
+                let path = PathBuf::from(value);
+                return Ok(Value::Path(std::path::absolute(&path).unwrap_or(path)));
+            }
+            Kind::Paths => return Ok(Value::Paths(std::env::split_paths(&value).collect())),
+            _ => utf8(value, source)?,
+        };
         let wrong = |takes: &str| {
             Err(UsageError(format!(
                 "{source} is {text:?}: it takes {takes}"
             )))
         };
         Ok(match kind {
-            Kind::Text => Value::Text(text),
-            Kind::Choice(words) if words.contains(&text.as_str()) => Value::Text(text),
-            Kind::Choice(words) => return wrong(&words.join(" or ")),
+            Kind::Choice(words) if !words.contains(&text.as_str()) => {
+                return wrong(&words.join(" or "));
+            }
+            Kind::Path | Kind::Paths | Kind::Text | Kind::Choice(_) => Value::Text(text),
             Kind::Texts | Kind::Command => {
                 Value::Texts(text.split(',').map(str::to_owned).collect())
             }
-            Kind::Path => Value::Path(std::path::absolute(&text).unwrap_or(text.into())),
-            Kind::Paths => Value::Paths(std::env::split_paths(&text).collect()),
             Kind::Bool => match text.to_ascii_lowercase().as_str() {
                 "1" | "t" | "true" | "yes" | "on" => Value::Bool(true),
                 "0" | "f" | "false" | "no" | "off" => Value::Bool(false),
@@ -419,11 +428,11 @@ impl Settings {
         let keys = self.entry(name).map_or(&[] as &[Key], |entry| entry.keys);
         for key in keys {
             if let Some(source) = key.variable
-                && let Some(text) = variable(source)?
+                && let Some(value) = sys::variable(source)
             {
                 values.push(Given {
                     key: key.name,
-                    value: Value::of_variable(text, key.kind, source)?,
+                    value: Value::of_variable(value, key.kind, source)?,
                     source: Source::Variable(source),
                 });
             }
@@ -561,13 +570,16 @@ fn home() -> Option<PathBuf> {
 
 /// A variable of our own; an empty one counts as not given.
 fn variable(name: &str) -> Result<Option<String>, UsageError> {
-    match sys::variable(name) {
-        None => Ok(None),
-        Some(value) => match value.into_string() {
-            Ok(text) => Ok(Some(text)),
-            Err(_) => Err(UsageError(format!("{name} is not UTF-8"))),
-        },
-    }
+    sys::variable(name)
+        .map(|value| utf8(value, name))
+        .transpose()
+}
+
+/// The text that the variable `name` has.
+fn utf8(value: OsString, name: &str) -> Result<String, UsageError> {
+    value
+        .into_string()
+        .map_err(|_| UsageError(format!("{name} is not UTF-8")))
 }
 
 /// Checks the names of a chain; `own` are the user's own backends.

@@ -5,8 +5,10 @@ mod plugin;
 mod prompt;
 mod vectors;
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -201,6 +203,40 @@ fn the_environment_says_where() {
         .home
         .set("PASSAGE_IDENTITIES_FILE", to.join("identities"));
     store.home.run(["get", "a"]).is(0, "here\n", "");
+    // A path is bytes, not text.
+    let odd = store.home.path().join(OsStr::from_bytes(b"st\xffre"));
+    fs::rename(to.join("store"), &odd).unwrap();
+    store.home.set("PASSAGE_DIR", odd);
+    store.home.run(["get", "a"]).is(0, "here\n", "");
+}
+
+#[test]
+#[cfg(feature = "config")]
+fn the_environment_wins_over_the_configuration() {
+    let Some(mut store) = Store::new() else {
+        return;
+    };
+    store.insert("a", "of the file");
+    let from = store.home.path().join(".passage");
+    let to = store.home.path().join("configured");
+    fs::rename(&from, &to).unwrap();
+    store.home.write(
+        ".config/mxm-secrets/config.yaml",
+        "mxm_secrets:\n  age: {store: ~/configured/store, identities: ~/configured/identities}\n",
+    );
+    store.home.run(["get", "a"]).is(0, "of the file\n", "");
+    let other = store.home.path().join("other");
+    fs::create_dir(&other).unwrap();
+    store.home.set("PASSAGE_DIR", &other);
+    for (arguments, status, told) in [
+        (&["resolve", "--explain", "a"] as &[_], 1, "/other/a.age"),
+        (&["config"], 0, "$PASSAGE_DIR"),
+    ] {
+        let seen = store.home.run(arguments);
+        let shown = String::from_utf8(seen.stdout).unwrap();
+        assert_eq!(seen.status, Some(status), "{shown}");
+        assert!(shown.contains(told), "no {told} in {shown}");
+    }
 }
 
 #[test]

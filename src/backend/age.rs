@@ -64,24 +64,17 @@ struct Age {
 
 impl Age {
     fn open(section: &Section) -> Age {
-        let path = |variable, key, default| match std::env::var_os(variable) {
-            Some(path) if !path.is_empty() => PathBuf::from(path),
-            _ => match section.path(key) {
-                Some(path) => path.to_owned(),
-                // As a shell has it: nothing, and then a slash.
-                None => std::env::home_dir()
-                    .filter(|home| home.is_absolute())
-                    .unwrap_or_else(|| "/".into())
-                    .join(default),
-            },
+        let path = |key, default| match section.path(key) {
+            Some(path) => path.to_owned(),
+            // As a shell has it: nothing, and then a slash.
+            None => std::env::home_dir()
+                .filter(|home| home.is_absolute())
+                .unwrap_or_else(|| "/".into())
+                .join(default),
         };
         Age {
-            store: path("PASSAGE_DIR", "store", ".passage/store"),
-            identities_file: path(
-                "PASSAGE_IDENTITIES_FILE",
-                "identities",
-                ".passage/identities",
-            ),
+            store: path("store", ".passage/store"),
+            identities_file: path("identities", ".passage/identities"),
             identities: OnceLock::new(),
         }
     }

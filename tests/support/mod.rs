@@ -5,7 +5,7 @@ pub mod terminal;
 #[cfg(feature = "vault")]
 pub mod vault;
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use tempfile::TempDir;
 /// An empty home directory: HOME, a PATH of one empty directory, and nothing else in the environment.
 pub struct Home {
     directory: TempDir,
-    variables: Vec<(String, String)>,
+    variables: Vec<(String, OsString)>,
 }
 
 /// What a command has done.
@@ -84,10 +84,8 @@ impl Home {
 
     /// Sets a variable for every command.
     pub fn set(&mut self, variable: &str, value: impl AsRef<OsStr>) -> &mut Home {
-        self.variables.push((
-            variable.to_owned(),
-            value.as_ref().to_str().unwrap().to_owned(),
-        ));
+        self.variables
+            .push((variable.to_owned(), value.as_ref().to_owned()));
         self
     }
 
