@@ -37,12 +37,24 @@ impl<'a> Value<'a> {
     /// The member called `name` of an object; the last one when there are several.
     pub fn get(self, name: &str) -> Option<Value<'a>> {
         self.members()
-            .filter(|(key, _)| {
-                key.text()
-                    .is_some_and(|key| key.expose() == name.as_bytes())
-            })
+            .filter(|(key, _)| key.says(name))
             .last()
             .map(|(_, value)| value)
+    }
+
+    /// Whether it is a string that says `text`.
+    fn says(self, text: &str) -> bool {
+        match self.body() {
+            Some(body) if !body.contains('\\') => body == text,
+            _ => self
+                .text()
+                .is_some_and(|own| own.expose() == text.as_bytes()),
+        }
+    }
+
+    /// What is written between the quotes of a string.
+    fn body(self) -> Option<&'a str> {
+        self.raw.strip_prefix('"')?.strip_suffix('"')
     }
 
     /// The names of an object's members, in order.
@@ -64,9 +76,11 @@ impl<'a> Value<'a> {
 
     /// What a string says; `None` for anything else.
     pub fn text(self) -> Option<Secret> {
-        let body = self.raw.strip_prefix('"')?.strip_suffix('"')?;
+        let mut rest = self.body()?;
+        if !rest.contains('\\') && rest.len() <= LIMIT {
+            return Some(Secret::copy_of(rest.as_bytes()));
+        }
         let mut text = SecretBuffer::new(LIMIT);
-        let mut rest = body;
         while let Some(at) = rest.find('\\') {
             let (plain, escape) = rest.split_at(at);
             let (c, used) = unescape(escape.as_bytes())?;

@@ -328,7 +328,12 @@ impl Link {
 }
 
 /// How many things are done at once.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 4;
+/// How many when they are slow: what waits for others and not for this machine's processors is worth more threads, and
+/// whatever each of them opens.
+const AT_ONCE_IF_SLOW: usize = 8;
+/// Not to have done anything after this long is slow.
+const SLOW: Duration = Duration::from_millis(10);
 
 /// Does `work` on every item, several at once; the results come back in the order of the items. One item costs no
 /// thread.
@@ -336,28 +341,43 @@ pub(crate) fn side_by_side<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R
     if let [item] = items {
         return vec![work(item)];
     }
-    let next = AtomicUsize::new(0);
+    let (next, finished) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let this = std::thread::current();
     let worker = || {
         let mut done = Vec::new();
         while let Some((index, item)) = Some(next.fetch_add(1, Ordering::Relaxed))
             .and_then(|index| Some((index, items.get(index)?)))
         {
             done.push((index, work(item)));
+            // Who waits for the first one has seen what it wanted to see.
+            if finished.fetch_add(1, Ordering::Relaxed) == 0 {
+                this.unpark();
+            }
         }
         done
     };
     let mut done: Vec<(usize, R)> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (1..items.len().min(AT_ONCE))
-            .map(|_| std::thread::Builder::new().spawn_scoped(scope, worker))
-            .collect();
-        // This thread works, too, so that the work is done even where no thread can be had.
-        let own = worker();
-        let others = threads
-            .into_iter()
-            .flatten()
-            .filter_map(|thread| thread.join().ok())
-            .flatten();
-        own.into_iter().chain(others.collect::<Vec<_>>()).collect()
+        let start = |_| std::thread::Builder::new().spawn_scoped(scope, worker);
+        let mut threads: Vec<_> = (0..items.len().min(AT_ONCE)).flat_map(start).collect();
+        let began = Instant::now();
+        while finished.load(Ordering::Relaxed) == 0 && !threads.is_empty() {
+            match SLOW.checked_sub(began.elapsed()) {
+                Some(left) => std::thread::park_timeout(left),
+                None => {
+                    let more = items.len().min(AT_ONCE_IF_SLOW);
+                    threads.extend((AT_ONCE..more).flat_map(start));
+                    break;
+                }
+            }
+        }
+        // Where no thread can be had, this one does the work.
+        let own = if threads.is_empty() {
+            worker()
+        } else {
+            Vec::new()
+        };
+        let others = threads.into_iter().filter_map(|thread| thread.join().ok());
+        own.into_iter().chain(others.flatten()).collect()
     });
     done.sort_by_key(|(index, _)| *index);
     done.into_iter().map(|(_, result)| result).collect()

@@ -6,6 +6,7 @@ use std::ffi::{CStr, CString, OsString, c_char, c_int};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::marker::PhantomData;
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::OpenOptionsExt;
@@ -200,21 +201,132 @@ pub fn wait_readable<const N: usize>(
         events: libc::POLLIN,
         revents: 0,
     });
+    poll(&mut entries, timeout)?;
+    Ok(std::array::from_fn(|index| entries[index].revents != 0))
+}
+
+/// What a connection is waited for.
+#[derive(Clone, Copy, Debug)]
+pub enum Until {
+    /// There is something to read, or it has been hung up.
+    Readable,
+    /// Something can be written, or it has been made, or cannot be.
+    Writable,
+}
+
+/// Waits until `fd` is ready or `timeout` is over; says whether it is ready. With `wakeful`, a watched signal ends the
+/// wait, and every further one at once.
+///
+/// # Errors
+/// What `poll` says, but for an interruption, which counts as not ready.
+pub fn wait(
+    fd: BorrowedFd,
+    until: Until,
+    wakeful: bool,
+    timeout: Option<Duration>,
+) -> io::Result<bool> {
+    let entry = |fd, events| libc::pollfd {
+        fd,
+        events,
+        revents: 0,
+    };
+    let events = match until {
+        Until::Readable => libc::POLLIN,
+        Until::Writable => libc::POLLOUT,
+    };
+    let wake = if wakeful {
+        WAKE_READ.load(Ordering::Relaxed)
+    } else {
+        -1
+    };
+    let mut entries = [entry(fd.as_raw_fd(), events), entry(wake, libc::POLLIN)];
+    poll(&mut entries, timeout)?;
+    Ok(entries[0].revents != 0)
+}
+
+/// `poll`, for at most `timeout`; an interruption counts as nothing ready.
+fn poll(entries: &mut [libc::pollfd], timeout: Option<Duration>) -> io::Result<()> {
     // Rounded up, so that a wait never ends just before its deadline.
     let timeout = timeout.map_or(-1, |timeout| {
         c_int::try_from(timeout.as_micros().div_ceil(1000)).unwrap_or(c_int::MAX)
     });
-    // SAFETY: the pointer and the length are those of the vector.
+    // SAFETY: the pointer and the length are those of the slice.
     let count = unsafe { libc::poll(entries.as_mut_ptr(), entries.len() as libc::nfds_t, timeout) };
     if count < 0 {
         let error = io::Error::last_os_error();
-        return if error.kind() == io::ErrorKind::Interrupted {
-            Ok([false; N])
-        } else {
-            Err(error)
-        };
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+        for entry in entries {
+            entry.revents = 0;
+        }
     }
-    Ok(std::array::from_fn(|index| entries[index].revents != 0))
+    Ok(())
+}
+
+/// Begins to connect to `address`: [`wait`] until it is writable, then ask it for its error. Nothing that is done with
+/// it waits.
+///
+/// # Errors
+/// What the system says.
+pub fn start_connecting(address: SocketAddr) -> io::Result<TcpStream> {
+    let family = match address {
+        SocketAddr::V4(_) => libc::AF_INET,
+        SocketAddr::V6(_) => libc::AF_INET6,
+    };
+    // SAFETY: plain numbers; a descriptor that is not negative is ours to own.
+    let socket: OwnedFd = unsafe {
+        let fd = libc::socket(family, libc::SOCK_STREAM, 0);
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC);
+        std::os::fd::FromRawFd::from_raw_fd(fd)
+    };
+    // A peer that has gone is an error, never SIGPIPE; elsewhere std sees to that at every write.
+    #[cfg(target_vendor = "apple")]
+    // SAFETY: the pointer and the size are those of the number.
+    unsafe {
+        let on: c_int = 1;
+        let size = size_of_val(&on) as libc::socklen_t;
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_NOSIGPIPE,
+            (&raw const on).cast(),
+            size,
+        );
+    }
+    let stream = TcpStream::from(socket);
+    stream.set_nonblocking(true)?;
+    // SAFETY: all zeros is a valid address of either kind, and the pointer and the size are those of the structure.
+    let status = unsafe {
+        match address {
+            SocketAddr::V4(address) => {
+                let mut raw: libc::sockaddr_in = std::mem::zeroed();
+                raw.sin_family = family as libc::sa_family_t;
+                raw.sin_port = address.port().to_be();
+                raw.sin_addr.s_addr = u32::from_ne_bytes(address.ip().octets());
+                let size = size_of_val(&raw) as libc::socklen_t;
+                libc::connect(stream.as_raw_fd(), (&raw const raw).cast(), size)
+            }
+            SocketAddr::V6(address) => {
+                let mut raw: libc::sockaddr_in6 = std::mem::zeroed();
+                raw.sin6_family = family as libc::sa_family_t;
+                raw.sin6_port = address.port().to_be();
+                raw.sin6_addr.s6_addr = address.ip().octets();
+                raw.sin6_scope_id = address.scope_id();
+                let size = size_of_val(&raw) as libc::socklen_t;
+                libc::connect(stream.as_raw_fd(), (&raw const raw).cast(), size)
+            }
+        }
+    };
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        _ if status == 0 => Ok(stream),
+        Some(libc::EINPROGRESS | libc::EINTR) => Ok(stream),
+        _ => Err(error),
+    }
 }
 
 /// Opens a file to read from without waiting for anyone: opening a FIFO waits for a writer otherwise.

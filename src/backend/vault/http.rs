@@ -2,7 +2,7 @@
 //! redirects followed once, retries where the user wants them.
 
 use std::io::{self, Write};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::address::{Address, Place};
@@ -248,20 +248,21 @@ impl Client {
     }
 
     fn take_idle(&self) -> Option<Connection> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(mut connection) = idle.pop() {
+        loop {
+            // Others shall not wait for the look at it.
+            let mut connection = self.idle().pop()?;
             if connection.0.socket().is_quiet() {
                 return Some(connection);
             }
         }
-        None
     }
 
     fn keep(&self, connection: Connection) {
-        self.idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(connection);
+        self.idle().push(connection);
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Opens a connection to `address`.

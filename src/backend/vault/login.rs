@@ -38,11 +38,11 @@ pub struct Identity {
 /// How one is authenticated, for people: never the token.
 pub fn describe(auth: &Auth, agent: bool) -> String {
     match auth.method {
-        Method::Token => match (official_name("TOKEN"), token_file()) {
-            (Some(name), _) => format!("token of {name}"),
-            (None, Some(_)) => "token of ~/.vault-token".to_owned(),
-            (None, None) if agent => "the agent's token".to_owned(),
-            (None, None) => "no token".to_owned(),
+        Method::Token => match official_name("TOKEN") {
+            Some(name) => format!("token of {name}"),
+            None if token_file().is_some() => "token of ~/.vault-token".to_owned(),
+            None if agent => "the agent's token".to_owned(),
+            None => "no token".to_owned(),
         },
         method => format!("login by {} at auth/{}", method.word(), auth.mount),
     }

@@ -264,8 +264,7 @@ impl Setup {
                 locator: self.locator(name, Some(field)),
             })
         };
-        let names = fields.names();
-        let there = || match names.as_slice() {
+        let there = || match fields.names().as_slice() {
             [] => "it has none".to_owned(),
             names => format!("it has {}", names.join(", ")),
         };
@@ -278,7 +277,7 @@ impl Setup {
         if let Some(hit) = hit(field) {
             return Ok(hit);
         }
-        match names.as_slice() {
+        match fields.names().as_slice() {
             [] => Ok(Answer::miss(format!("{place} has no field at all"))),
             [only] => Ok(hit(only)
                 .unwrap_or_else(|| Answer::miss(format!("{place} has no value in {only}")))),

@@ -1,7 +1,7 @@
 //! A connection's bytes: connects, reads and writes by a deadline, and stops when a signal ends the program.
 
-use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::io::{self, IoSlice, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use crate::process::{self, Deadline};
-use crate::sys;
+use crate::sys::{self, Until};
 
 /// How long to wait for the other side.
 #[derive(Clone, Copy, Debug)]
@@ -40,33 +40,13 @@ impl Patience {
             ..self
         }
     }
-
-    /// Waits until `fd` can be read.
-    ///
-    /// # Errors
-    /// `TimedOut` at the deadline; anything when a signal came, see [`process::interrupted`].
-    fn wait_readable(self, fd: BorrowedFd) -> io::Result<()> {
-        loop {
-            if process::interrupted() {
-                return Err(io::Error::other("interrupted"));
-            }
-            if self.deadline.passed() {
-                return Err(io::ErrorKind::TimedOut.into());
-            }
-            if sys::wait_readable([Some(fd)], self.deadline.remaining())? == [true] {
-                return Ok(());
-            }
-        }
-    }
 }
 
-/// A connection that has been made.
+/// A connection that has been made. Its descriptor never waits by itself.
 #[derive(Debug)]
 pub struct Socket {
     stream: Stream,
-    patience: Patience,
-    /// When the signal was first seen, if going on after it.
-    signalled: Option<Instant>,
+    clock: Clock,
 }
 
 #[derive(Debug)]
@@ -75,77 +55,23 @@ enum Stream {
     Unix(UnixStream),
 }
 
-impl Socket {
-    /// Connects to the Unix socket at `path`.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub fn unix(path: &Path, patience: Patience) -> io::Result<Socket> {
-        Ok(Socket::new(
-            Stream::Unix(UnixStream::connect(path)?),
-            patience,
-        ))
-    }
+/// Someone's patience while it runs out.
+#[derive(Debug)]
+struct Clock {
+    patience: Patience,
+    /// When the signal was first seen, if going on after it.
+    signalled: Option<Instant>,
+}
 
-    /// Looks `host` up and connects to it. Neither has a call with a deadline that a signal ends, so a thread does
-    /// it, and is left alone with it when it takes too long.
-    ///
-    /// # Errors
-    /// What the system says; `TimedOut` at the deadline.
-    pub fn tcp(host: &str, port: u16, patience: Patience) -> io::Result<Socket> {
-        let (done, open_until_done) = io::pipe()?;
-        let (sender, receiver) = mpsc::channel();
-        let (host, deadline) = (host.to_owned(), patience.deadline);
-        std::thread::Builder::new().spawn(move || {
-            let _ = sender.send(connect(&host, port, deadline));
-            drop(open_until_done);
-        })?;
-        let connected = match patience.wait_readable(done.as_fd()) {
-            Ok(()) => receiver
-                .recv()
-                .map_err(|_| io::Error::other("cannot connect")),
-            // The signal would end every further wait of that kind at once.
-            Err(_) if process::interrupted() && !patience.after_signal.is_zero() => receiver
-                .recv_timeout(patience.after_signal)
-                .map_err(|_| io::ErrorKind::TimedOut.into()),
-            Err(error) => Err(error),
-        };
-        let stream = connected??;
-        // Requests are written whole, so there is nothing to wait for.
-        stream.set_nodelay(true)?;
-        Ok(Socket::new(Stream::Tcp(stream), patience))
-    }
-
-    fn new(stream: Stream, patience: Patience) -> Socket {
-        Socket {
-            stream,
+impl Clock {
+    fn start(patience: Patience) -> Clock {
+        Clock {
             patience,
             signalled: None,
         }
     }
 
-    /// Sets how long to wait from now on.
-    pub fn set_patience(&mut self, patience: Patience) {
-        self.patience = patience;
-        self.signalled = None;
-    }
-
-    /// Whether the other side has neither closed it nor said anything unasked.
-    pub fn is_quiet(&self) -> bool {
-        matches!(
-            sys::wait_readable([Some(self.as_fd())], Some(Duration::ZERO)),
-            Ok([false])
-        )
-    }
-
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match &self.stream {
-            Stream::Tcp(stream) => stream.as_fd(),
-            Stream::Unix(stream) => stream.as_fd(),
-        }
-    }
-
-    /// The time that is left, to be given to a call that waits by itself.
+    /// The time that is left.
     fn left(&mut self) -> io::Result<Option<Duration>> {
         let mut left = self.patience.deadline.remaining();
         if process::interrupted() {
@@ -158,43 +84,138 @@ impl Socket {
         }
         Ok(left)
     }
+
+    /// Waits until `fd` is ready, for at most `limit`; `TimedOut` when that or the patience is over.
+    fn wait(&mut self, fd: BorrowedFd, until: Until, limit: Option<Duration>) -> io::Result<()> {
+        let end = limit.map_or(Deadline::never(), Deadline::after);
+        loop {
+            let left = self.left()?;
+            let at_most = [left, end.remaining()].into_iter().flatten().min();
+            if at_most == Some(Duration::ZERO) {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            // After a signal the signal would end every further wait at once.
+            if sys::wait(fd, until, !process::interrupted(), at_most)? {
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl Socket {
+    /// Connects to the Unix socket at `path`.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn unix(path: &Path, patience: Patience) -> io::Result<Socket> {
+        let stream = UnixStream::connect(path)?;
+        stream.set_nonblocking(true)?;
+        Ok(Socket {
+            stream: Stream::Unix(stream),
+            clock: Clock::start(patience),
+        })
+    }
+
+    /// Looks `host` up and connects to it: tries every address, each with its share of the time.
+    ///
+    /// # Errors
+    /// What the system says; `TimedOut` at the deadline.
+    pub fn tcp(host: &str, port: u16, patience: Patience) -> io::Result<Socket> {
+        let mut clock = Clock::start(patience);
+        let addresses = addresses(host, port, &mut clock)?;
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
+        for (index, address) in addresses.iter().enumerate() {
+            let share = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
+            let limit = clock.left()?.map(|left| left / share);
+            match connect(*address, &mut clock, limit) {
+                Ok(stream) => {
+                    return Ok(Socket {
+                        stream: Stream::Tcp(stream),
+                        clock,
+                    });
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    /// Sets how long to wait from now on.
+    pub fn set_patience(&mut self, patience: Patience) {
+        self.clock = Clock::start(patience);
+    }
+
+    /// Whether the other side has neither closed it nor said anything unasked.
+    pub fn is_quiet(&self) -> bool {
+        let now = Some(Duration::ZERO);
+        matches!(
+            sys::wait(self.as_fd(), Until::Readable, false, now),
+            Ok(false)
+        )
+    }
+
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.stream {
+            Stream::Tcp(stream) => stream.as_fd(),
+            Stream::Unix(stream) => stream.as_fd(),
+        }
+    }
+
+    fn wait(&mut self, until: Until) -> io::Result<()> {
+        let fd = match &self.stream {
+            Stream::Tcp(stream) => stream.as_fd(),
+            Stream::Unix(stream) => stream.as_fd(),
+        };
+        self.clock.wait(fd, until, None)
+    }
 }
 
 impl Read for Socket {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if !process::interrupted() {
-            match self.patience.wait_readable(self.as_fd()) {
-                Err(_) if process::interrupted() => {}
-                result => result?,
+        loop {
+            // An answer is hardly ever there already.
+            self.wait(Until::Readable)?;
+            let result = match &mut self.stream {
+                Stream::Tcp(stream) => stream.read(into),
+                Stream::Unix(stream) => stream.read(into),
+            };
+            match result {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return result,
             }
-        }
-        if process::interrupted() {
-            // The signal would end every wait of ours at once, so the call has to wait by itself.
-            let left = self.left()?;
-            match &self.stream {
-                Stream::Tcp(stream) => stream.set_read_timeout(left)?,
-                Stream::Unix(stream) => stream.set_read_timeout(left)?,
-            }
-        }
-        match &mut self.stream {
-            Stream::Tcp(stream) => stream.read(into),
-            Stream::Unix(stream) => stream.read(into),
         }
     }
 }
 
 impl Write for Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let left = self.left()?;
-        match &mut self.stream {
-            Stream::Tcp(stream) => {
-                stream.set_write_timeout(left)?;
-                stream.write(bytes)
+        loop {
+            self.clock.left()?;
+            let result = match &mut self.stream {
+                Stream::Tcp(stream) => stream.write(bytes),
+                Stream::Unix(stream) => stream.write(bytes),
+            };
+            match result {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.wait(Until::Writable)?;
+                }
+                result => return result,
             }
-            Stream::Unix(stream) => {
-                stream.set_write_timeout(left)?;
-                stream.write(bytes)
-            }
+        }
+    }
+
+    /// All parts in one packet, to wake the other side once. These are encrypted, so a copy of them tells nothing.
+    /// They are not left to `writev`, which sends SIGPIPE when the other side has gone.
+    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        match parts {
+            [part] => self.write(part),
+            parts => self.write(
+                &parts
+                    .iter()
+                    .flat_map(|part| part.iter())
+                    .copied()
+                    .collect::<Vec<u8>>(),
+            ),
         }
     }
 
@@ -203,21 +224,38 @@ impl Write for Socket {
     }
 }
 
-/// Tries every address of `host`, each with its share of the time.
-fn connect(host: &str, port: u16, deadline: Deadline) -> io::Result<TcpStream> {
-    let addresses: Vec<_> = (host, port).to_socket_addrs()?.collect();
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
-    for (index, address) in addresses.iter().enumerate() {
-        let share = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
-        let result = match deadline.remaining() {
-            Some(left) if left.is_zero() => return Err(io::ErrorKind::TimedOut.into()),
-            Some(left) => TcpStream::connect_timeout(address, left / share),
-            None => TcpStream::connect(address),
-        };
-        match result {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = error,
-        }
+/// The addresses of `host`. Looking a name up has no call with a deadline that a signal ends, so a thread does it, and
+/// is left alone with it when it takes too long.
+fn addresses(host: &str, port: u16, clock: &mut Clock) -> io::Result<Vec<SocketAddr>> {
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(ip, port)]);
     }
-    Err(last)
+    let (done, open_until_done) = io::pipe()?;
+    let (sender, receiver) = mpsc::channel();
+    let host = host.to_owned();
+    std::thread::Builder::new().spawn(move || {
+        let found = (host.as_str(), port).to_socket_addrs();
+        let _ = sender.send(found.map(Iterator::collect));
+        drop(open_until_done);
+    })?;
+    clock.wait(done.as_fd(), Until::Readable, None)?;
+    receiver
+        .recv()
+        .map_err(|_| io::Error::other("the look-up has ended without a result"))?
+}
+
+/// Connects to `address` within `limit`.
+fn connect(
+    address: SocketAddr,
+    clock: &mut Clock,
+    limit: Option<Duration>,
+) -> io::Result<TcpStream> {
+    let stream = sys::start_connecting(address)?;
+    clock.wait(stream.as_fd(), Until::Writable, limit)?;
+    if let Some(error) = stream.take_error()? {
+        return Err(error);
+    }
+    // Requests are written whole, so there is nothing to wait for.
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }

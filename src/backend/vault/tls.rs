@@ -12,9 +12,7 @@ use rustls::client::{ClientConfig, ClientConnection};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{
-    CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme, StreamOwned,
-};
+use rustls::{CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_platform_verifier::BuilderVerifierExt;
 
 use super::socket::Socket;
@@ -58,7 +56,10 @@ pub struct Tls {
 }
 
 /// An encrypted connection.
-pub type TlsStream = StreamOwned<ClientConnection, Socket>;
+pub struct TlsStream {
+    tls: ClientConnection,
+    socket: Socket,
+}
 
 impl Tls {
     /// Reads the certificates.
@@ -125,17 +126,77 @@ impl Tls {
     ///
     /// # Errors
     /// See [`explain`] for what TLS itself says.
-    pub fn connect(&self, host: &str, mut socket: Socket) -> io::Result<TlsStream> {
+    pub fn connect(&self, host: &str, socket: Socket) -> io::Result<TlsStream> {
         let name = self.server_name.as_deref().unwrap_or(host).to_owned();
         let name = ServerName::try_from(name)
             .map_err(|_| io::Error::other("a certificate cannot be for such a host name"))?;
-        let mut connection = ClientConnection::new(self.config.clone(), name)
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        while connection.is_handshaking() {
-            connection.complete_io(&mut socket)?;
+        let tls = ClientConnection::new(self.config.clone(), name).map_err(invalid)?;
+        let mut stream = TlsStream { tls, socket };
+        while stream.tls.is_handshaking() {
+            stream.send()?;
+            if !stream.receive()? {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
         }
-        Ok(StreamOwned::new(connection, socket))
+        Ok(stream)
     }
+}
+
+impl TlsStream {
+    /// Sends what is ready to go out.
+    fn send(&mut self) -> io::Result<()> {
+        while self.tls.wants_write() {
+            self.tls.write_tls(&mut self.socket)?;
+        }
+        Ok(())
+    }
+
+    /// Receives something; says whether it was not the end.
+    fn receive(&mut self) -> io::Result<bool> {
+        if self.tls.read_tls(&mut self.socket)? == 0 {
+            // It decides what to make of that when it is read from.
+            let _ = self.tls.process_new_packets();
+            return Ok(false);
+        }
+        if let Err(error) = self.tls.process_new_packets() {
+            // The other side may learn why.
+            let _ = self.tls.write_tls(&mut self.socket);
+            return Err(invalid(error));
+        }
+        Ok(true)
+    }
+}
+
+impl Read for TlsStream {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.tls.reader().read(into) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.receive()?;
+                    // An answer to what TLS itself may have been asked, such as new keys.
+                    self.send()?;
+                }
+                result => return result,
+            }
+        }
+    }
+}
+
+impl Write for TlsStream {
+    /// The first time, the end of our part of the handshake goes along in the same packet.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.tls.writer().write(bytes)?;
+        self.send()?;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.send()
+    }
+}
+
+fn invalid(error: rustls::Error) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
 /// What TLS has against the other side, and what can be done about it, if the error comes from there.
@@ -282,6 +343,6 @@ impl Bytes for Socket {
 
 impl Bytes for TlsStream {
     fn socket(&mut self) -> &mut Socket {
-        &mut self.sock
+        &mut self.socket
     }
 }
