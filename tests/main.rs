@@ -27,3 +27,9 @@ mod vault;
 mod vault_faults;
 #[cfg(feature = "vault")]
 mod vault_logins;
+#[cfg(feature = "vault")]
+mod vault_proxy;
+#[cfg(feature = "vault")]
+mod vault_reports;
+#[cfg(feature = "vault")]
+mod vault_tls;

@@ -58,8 +58,8 @@ struct Setup {
     /// Who we are, once that is known. It is found out by the first who asks, once, whatever comes of it: a login
     /// that has failed for one secret is not tried again for a hundred others.
     identity: OnceLock<Result<Identity, Reason>>,
-    /// The version of the KV engine, found out in the same way.
-    version: OnceLock<Result<Version, Reason>>,
+    /// The version of the KV engine, found out in the same way; `None` when the server does not tell us.
+    version: OnceLock<Result<Option<Version>, Reason>>,
     warned: AtomicBool,
 }
 
@@ -86,6 +86,14 @@ impl Vault {
 fn no_address() -> Reason {
     Reason::from("no address of a Vault server is given")
         .hint("set VAULT_ADDR, or address in the section vault of the configuration")
+}
+
+fn no_token(api: &Api, place: &str) -> Reason {
+    Reason::from(format!(
+        "{} denies {place}: no token is given",
+        api.address()
+    ))
+    .hint("set VAULT_TOKEN, run `vault login`, or configure a login with auth.method")
 }
 
 impl Backend for Vault {
@@ -202,13 +210,16 @@ impl Setup {
     }
 
     fn known_version(&self) -> Option<Version> {
-        let found = || self.version.get()?.as_ref().ok().copied();
+        let found = || self.version.get()?.as_ref().ok().copied()?;
         self.settings.version.or_else(found)
     }
 
     fn look_up(&self, api: &Api, name: &Name, patience: Patience) -> Result<Answer, Reason> {
         let identity = self.identity(api, patience)?;
-        let version = self.version(api, identity, patience)?;
+        // One that is not told is the usual one; what is read then tells more.
+        let version = self
+            .version(api, identity, patience)?
+            .unwrap_or(Version::V2);
         let (mount, path) = (&self.settings.mount, self.path(name));
         let call = Call {
             path: &match version {
@@ -320,8 +331,7 @@ impl Setup {
             return api.refusal(reply, place);
         }
         if identity.token.is_none() {
-            return Reason::from(format!("{address} denies {place}: no token is given"))
-                .hint("set VAULT_TOKEN, run `vault login`, or configure a login with auth.method");
+            return no_token(api, place);
         }
         let who = login::describe(&self.settings.auth, self.settings.agent);
         if reply.told_has("invalid token") {
@@ -350,9 +360,9 @@ impl Setup {
         api: &Api,
         identity: &Identity,
         patience: Patience,
-    ) -> Result<Version, Reason> {
+    ) -> Result<Option<Version>, Reason> {
         if let Some(version) = self.known_version() {
-            return Ok(version);
+            return Ok(Some(version));
         }
         self.version
             .get_or_init(|| self.ask_version(api, identity, patience))
@@ -364,7 +374,7 @@ impl Setup {
         api: &Api,
         identity: &Identity,
         patience: Patience,
-    ) -> Result<Version, Reason> {
+    ) -> Result<Option<Version>, Reason> {
         let mount = &self.settings.mount;
         let call = Call {
             path: &format!("sys/internal/ui/mounts/{}", encode_path(mount)),
@@ -386,16 +396,16 @@ impl Setup {
                     data.get("options")
                         .and_then(|options| options.get("version")),
                 );
-                Ok(match version {
+                Ok(Some(match version {
                     Some(version) if version.expose() == b"2" => Version::V2,
                     _ => Version::V1,
-                })
+                }))
             }
-            // A token that may not look, or no such mount: what is read next tells.
-            (403, _) if reply.json().is_some() => Ok(Version::V2),
+            // A token that may not do anything there, or no such mount.
+            (403, _) if reply.json().is_some() => Ok(None),
+            (400, _) if reply.told_has("missing client token") => Ok(None),
             // Servers that old have nothing but version 1.
-            (404, _) if reply.json().is_some() => Ok(Version::V1),
-            (400, _) if reply.told_has("missing client token") => Ok(Version::V2),
+            (404, _) if reply.json().is_some() => Ok(Some(Version::V1)),
             (200, None) => Err(Reason::from(format!(
                 "the answer of {} is not one of Vault's",
                 api.address()
@@ -463,7 +473,20 @@ impl Setup {
                 Ok(identity) => identity,
                 Err(reason) => return Status::unavailable(uses(&server), reason),
             };
-            if let Err(reason) = self.version(api, identity, patience) {
+            let refused = match self.version(api, identity, patience) {
+                Ok(Some(_)) => None,
+                Ok(None) if identity.token.is_none() => Some(no_token(api, &self.settings.mount)),
+                Ok(None) => Some(
+                    Reason::from(format!(
+                        "{} denies everything in {}, or has no such mount",
+                        api.address(),
+                        self.settings.mount
+                    ))
+                    .hint("the token may be wrong, revoked or expired: vault token lookup"),
+                ),
+                Err(reason) => Some(reason),
+            };
+            if let Some(reason) = refused {
                 return Status::unavailable(uses(&server), reason);
             }
         }

@@ -226,7 +226,18 @@ pub fn explain(error: &io::Error) -> Option<(String, Option<&'static str>)> {
         }
         _ => None,
     };
-    Some((error.to_string(), hint))
+    let text = match error {
+        // For these it has no words.
+        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            "invalid peer certificate: no CA that is trusted here has issued it".to_owned()
+        }
+        rustls::Error::InvalidCertificate(CertificateError::BadSignature) => {
+            "invalid peer certificate: it has a bad signature, so it has been tampered with"
+                .to_owned()
+        }
+        error => error.to_string(),
+    };
+    Some((text, hint))
 }
 
 /// Reads a file that may hold a key.

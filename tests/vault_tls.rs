@@ -1,0 +1,284 @@
+//! vault: certificates that a server must not get through with, and those of the system.
+
+use std::fs;
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+use crate::support::Home;
+use crate::support::vault::{ROOT, Server, eventually, free_port, openssl};
+
+/// A CA of the tests' own.
+struct Ca {
+    directory: TempDir,
+}
+
+impl Ca {
+    fn new() -> Ca {
+        let directory = TempDir::with_prefix("mxmca").unwrap();
+        let path = directory.path();
+        fs::create_dir(path.join("issued")).unwrap();
+        fs::write(path.join("index.txt"), "").unwrap();
+        fs::write(
+            path.join("ca.cnf"),
+            "[ca]\ndefault_ca=d\n\
+             [d]\ndatabase=index.txt\nnew_certs_dir=issued\ncertificate=ca.pem\nprivate_key=ca.key\nrand_serial=yes\n\
+             default_md=sha256\npolicy=p\ncopy_extensions=copy\nunique_subject=no\n\
+             [p]\ncommonName=supplied\n",
+        )
+        .unwrap();
+        openssl(
+            path,
+            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout ca.key -out ca.pem -days 2 \
+             -subj /CN=tests -addext basicConstraints=critical,CA:true",
+        );
+        Ca { directory }
+    }
+
+    fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Issues a certificate for `host`, valid between these two times; the key is `server.key`.
+    fn issue(&self, host: &str, from: &str, to: &str) -> PathBuf {
+        openssl(
+            self.path(),
+            &format!(
+                "req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout server.key -out server.csr \
+                 -subj /CN=server -addext subjectAltName={host}"
+            ),
+        );
+        openssl(
+            self.path(),
+            &format!(
+                "ca -batch -notext -config ca.cnf -in server.csr -out server.pem -startdate {from} -enddate {to}"
+            ),
+        );
+        self.path().join("server.pem")
+    }
+}
+
+const PAST: &str = "20200101000000Z";
+const FUTURE: &str = "20990101000000Z";
+const FAR_FUTURE: &str = "20990102000000Z";
+
+/// A server that speaks TLS with the certificate that was issued last. It ends with this value.
+struct TlsServer {
+    child: Child,
+    port: u16,
+}
+
+impl TlsServer {
+    fn start(ca: &Ca) -> TlsServer {
+        let port = free_port();
+        let child = Command::new("openssl")
+            .args(["s_server", "-quiet", "-www", "-accept"])
+            .arg(format!("127.0.0.1:{port}"))
+            .args(["-cert", "server.pem", "-key", "server.key"])
+            .current_dir(ca.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let server = TlsServer { child, port };
+        eventually("openssl s_server listens", || {
+            TcpStream::connect(("127.0.0.1", port)).is_ok()
+        });
+        server
+    }
+
+    fn home(&self, ca: &Ca) -> Home {
+        let mut home = Home::new();
+        home.set("VAULT_ADDR", format!("https://127.0.0.1:{}", self.port))
+            .set("VAULT_CACERT", ca.path().join("ca.pem"))
+            .set("VAULT_TOKEN", "canary-token")
+            .set("MXM_SECRETS_BACKENDS", "vault");
+        home
+    }
+}
+
+impl Drop for TlsServer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What comes of asking a server with a certificate for `host` that is valid between these times.
+#[track_caller]
+fn is_refused(host: &str, from: &str, to: &str, words: &[&str]) {
+    let ca = Ca::new();
+    ca.issue(host, from, to);
+    let server = TlsServer::start(&ca);
+    let mut home = server.home(&ca);
+    let seen = home.run(["get", "--default", "d", "a"]);
+    seen.has(4, "", words);
+    seen.has(4, "", &["cannot connect to https://127.0.0.1:"]);
+    // Whoever says so gets through to the server, which is none of Vault's.
+    home.set("VAULT_SKIP_VERIFY", "1");
+    home.run(["get", "a"]).has(
+        4,
+        "",
+        &["certificate is not verified", "not one of Vault's"],
+    );
+}
+
+#[test]
+fn an_expired_certificate_is_refused() {
+    is_refused(
+        "IP:127.0.0.1",
+        PAST,
+        "20200102000000Z",
+        &[
+            "invalid peer certificate: certificate expired",
+            "renew the server's certificate, or set this machine's clock",
+        ],
+    );
+}
+
+#[test]
+fn a_certificate_that_is_not_valid_yet_is_refused() {
+    is_refused(
+        "IP:127.0.0.1",
+        FUTURE,
+        FAR_FUTURE,
+        &[
+            "invalid peer certificate: certificate not valid yet",
+            "set this machine's clock",
+        ],
+    );
+}
+
+#[test]
+fn a_certificate_for_another_host_is_refused() {
+    is_refused(
+        "DNS:vault.example",
+        PAST,
+        FUTURE,
+        &[
+            "certificate not valid for name \"127.0.0.1\"",
+            "VAULT_TLS_SERVER_NAME",
+        ],
+    );
+    let ca = Ca::new();
+    ca.issue("DNS:vault.example", PAST, FUTURE);
+    let server = TlsServer::start(&ca);
+    let mut home = server.home(&ca);
+    home.set("VAULT_TLS_SERVER_NAME", "vault.example");
+    home.run(["get", "a"]).has(4, "", &["not one of Vault's"]);
+}
+
+#[test]
+fn a_tampered_certificate_is_refused() {
+    let ca = Ca::new();
+    let pem = ca.issue("IP:127.0.0.1", PAST, FUTURE);
+    let der = ca.path().join("server.der");
+    openssl(
+        ca.path(),
+        "x509 -in server.pem -outform DER -out server.der",
+    );
+    // Its last byte is of the signature.
+    let mut bytes = fs::read(&der).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&der, bytes).unwrap();
+    openssl(ca.path(), "x509 -inform DER -in server.der -out server.pem");
+    assert!(pem.exists());
+    let server = TlsServer::start(&ca);
+    server.home(&ca).run(["get", "--default", "d", "a"]).has(
+        4,
+        "",
+        &[
+            "cannot connect to https://127.0.0.1:",
+            "invalid peer certificate: it has a bad signature",
+        ],
+    );
+}
+
+#[test]
+fn another_ca_of_the_same_name_is_no_ca_of_it() {
+    let (ca, other) = (Ca::new(), Ca::new());
+    ca.issue("IP:127.0.0.1", PAST, FUTURE);
+    let server = TlsServer::start(&ca);
+    server
+        .home(&other)
+        .run(["get", "a"])
+        .has(4, "", &["invalid peer certificate: "]);
+}
+
+/// Where nothing else is said, the system's certificates count. SSL_CERT_FILE names them, as for OpenSSL.
+#[test]
+#[cfg(target_os = "linux")]
+fn the_certificates_of_the_system_count() {
+    let Some(server) = Server::shared() else {
+        return;
+    };
+    server.put("system/a", r#"{"value":"a"}"#);
+    let mut home = Home::new();
+    home.set("VAULT_ADDR", &server.address)
+        .set("VAULT_TOKEN", ROOT)
+        .set("MXM_SECRETS_BACKENDS", "vault");
+    home.run(["get", "system/a"])
+        .has(4, "", &["invalid peer certificate", "VAULT_CACERT"]);
+    home.set("SSL_CERT_FILE", &server.ca);
+    home.run(["get", "system/a"]).is(0, "a\n", "");
+    // A CA that is named takes their place.
+    let other = Ca::new();
+    home.set("VAULT_CACERT", other.path().join("ca.pem"));
+    home.run(["get", "system/a"])
+        .has(4, "", &["invalid peer certificate"]);
+}
+
+/// The same with the file of the trust store itself, which only this one process sees otherwise.
+#[test]
+#[cfg(target_os = "linux")]
+fn the_trust_store_of_the_system_counts() {
+    let Some(server) = Server::shared() else {
+        return;
+    };
+    let unshare = |home: &Home, script: &str| {
+        let mut command = home.command("unshare");
+        command
+            .env("PATH", std::env::var_os("PATH").unwrap())
+            .args([
+                "--user",
+                "--map-root-user",
+                "--mount",
+                "sh",
+                "-c",
+                script,
+                "sh",
+            ])
+            .arg(assert_cmd::cargo::cargo_bin!("mxm-secrets"))
+            .arg(&server.ca);
+        crate::support::transcript(&mut command)
+    };
+    let mut home = Home::new();
+    if unshare(&home, "mount --bind \"$2\" \"$2\"").status != Some(0) {
+        crate::support::not_run("unshare cannot make a mount namespace here");
+        return;
+    }
+    server.put("store/a", r#"{"value":"a"}"#);
+    home.set("VAULT_ADDR", &server.address)
+        .set("VAULT_TOKEN", ROOT)
+        .set("MXM_SECRETS_BACKENDS", "vault");
+    unshare(
+        &home,
+        "mount -t tmpfs none /etc/ssl/certs && cp \"$2\" /etc/ssl/certs/ca-certificates.crt && \"$1\" get store/a",
+    )
+    .is(0, "a\n", "");
+    unshare(
+        &home,
+        "mount -t tmpfs none /etc/ssl/certs && \"$1\" get store/a",
+    )
+    .has(
+        4,
+        "",
+        &[
+            "cannot use the system's certificates",
+            "install ca-certificates",
+        ],
+    );
+}
