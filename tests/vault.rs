@@ -56,6 +56,8 @@ fn fields_follow_the_rule() {
     for (name, value) in [
         ("fields/many#s", "a\"\\\né😀\n"),
         ("fields/many#n", "1234567890123\n"),
+        // The server has written it anew.
+        ("fields/many#f", "1.5\n"),
         ("fields/many#t", "true\n"),
         ("fields/many#o", "{\"b\":[1,\"x y\"]}\n"),
         ("fields/only", "p\n"),
@@ -74,6 +76,11 @@ fn fields_follow_the_rule() {
     ] {
         home.run(["get", name]).has(1, "", &["missing"]);
     }
+    home.run(["get", "fields/both#none"]).has(
+        1,
+        "",
+        &["fields/both#none is missing", "it has other, value"],
+    );
     home.run(["get", "--verbose", "fields/both#none"]).has(
         1,
         "",
@@ -335,6 +342,13 @@ fn a_certificate_must_lead_to_the_ca() {
     home.write("cas/1.pem", &pem);
     home.set("VAULT_CAPATH", home.path().join("cas"));
     home.run(["get", "tls/a"]).is(0, "a\n", "");
+    home.set("VAULT_CACERT_BYTES", "no PEM");
+    home.run(["get", "tls/a"]).has(
+        4,
+        "",
+        &["there is no CA certificate in PEM in VAULT_CACERT_BYTES"],
+    );
+    home.set("VAULT_CACERT_BYTES", "");
     home.set("VAULT_TLS_SERVER_NAME", "localhost");
     home.run(["get", "tls/a"]).is(0, "a\n", "");
     home.set("VAULT_TLS_SERVER_NAME", "other.example");

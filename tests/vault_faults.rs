@@ -1,10 +1,13 @@
 //! vault: what a real server will not do on demand.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::support::program;
 use crate::support::vault::{Scripted, answer, eventually, free_port, kv};
 
 #[test]
@@ -177,6 +180,92 @@ fn a_redirect_is_followed_once_and_to_no_other_host() {
     assert_eq!(circle.requests().len(), 2);
 }
 
+/// How many requests are at the server at the same time.
+#[derive(Default)]
+struct Meeting {
+    present: Mutex<(usize, usize)>,
+    changed: Condvar,
+}
+
+impl Meeting {
+    /// Comes in, and stays until two have met once, or a while has passed.
+    fn join(&self) {
+        let mut present = self.present.lock().unwrap();
+        present.0 += 1;
+        present.1 = present.1.max(present.0);
+        self.changed.notify_all();
+        let alone = |present: &mut (usize, usize)| present.1 < 2;
+        let patience = Duration::from_secs(20);
+        (present, _) = self
+            .changed
+            .wait_timeout_while(present, patience, alone)
+            .unwrap();
+        present.0 -= 1;
+    }
+
+    /// The most that were there at once.
+    fn most(&self) -> usize {
+        self.present.lock().unwrap().1
+    }
+}
+
+#[test]
+fn exec_of_many_looks_at_the_mount_once_and_asks_side_by_side() {
+    let meeting = Arc::new(Meeting::default());
+    let met = meeting.clone();
+    let server = Scripted::start(move |request, stream| {
+        let line = request.lines().next().unwrap_or_default();
+        let answer = if line.starts_with("GET /v1/sys/internal/ui/mounts/secret ") {
+            answer(200, r#"{"data":{"type":"kv","options":{"version":"2"}}}"#)
+        } else if line.contains("/bad/") {
+            answer(500, r#"{"errors":["on fire"]}"#)
+        } else {
+            met.join();
+            kv(r#"{"value":"v"}"#)
+        };
+        let _ = stream.write_all(answer.as_bytes());
+    });
+    let mut home = server.home();
+    home.link(&["sh"]);
+    home.set("MXM_SECRETS_VAULT_KV_VERSION", "auto");
+    let secrets = |names: &[&str]| -> Vec<String> {
+        let good = (0..20).map(|number| format!("V{number}=good/{number}"));
+        let bad = names.iter().map(|name| (*name).to_owned());
+        let mut arguments = vec!["exec".to_owned()];
+        arguments.extend(good.chain(bad).flat_map(|it| ["--secret".to_owned(), it]));
+        arguments.extend(["--", "sh", "-c", "echo $V0$V19"].map(str::to_owned));
+        arguments
+    };
+    home.run(secrets(&[])).is(0, "vv\n", "");
+    let looks = |requests: Vec<String>| {
+        let look = |request: &&String| request.contains("/sys/internal/");
+        requests.iter().filter(look).count()
+    };
+    assert_eq!(looks(server.requests()), 1);
+    assert!((2..=8).contains(&meeting.most()), "{}", meeting.most());
+    home.run(secrets(&["A=bad/a", "B=bad/b"])).has(
+        125,
+        "",
+        &["bad/a: vault failed", "bad/b: vault failed", "on fire"],
+    );
+    assert_eq!(server.requests().len(), 2 * 21 + 2);
+}
+
+#[test]
+fn a_server_that_cannot_be_asked_for_the_version_has_the_first() {
+    let server = Scripted::start(|request, stream| {
+        let answer = match request.split(' ').nth(1).unwrap_or_default() {
+            "/v1/secret/a" => answer(200, r#"{"data":{"value":"v"}}"#),
+            _ => answer(404, r#"{"errors":[]}"#),
+        };
+        let _ = stream.write_all(answer.as_bytes());
+    });
+    let mut home = server.home();
+    home.set("MXM_SECRETS_VAULT_KV_VERSION", "auto");
+    home.run(["get", "--verbose", "a"])
+        .has(0, "v\n", &["KV v1"]);
+}
+
 #[test]
 fn nothing_is_tried_again_unless_the_user_says_so() {
     let server = Scripted::answering(answer(500, "{\"errors\":[]}"));
@@ -252,9 +341,65 @@ fn a_server_that_is_not_there_or_speaks_no_tls_is_a_failure() {
         .has(4, "", &["unix:///nowhere/agent.sock"]);
 }
 
+/// Connections to it are neither made nor refused: its queue is full. It ends with its standard input.
+const BLACK_HOLE: &str = "
+import socket, sys
+hole = socket.socket()
+hole.bind(('127.0.0.1', 0))
+hole.listen(0)
+fill = [socket.socket() for _ in range(3)]
+for one in fill:
+    one.setblocking(False)
+    one.connect_ex(hole.getsockname())
+print(hole.getsockname()[1], flush=True)
+sys.stdin.read()
+";
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_black_hole_takes_no_longer_than_the_deadline_or_a_signal() {
+    let Some(python) = program("python3") else {
+        return;
+    };
+    let mut hole = Command::new(python)
+        .args(["-c", BLACK_HOLE])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut port = String::new();
+    BufReader::new(hole.stdout.take().unwrap())
+        .read_line(&mut port)
+        .unwrap();
+    for host in ["127.0.0.1", "localhost"] {
+        let mut home = Scripted::answering("").home();
+        home.set("VAULT_ADDR", format!("http://{host}:{}", port.trim()));
+        let started = Instant::now();
+        home.run(["get", "--timeout", "0.5", "a"])
+            .has(4, "", &["gave no answer in time"]);
+        assert!(started.elapsed() < Duration::from_secs(10));
+        let child = home
+            .mxm_secrets(["get", "--timeout", "50", "a"])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // Nothing shows that it has got there.
+        std::thread::sleep(Duration::from_millis(500));
+        let started = Instant::now();
+        let kill = Command::new("kill")
+            .args(["-s", "INT", &child.id().to_string()])
+            .status();
+        assert!(kill.unwrap().success());
+        let output = child.wait_with_output().unwrap();
+        assert!(started.elapsed() < Duration::from_secs(10));
+        assert_eq!(output.status.signal(), Some(2));
+    }
+    drop(hole.stdin.take());
+    hole.wait().unwrap();
+}
+
 #[test]
 fn a_signal_ends_it_at_once_and_gives_the_token_back() {
-    use std::os::unix::process::ExitStatusExt;
     let server = Scripted::start(|request, stream| {
         if request.starts_with("POST /v1/auth/approle/login ") {
             assert!(

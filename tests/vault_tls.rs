@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
 use crate::support::Home;
-use crate::support::vault::{ROOT, Server, eventually, free_port, openssl};
+use crate::support::vault::{ROOT, Scripted, Server, eventually, free_port, kv, openssl};
 
 /// A CA of the tests' own.
 struct Ca {
@@ -64,7 +64,8 @@ const PAST: &str = "20200101000000Z";
 const FUTURE: &str = "20990101000000Z";
 const FAR_FUTURE: &str = "20990102000000Z";
 
-/// A server that speaks TLS with the certificate that was issued last. It ends with this value.
+/// A server that speaks TLS with the certificate that was issued last, and gives out the files of the CA's directory
+/// as answers. It ends with this value.
 struct TlsServer {
     child: Child,
     port: u16,
@@ -74,7 +75,7 @@ impl TlsServer {
     fn start(ca: &Ca) -> TlsServer {
         let port = free_port();
         let child = Command::new("openssl")
-            .args(["s_server", "-quiet", "-www", "-accept"])
+            .args(["s_server", "-quiet", "-HTTP", "-accept"])
             .arg(format!("127.0.0.1:{port}"))
             .args(["-cert", "server.pem", "-key", "server.key"])
             .current_dir(ca.path())
@@ -195,6 +196,25 @@ fn a_tampered_certificate_is_refused() {
             "invalid peer certificate: it has a bad signature",
         ],
     );
+}
+
+#[test]
+fn a_redirect_away_from_tls_is_not_followed() {
+    let ca = Ca::new();
+    ca.issue("IP:127.0.0.1", PAST, FUTURE);
+    let plain = Scripted::answering(kv("{\"value\":\"v\"}"));
+    fs::create_dir_all(ca.path().join("v1/secret/data")).unwrap();
+    let redirect = format!(
+        "HTTP/1.1 307 X\r\nLocation: {}/v1/secret/data/a\r\nContent-Length: 0\r\n\r\n",
+        plain.address()
+    );
+    fs::write(ca.path().join("v1/secret/data/a"), redirect).unwrap();
+    let server = TlsServer::start(&ca);
+    let mut home = server.home(&ca);
+    home.set("MXM_SECRETS_VAULT_KV_VERSION", "2");
+    home.run(["get", "a"])
+        .has(4, "", &["redirects from https to http://127.0.0.1:"]);
+    assert_eq!(plain.requests(), [""; 0]);
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! One call of Vault's API: the headers that every call has, and what a refusal means.
 
 use super::address::Address;
-use super::http::{Client, Failure, Request, Response};
+use super::http::{Client, Failure};
+use super::message::{Request, Response};
 use super::socket::Patience;
 use crate::backend::Reason;
 use crate::json::Value;

@@ -1,22 +1,19 @@
-//! HTTP/1.1 for one server: requests and answers in memory that is wiped, connections kept for the next request,
-//! redirects followed once, retries where the user wants them.
+//! HTTP for one server: connections made, through a proxy or not, and kept for the next request; redirects followed
+//! once, retries where the user wants them.
 
 use std::io::{self, Write};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::address::{Address, Place};
+use super::message::{HEAD_LIMIT, Problem, Request, Response, is_close, read_head, read_response};
 use super::socket::{Patience, Socket};
 use super::tls::{self, Bytes, Tls, Trust};
 use crate::backend::Reason;
 use crate::process;
-use crate::secret::{LIMIT, Progress, Secret, SecretBuffer};
+use crate::secret::{Secret, SecretBuffer};
 use crate::sys;
 
-/// The longest head of an answer, in bytes.
-const HEAD_LIMIT: usize = 64 << 10;
-/// The longest line that announces a chunk, and the longest trailer, in bytes.
-const LINE_LIMIT: usize = 4 << 10;
 /// The pause before a retry.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -42,25 +39,6 @@ pub struct Proxy {
     pub address: Address,
     /// The value of Proxy-Authorization.
     pub authorization: Option<Secret>,
-}
-
-/// What is asked of the server.
-#[derive(Debug)]
-pub struct Request<'a> {
-    pub method: &'static str,
-    /// Begins with a slash; encoded.
-    pub path: &'a str,
-    pub headers: Vec<(&'a str, &'a [u8])>,
-    /// JSON.
-    pub body: Option<&'a [u8]>,
-}
-
-/// What the server answers.
-#[derive(Debug)]
-pub struct Response {
-    pub status: u16,
-    pub body: Secret,
-    location: Option<String>,
 }
 
 /// Why there is no answer.
@@ -230,7 +208,17 @@ impl Client {
         patience: Patience,
     ) -> Result<Response, Failure> {
         connection.0.socket().set_patience(patience);
-        let message = self.message(address, request)?;
+        // Of a request without TLS a proxy is told the whole address.
+        let proxy = match (&self.proxy, &address.place) {
+            (Some(proxy), Place::Tcp { tls: false, .. }) => Some(proxy),
+            _ => None,
+        };
+        let origin = proxy.map(|_| address.to_string()).unwrap_or_default();
+        let message = request.encode(
+            &address.authority(),
+            &format!("{origin}{}", address.path),
+            proxy.and_then(|proxy| proxy.authorization.as_ref()),
+        )?;
         let (response, reusable) = connection
             .0
             .write_all(message.expose())
@@ -240,7 +228,7 @@ impl Client {
                 false => Problem::Io(error),
             })
             .and_then(|()| read_response(&mut *connection.0))
-            .map_err(|problem| problem.into_failure(address, "cannot talk to"))?;
+            .map_err(|problem| Failure::of(problem, address, "cannot talk to"))?;
         if reusable && address.place == self.address.place {
             self.keep(connection);
         }
@@ -269,7 +257,7 @@ impl Client {
     fn open(&self, address: &Address, patience: Patience) -> Result<Connection, Failure> {
         let cannot = |address: &Address| {
             let address = address.clone();
-            move |error: io::Error| Problem::from(error).into_failure(&address, "cannot connect to")
+            move |error: io::Error| Failure::of(error.into(), &address, "cannot connect to")
         };
         let (tls, host, port) = match &address.place {
             Place::Unix(path) => {
@@ -308,84 +296,12 @@ impl Client {
             }
         })
     }
-
-    /// The bytes of `request`.
-    fn message(&self, address: &Address, request: &Request) -> Result<SecretBuffer, Failure> {
-        let mut headers = vec![("Host", address.authority().into_bytes())];
-        headers.push((
-            "User-Agent",
-            concat!("mxm-secrets/", env!("CARGO_PKG_VERSION")).into(),
-        ));
-        headers.push(("Accept", "application/json".into()));
-        if let Some(body) = request.body {
-            headers.push(("Content-Type", "application/json".into()));
-            headers.push(("Content-Length", body.len().to_string().into_bytes()));
-        }
-        let plain_proxy = match (&self.proxy, &address.place) {
-            (Some(proxy), Place::Tcp { tls: false, .. }) => Some(proxy),
-            _ => None,
-        };
-        // A proxy is told the whole address.
-        let origin = plain_proxy.map(|_| address.to_string()).unwrap_or_default();
-        let authorization = plain_proxy.and_then(|proxy| proxy.authorization.as_ref());
-        let all = headers
-            .iter()
-            .map(|(name, value)| (*name, value.as_slice()))
-            .chain(authorization.map(|value| ("Proxy-Authorization", value.expose())))
-            .chain(request.headers.iter().copied());
-        let mut message = SecretBuffer::new(LIMIT);
-        let start: [&[u8]; 6] = [
-            request.method.as_bytes(),
-            b" ",
-            origin.as_bytes(),
-            address.path.as_bytes(),
-            request.path.as_bytes(),
-            b" HTTP/1.1\r\n",
-        ];
-        let mut fits = start.iter().all(|part| message.extend(part));
-        for (name, value) in all {
-            if value.iter().any(|byte| *byte < b' ' || *byte == 0x7f) {
-                return Err(
-                    format!("the value for the header {name} has a control character").into(),
-                );
-            }
-            let line: [&[u8]; 4] = [name.as_bytes(), b": ", value, b"\r\n"];
-            fits &= line.iter().all(|part| message.extend(part));
-        }
-        fits &= message.extend(b"\r\n") && message.extend(request.body.unwrap_or_default());
-        if !fits {
-            return Err("the request is larger than 16 MiB".into());
-        }
-        Ok(message)
-    }
 }
 
-impl Response {
-    fn is_redirect(&self) -> bool {
-        matches!(self.status, 301 | 302 | 307 | 308)
-    }
-}
-
-/// What went wrong on a connection.
-enum Problem {
-    Io(io::Error),
-    /// Closed before the first byte of an answer.
-    Closed,
-    /// What came is not what HTTP allows.
-    NotHttp(&'static str),
-    TooLarge,
-}
-
-impl From<io::Error> for Problem {
-    fn from(error: io::Error) -> Problem {
-        Problem::Io(error)
-    }
-}
-
-impl Problem {
+impl Failure {
     /// `what` could not be done with the server at `address`.
-    fn into_failure(self, address: &Address, what: &str) -> Failure {
-        let error = match self {
+    fn of(problem: Problem, address: &Address, what: &str) -> Failure {
+        let error = match problem {
             Problem::Io(error) => error,
             Problem::Closed => {
                 return Failure {
@@ -436,7 +352,7 @@ fn tunnel(socket: &mut Socket, proxy: &Proxy, host: &str, port: u16) -> Result<(
         return Err("the request to the proxy is larger than 64 KiB".into());
     }
     let failure =
-        |problem: Problem| problem.into_failure(&proxy.address, "cannot talk to the proxy");
+        |problem: Problem| Failure::of(problem, &proxy.address, "cannot talk to the proxy");
     socket
         .write_all(message.expose())
         .map_err(|error| failure(error.into()))?;
@@ -449,215 +365,4 @@ fn tunnel(socket: &mut Socket, proxy: &Proxy, host: &str, port: u16) -> Result<(
         );
     }
     Ok(())
-}
-
-/// The head of an answer.
-struct Head {
-    status: u16,
-    location: Option<String>,
-    body: Framing,
-    keep_alive: bool,
-    /// Where the body begins.
-    end: usize,
-}
-
-/// Where a body ends.
-enum Framing {
-    Length(usize),
-    Chunked,
-    Close,
-}
-
-/// Reads an answer. The flag says whether the connection can take another request.
-fn read_response(stream: &mut dyn Bytes) -> Result<(Response, bool), Problem> {
-    let mut raw = SecretBuffer::new(LIMIT + HEAD_LIMIT);
-    let head = read_head(stream, &mut raw)?;
-    let (body, end) = match head.body {
-        Framing::Length(length) => {
-            if length > LIMIT {
-                return Err(Problem::TooLarge);
-            }
-            let end = head.end + length;
-            while raw.expose().len() < end {
-                more(stream, &mut raw)?;
-            }
-            (Secret::copy_of(&raw.expose()[head.end..end]), Some(end))
-        }
-        Framing::Chunked => {
-            let (body, end) = read_chunks(stream, &mut raw, head.end)?;
-            (body, Some(end))
-        }
-        Framing::Close => {
-            while read_once(stream, &mut raw)? {}
-            (Secret::copy_of(&raw.expose()[head.end..]), None)
-        }
-    };
-    let response = Response {
-        status: head.status,
-        body,
-        location: head.location,
-    };
-    Ok((response, head.keep_alive && end == Some(raw.expose().len())))
-}
-
-/// Reads up to the end of a head, past those that only announce another one.
-fn read_head(stream: &mut dyn Bytes, raw: &mut SecretBuffer) -> Result<Head, Problem> {
-    let mut start = 0;
-    loop {
-        match parse_head(raw.expose(), start)? {
-            Some(head) if head.status / 100 != 1 => return Ok(head),
-            Some(head) => start = head.end,
-            None if raw.expose().len() > HEAD_LIMIT => {
-                return Err(Problem::NotHttp("has a head that does not end"));
-            }
-            None if raw.expose().is_empty() => match read_once(stream, raw) {
-                Ok(true) => {}
-                Ok(false) => return Err(Problem::Closed),
-                Err(Problem::Io(error)) if is_close(&error) => return Err(Problem::Closed),
-                Err(problem) => return Err(problem),
-            },
-            None => more(stream, raw)?,
-        }
-    }
-}
-
-fn is_close(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::UnexpectedEof
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::BrokenPipe
-    )
-}
-
-/// The head that begins at `start`, if all of it is there.
-fn parse_head(raw: &[u8], start: usize) -> Result<Option<Head>, Problem> {
-    let not_http = Problem::NotHttp;
-    let mut headers = [httparse::EMPTY_HEADER; 100];
-    let mut parsed = httparse::Response::new(&mut headers);
-    let length = match parsed.parse(raw.get(start..).unwrap_or_default()) {
-        Ok(httparse::Status::Complete(length)) => length,
-        Ok(httparse::Status::Partial) => return Ok(None),
-        Err(_) => return Err(not_http("is not HTTP")),
-    };
-    let status = parsed.code.unwrap_or_default();
-    let mut head = Head {
-        status,
-        location: None,
-        body: Framing::Close,
-        keep_alive: parsed.version == Some(1),
-        end: start + length,
-    };
-    let mut sized = None;
-    for header in parsed.headers.iter() {
-        let value = header.value.trim_ascii();
-        if header.name.eq_ignore_ascii_case("content-length") {
-            let number = std::str::from_utf8(value)
-                .ok()
-                .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
-                .and_then(|text| text.parse::<usize>().ok())
-                .ok_or(not_http("has a length that is no number"))?;
-            if sized.is_some_and(|other| other != number) {
-                return Err(not_http("has two lengths"));
-            }
-            sized = Some(number);
-        } else if header.name.eq_ignore_ascii_case("transfer-encoding") {
-            if !value.eq_ignore_ascii_case(b"chunked") || matches!(head.body, Framing::Chunked) {
-                return Err(not_http("has an unknown transfer encoding"));
-            }
-            head.body = Framing::Chunked;
-        } else if header.name.eq_ignore_ascii_case("content-encoding") {
-            if !value.eq_ignore_ascii_case(b"identity") {
-                return Err(not_http("is compressed, which was not asked for"));
-            }
-        } else if header.name.eq_ignore_ascii_case("connection") {
-            head.keep_alive &= !value.eq_ignore_ascii_case(b"close");
-        } else if header.name.eq_ignore_ascii_case("location") {
-            head.location = std::str::from_utf8(value).ok().map(str::to_owned);
-        }
-    }
-    match (&head.body, sized) {
-        (Framing::Chunked, Some(_)) => return Err(not_http("has a length and chunks")),
-        (Framing::Close, Some(length)) => head.body = Framing::Length(length),
-        _ => {}
-    }
-    if matches!(status, 204 | 304) || status / 100 == 1 {
-        head.body = Framing::Length(0);
-    }
-    Ok(Some(head))
-}
-
-/// Reads a body in chunks that begins at `at`; says where it ends.
-fn read_chunks(
-    stream: &mut dyn Bytes,
-    raw: &mut SecretBuffer,
-    mut at: usize,
-) -> Result<(Secret, usize), Problem> {
-    let bad = Problem::NotHttp("has a bad chunk");
-    let mut body = SecretBuffer::new(LIMIT);
-    loop {
-        let rest = raw.expose().get(at..).unwrap_or_default();
-        let (line, size) = match httparse::parse_chunk_size(rest) {
-            Ok(httparse::Status::Complete(found)) => found,
-            Ok(httparse::Status::Partial) if rest.len() < LINE_LIMIT => {
-                more(stream, raw)?;
-                continue;
-            }
-            _ => return Err(bad),
-        };
-        at += line;
-        if size == 0 {
-            break;
-        }
-        let size = usize::try_from(size).map_err(|_| Problem::TooLarge)?;
-        if size > LIMIT {
-            return Err(Problem::TooLarge);
-        }
-        let end = at + size;
-        while raw.expose().len() < end + 2 {
-            more(stream, raw)?;
-        }
-        if !body.extend(&raw.expose()[at..end]) {
-            return Err(Problem::TooLarge);
-        }
-        if raw.expose()[end..end + 2] != *b"\r\n" {
-            return Err(bad);
-        }
-        at = end + 2;
-    }
-    // Trailers, up to an empty line.
-    let first = at;
-    loop {
-        let rest = raw.expose().get(at..).unwrap_or_default();
-        match rest.windows(2).position(|two| two == b"\r\n") {
-            Some(0) => return Ok((body.finish(), at + 2)),
-            Some(length) => at += length + 2,
-            None if raw.expose().len() - first < LINE_LIMIT => more(stream, raw)?,
-            None => return Err(bad),
-        }
-    }
-}
-
-/// Reads more of an answer that is not complete.
-fn more(stream: &mut dyn Bytes, raw: &mut SecretBuffer) -> Result<(), Problem> {
-    match read_once(stream, raw) {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(Problem::NotHttp("ends in the middle")),
-        Err(Problem::Io(error)) if is_close(&error) => Err(Problem::NotHttp("ends in the middle")),
-        Err(problem) => Err(problem),
-    }
-}
-
-/// Reads once; says whether there was anything.
-fn read_once(mut stream: &mut dyn Bytes, raw: &mut SecretBuffer) -> Result<bool, Problem> {
-    loop {
-        match raw.read_from(&mut stream) {
-            Ok(Progress::More) => return Ok(true),
-            Ok(Progress::End) => return Ok(false),
-            Ok(Progress::TooLarge) => return Err(Problem::TooLarge),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::address::{Address, encode, encode_path};
 use super::api::{Api, Call, Reply};
-use super::http::{Client, Request};
+use super::http::Client;
+use super::message::Request;
 use super::proxy;
 use super::settings::{Auth, Method, official_name, secret_variable, variable};
 use super::socket::Patience;

@@ -5,7 +5,8 @@
 //! | `settings` | the environment of the official clients, and the section of the configuration |
 //! | `login` | tokens: there already, or got by a login and given back |
 //! | `api` | one call of Vault's API, and what a refusal means |
-//! | `http` | requests and answers, kept connections, redirects, retries |
+//! | `http` | connections made and kept, redirects, retries |
+//! | `message` | requests and answers as bytes |
 //! | `proxy`, `address` | where to connect to |
 //! | `tls`, `socket` | the bytes of a connection, with a deadline |
 //!
@@ -17,6 +18,7 @@ mod address;
 mod api;
 mod http;
 mod login;
+mod message;
 mod proxy;
 mod settings;
 mod socket;
