@@ -1,5 +1,9 @@
 //! The allocator of the program: small pieces come from one block that is there from the start. The last one taken can
-//! grow and be given back; the others are given back by the end of the process.
+//! grow and be given back; the others are given back by the end of the process. Every piece is wiped when it is freed,
+//! whoever frees it.
+//!
+//! [`secret`](crate::secret) wipes its own bytes; a library does not wipe what it has been given to decrypt or to take
+//! apart: a record of TLS, a chunk of an age file. Their buffers pass through here.
 //!
 //! A lookup takes some kilobytes and ends. The C library's allocator asks the kernel for pages and returns them many
 //! times on the way, which is a good part of the whole run. What does not fit goes to the C library, so that memory
@@ -89,6 +93,8 @@ unsafe impl GlobalAlloc for Arena {
     }
 
     unsafe fn dealloc(&self, piece: *mut u8, layout: Layout) {
+        // SAFETY: the piece is still the caller's, and as long as its layout says.
+        unsafe { wipe(piece, layout.size()) };
         if self.owns(piece) {
             self.resize(piece, layout.size(), 0);
         } else {
@@ -97,24 +103,37 @@ unsafe impl GlobalAlloc for Arena {
         }
     }
 
+    /// Never the system's own, which leaves the old bytes behind when it moves a piece.
     unsafe fn realloc(&self, piece: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        if !self.owns(piece) {
-            // SAFETY: it came from the system, with this layout, and the caller's promise is the system's.
-            return unsafe { System.realloc(piece, layout, size) };
+        if let Some(rest @ 1..) = layout.size().checked_sub(size) {
+            // SAFETY: the piece is longer than `size` by this much, which nobody reads any more.
+            unsafe { wipe(piece.add(size), rest) };
         }
-        if self.resize(piece, layout.size(), size) {
+        if self.owns(piece) && self.resize(piece, layout.size(), size) {
             return piece;
         }
         // SAFETY: the caller promises that the size is valid for this alignment; the new piece is another one, and
-        // both have the smaller of the two sizes.
+        // both have the smaller of the two sizes; the old one goes back once.
         unsafe {
-            let larger = self.alloc(Layout::from_size_align_unchecked(size, layout.align()));
-            if !larger.is_null() {
-                std::ptr::copy_nonoverlapping(piece, larger, layout.size().min(size));
+            let other = self.alloc(Layout::from_size_align_unchecked(size, layout.align()));
+            if !other.is_null() {
+                std::ptr::copy_nonoverlapping(piece, other, layout.size().min(size));
+                self.dealloc(piece, layout);
             }
-            larger
+            other
         }
     }
+}
+
+/// Overwrites a piece that is about to be given back.
+///
+/// # Safety
+/// The `size` bytes at `piece` are the caller's.
+unsafe fn wipe(piece: *mut u8, size: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { piece.write_bytes(0, size) };
+    // Without it the compiler sees that nobody reads them again, and leaves the writes out.
+    std::hint::black_box(piece);
 }
 
 #[cfg(test)]

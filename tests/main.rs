@@ -15,6 +15,15 @@ mod gopass;
 mod help;
 #[cfg(all(target_os = "linux", feature = "keyring"))]
 mod keyring;
+#[cfg(all(
+    target_os = "linux",
+    feature = "age",
+    feature = "config",
+    feature = "credentials",
+    feature = "keyring",
+    feature = "vault"
+))]
+mod leaks;
 mod list_backends;
 mod process;
 mod readme;

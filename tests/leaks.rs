@@ -1,0 +1,224 @@
+//! What the program never does: write, linger, leak. A canary goes through every backend, and is looked for wherever it
+//! has no business; the system calls of the program are all looked at.
+//!
+//! Only the program itself is judged: what a gopass or a gpg-agent does in its own process is theirs.
+
+mod memory;
+mod scanner;
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use crate::support::store::Store;
+use crate::support::vault::{ROOT, Server, member};
+use crate::support::{Home, find, not_run, program};
+
+/// Every backend, by the name in the chain; `own` is a command of the configuration.
+const BACKENDS: [&str; 7] = [
+    "env",
+    "gopass",
+    "age",
+    "vault",
+    "credentials",
+    "keyring",
+    "own",
+];
+
+/// The secret's name in every store.
+const NAME: &str = "leaks/canary";
+/// A secret that every store has and no variable can hold.
+const BINARY: &str = "leaks/binary";
+
+/// A real store, set up for one backend, with one secret whose value is found nowhere else in the world.
+struct Place {
+    backend: &'static str,
+    canary: String,
+    owner: Owner,
+    /// What unlocks the store, when it comes from a file: as little to be left behind as the value.
+    credential: Option<String>,
+    /// The keys of the session that the program is started in.
+    keys: Vec<(String, Vec<u8>)>,
+}
+
+enum Owner {
+    Home(Home),
+    Store(Store),
+}
+
+/// A text that was never there before: no eight bytes of it are likely to stand anywhere by chance.
+fn canary() -> String {
+    use std::collections::hash_map::RandomState;
+    use std::hash::{BuildHasher, Hasher};
+    let number = || RandomState::new().build_hasher().finish();
+    format!("{:016x}{:016x}", number(), number())
+}
+
+impl Place {
+    /// The store; `None` (said loudly) where it cannot be set up.
+    fn new(backend: &'static str) -> Option<Place> {
+        let canary = canary();
+        let binary = format!("{canary}\0{canary}");
+        let text = format!("{canary}\nuser: {canary}\n");
+        let mut place = Place {
+            backend,
+            canary: canary.clone(),
+            owner: Owner::Home(Home::new()),
+            credential: None,
+            keys: Vec::new(),
+        };
+        match backend {
+            "env" => {
+                place.set("LEAKS_CANARY", &text);
+            }
+            "gopass" => {
+                let store = Store::new("1.16.1")?;
+                store.insert(NAME, &text);
+                store.encrypt(BINARY, binary.as_bytes());
+                place.owner = Owner::Store(store);
+                // Starts the agent, so that it is no child of what is looked at.
+                assert_eq!(place.home().run(["get", NAME]).status, Some(0));
+            }
+            "age" => {
+                let (age, keygen) = (program("age")?, program("age-keygen")?);
+                let made = Command::new(keygen).output().unwrap();
+                let identity = String::from_utf8(made.stdout).unwrap();
+                let key = identity.split("AGE-SECRET-KEY-1").nth(1).unwrap();
+                place.credential = Some(key.trim_end().to_owned());
+                place.home().write(".passage/identities", &identity);
+                place.home().link(&["chmod"]);
+                let private = Command::new("chmod")
+                    .arg("600")
+                    .arg(place.home().path().join(".passage/identities"))
+                    .status();
+                assert!(private.unwrap().success());
+                for (name, value) in [(NAME, &text), (BINARY, &binary)] {
+                    let plain = place.home().write("plain", value);
+                    place
+                        .home()
+                        .write(&format!(".passage/store/{name}.age"), "");
+                    let mut command = place.home().command(&age);
+                    command.args(["-e", "-i", ".passage/identities", "-o"]);
+                    command.arg(format!(".passage/store/{name}.age"));
+                    assert!(command.arg(&plain).status().unwrap().success());
+                }
+            }
+            "vault" => {
+                let server = Server::shared()?;
+                // The server is one for all places.
+                let fields = format!("{{\"value\":\"{canary}\",\"user\":\"{canary}\"}}");
+                server.put(&format!("{canary:.8}/{NAME}"), &fields);
+                let binary = format!("{{\"value\":\"{canary}\\u0000{canary}\"}}");
+                server.put(&format!("{canary:.8}/{BINARY}"), &binary);
+                let answer = server.set_up("auth/token/create", "{\"policies\":[\"root\"]}");
+                let token = member(&answer, "client_token");
+                place.owner = Owner::Home(server.home());
+                place.home().write(".vault-token", &token);
+                place.set("MXM_SECRETS_VAULT_PREFIX", &format!("{canary:.8}"));
+                assert_ne!(token, ROOT);
+                place.credential = Some(token);
+            }
+            "credentials" => {
+                let directory = place.home().path().join("mnt");
+                place.set("CREDENTIALS_DIRECTORY", directory);
+                place.home().write("mnt/leaks_canary", &text);
+                place.home().write("mnt/leaks_binary", &binary);
+            }
+            "keyring" => {
+                place.keys = [(NAME, text), (BINARY, binary)]
+                    .map(|(name, value)| (format!("mxm:{name}\0"), value.into_bytes()))
+                    .into();
+                if !place.command(find("true").unwrap()).status().is_ok() {
+                    not_run("keyrings are not allowed here");
+                    return None;
+                }
+            }
+            "own" => {
+                place.home().link(&["cat"]);
+                place.home().write(NAME, &text);
+                place.home().write(BINARY, &binary);
+                let text = "mxm_secrets:\n  own: {command: [cat, \"{name}\"]}\n";
+                place.home().write(".config/mxm-secrets/config.yaml", text);
+            }
+            _ => unreachable!(),
+        }
+        place.set("MXM_SECRETS_BACKENDS", backend);
+        Some(place)
+    }
+
+    fn home(&self) -> &Home {
+        match &self.owner {
+            Owner::Home(home) => home,
+            Owner::Store(store) => &store.home,
+        }
+    }
+
+    fn set(&mut self, variable: &str, value: impl AsRef<OsStr>) {
+        match &mut self.owner {
+            Owner::Home(home) => home.set(variable, value),
+            Owner::Store(store) => store.home.set(variable, value),
+        };
+    }
+
+    /// A command in this place.
+    fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = self.home().command(program);
+        if !self.keys.is_empty() {
+            let keys = self.keys.clone();
+            // SAFETY: system calls alone, on memory that is there.
+            unsafe { command.pre_exec(move || join_session(&keys)) };
+        }
+        command
+    }
+
+    /// The program under test, in this place.
+    fn mxm_secrets<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
+        let mut command = self.command(tested());
+        command.args(arguments);
+        command
+    }
+
+    /// What must be left behind nowhere.
+    fn canaries(&self) -> Vec<&[u8]> {
+        let value = [self.canary.as_bytes()].into_iter();
+        value
+            .chain(self.credential.as_ref().map(String::as_bytes))
+            .collect()
+    }
+}
+
+/// The program under test: another build of it, such as the one that is shipped, when the environment names one.
+fn tested() -> std::path::PathBuf {
+    std::env::var_os("MXM_SECRETS_LEAKS").map_or_else(
+        || assert_cmd::cargo::cargo_bin!("mxm-secrets").to_owned(),
+        Into::into,
+    )
+}
+
+/// Starts a session of its own with these keys in it.
+fn join_session(keys: &[(String, Vec<u8>)]) -> io::Result<()> {
+    const JOIN_SESSION_KEYRING: libc::c_long = 1;
+    const SESSION_KEYRING: libc::c_long = -3;
+    // SAFETY: the kernel reads what the pointers and lengths say, and the descriptions end in NUL.
+    unsafe {
+        let none = std::ptr::null::<u8>();
+        if libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, none) < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        for (description, value) in keys {
+            let key = libc::syscall(
+                libc::SYS_add_key,
+                c"user".as_ptr(),
+                description.as_ptr(),
+                value.as_ptr(),
+                value.len(),
+                SESSION_KEYRING,
+            );
+            if key < 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+    }
+    Ok(())
+}
