@@ -3,7 +3,9 @@
 //!
 //! Only the program itself is judged: what a gopass or a gpg-agent does in its own process is theirs.
 
+mod calls;
 mod memory;
+mod processes;
 mod scanner;
 
 use std::ffi::OsStr;
@@ -14,17 +16,6 @@ use std::process::Command;
 use crate::support::store::Store;
 use crate::support::vault::{ROOT, Server, member};
 use crate::support::{Home, find, not_run, program};
-
-/// Every backend, by the name in the chain; `own` is a command of the configuration.
-const BACKENDS: [&str; 7] = [
-    "env",
-    "gopass",
-    "age",
-    "vault",
-    "credentials",
-    "keyring",
-    "own",
-];
 
 /// The secret's name in every store.
 const NAME: &str = "leaks/canary";
@@ -38,6 +29,8 @@ struct Place {
     owner: Owner,
     /// What unlocks the store, when it comes from a file: as little to be left behind as the value.
     credential: Option<String>,
+    /// The port of the server, which alone may be talked to.
+    server: Option<String>,
     /// The keys of the session that the program is started in.
     keys: Vec<(String, Vec<u8>)>,
 }
@@ -66,6 +59,7 @@ impl Place {
             canary: canary.clone(),
             owner: Owner::Home(Home::new()),
             credential: None,
+            server: None,
             keys: Vec::new(),
         };
         match backend {
@@ -114,6 +108,7 @@ impl Place {
                 let answer = server.set_up("auth/token/create", "{\"policies\":[\"root\"]}");
                 let token = member(&answer, "client_token");
                 place.owner = Owner::Home(server.home());
+                place.server = server.address.rsplit(':').next().map(str::to_owned);
                 place.home().write(".vault-token", &token);
                 place.set("MXM_SECRETS_VAULT_PREFIX", &format!("{canary:.8}"));
                 assert_ne!(token, ROOT);
@@ -139,12 +134,25 @@ impl Place {
                 place.home().write(NAME, &text);
                 place.home().write(BINARY, &binary);
                 let text = "mxm_secrets:\n  own: {command: [cat, \"{name}\"]}\n";
-                place.home().write(".config/mxm-secrets/config.yaml", text);
+                place
+                    .home()
+                    .write("mxm-config-store/apps/mxm-secrets/default.yaml", text);
             }
             _ => unreachable!(),
         }
         place.set("MXM_SECRETS_BACKENDS", backend);
         Some(place)
+    }
+
+    /// A place whose backend does what a script says, in a home with its canary in the file [`NAME`].
+    fn faulty(script: &str) -> Place {
+        let mut place = Place::new("own").unwrap();
+        place.home().link(&["sleep"]);
+        place.home().fake("tool", script);
+        let text = "mxm_secrets: {own: {command: [tool, \"{name}\"]}}\n";
+        let file = place.home().write("faulty.yaml", text);
+        place.set("MXM_SECRETS_CONFIG", file);
+        place
     }
 
     fn home(&self) -> &Home {

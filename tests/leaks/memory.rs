@@ -2,6 +2,7 @@
 
 use super::scanner::{Find, Run, run};
 use super::{BINARY, NAME, Place};
+use crate::support::vault::{Scripted, answer, kv};
 
 /// Runs the program in `place` and checks that nothing is left in its memory.
 #[track_caller]
@@ -14,6 +15,19 @@ fn leaves_nothing(place: &Place, arguments: &[&str], status: i32) -> Option<Run>
     );
     assert_eq!(seen.transcript.status, Some(status), "{what}");
     assert_eq!(seen.left(), Vec::<&Find>::new(), "{what}");
+    // The value that is asked for, and nothing else.
+    if arguments[0] == "get" && status == 0 {
+        let told = String::from_utf8_lossy(&seen.transcript.stdout);
+        assert!(told.contains(&place.canary), "{what}");
+        assert!(!seen.transcript.stderr.contains(&place.canary), "{what}");
+        let credential = place.credential.as_ref();
+        assert!(
+            !credential.is_some_and(|text| told.contains(text)),
+            "{what}"
+        );
+    } else {
+        seen.tells_nothing(&canaries);
+    }
     // Only the backend that reads the environment was given it there.
     assert_eq!(seen.before.is_empty(), place.backend != "env", "{what}");
     Some(seen)
@@ -23,11 +37,9 @@ fn every_path_leaves_nothing(backend: &'static str) {
     let Some(place) = Place::new(backend) else {
         return;
     };
-    let Some(seen) = leaves_nothing(&place, &["get", NAME], 0) else {
+    if leaves_nothing(&place, &["get", NAME], 0).is_none() {
         return;
-    };
-    let stdout = String::from_utf8_lossy(&seen.transcript.stdout).into_owned();
-    assert!(stdout.contains(&place.canary), "{stdout}");
+    }
     let field = format!("{NAME}#user");
     // In the environment a field is a part of the variable's name.
     leaves_nothing(&place, &["get", &field], i32::from(backend == "env"));
@@ -122,4 +134,84 @@ fn the_scanner_finds_what_is_kept() {
     assert_eq!(seen.transcript.status, Some(0));
     assert_eq!(seen.before.len(), 2, "{seen:?}");
     assert_eq!(seen.left(), Vec::<&Find>::new());
+}
+
+/// Backends that fail in every way with the secret in their hands, and on standard error.
+#[test]
+fn a_backend_that_fails_leaves_nothing_in_memory() {
+    for (ending, status) in [
+        ("exit 4", 4),
+        ("exit 1", 1),
+        ("exit 99", 4),
+        ("kill -9 $$", 4),
+        ("kill -SEGV $$", 4),
+        // More than is read of it.
+        ("exec cat big", 4),
+        ("exec cat big >&2", 0),
+        ("exec cat long", 0),
+    ] {
+        let place = Place::faulty(&format!("cat {NAME}; cat {NAME} >&2; {ending}"));
+        let lines = |count: usize| format!("{}\n", place.canary).repeat(count);
+        place.home().write("big", lines((16 << 20) / 32));
+        place.home().write("long", lines(6000));
+        let exec = ["exec", "-v", "--secret", NAME, "--", "no-such-command"];
+        let exec_status = if ending.ends_with("2") { 127 } else { 125 };
+        if leaves_nothing(&place, &["get", "-v", NAME], status).is_none() {
+            return;
+        }
+        let explain = ["resolve", "-v", "--explain", "--all", NAME];
+        leaves_nothing(&place, &explain, status);
+        leaves_nothing(&place, &["resolve", "--json", NAME], status);
+        leaves_nothing(&place, &exec, exec_status);
+    }
+}
+
+/// Servers that fail with the secret in their hands.
+#[test]
+fn a_server_that_fails_leaves_nothing_in_memory() {
+    let place = Place::new("own").unwrap();
+    let canary = &place.canary;
+    let errors = format!("{{\"errors\":[\"{canary}\"]}}");
+    let fields = format!("{{\"value\":\"{canary}\"}}");
+    for response in [
+        answer(400, &errors),
+        answer(403, &errors),
+        answer(404, &errors),
+        answer(500, &errors),
+        answer(503, canary),
+        answer(200, canary),
+        answer(200, &errors),
+        // Cut short.
+        kv(&fields).trim_end_matches('}').to_owned(),
+        format!("HTTP/1.1 200 X\r\nX-Canary: {canary}\r\nContent-Length: x\r\n\r\n{canary}"),
+        format!("HTTP/1.1 {canary} X\r\n\r\n"),
+        canary.clone(),
+        // Members that are not text, and not the one that is asked for.
+        kv(&format!("{{\"a\":\"{canary}\",\"b\":{{\"{canary}\":1}}}}")),
+    ] {
+        let server = Scripted::answering(&response);
+        let home = server.home();
+        for arguments in [
+            &["get", "-v", NAME][..],
+            &["resolve", "-v", "--explain", "--all", NAME],
+            &["exec", "-v", "--secret", NAME, "--", "true"],
+        ] {
+            let canaries = place.canaries();
+            let mut command = home.command(super::tested());
+            command.args(arguments);
+            let Some(seen) = run(command, &canaries, |_| ()) else {
+                return;
+            };
+            assert!(
+                matches!(seen.transcript.status, Some(1 | 4 | 125)),
+                "{response}: {seen:?}"
+            );
+            assert_eq!(
+                seen.left(),
+                Vec::<&Find>::new(),
+                "{response}: {arguments:?}"
+            );
+            seen.tells_nothing(&canaries);
+        }
+    }
 }

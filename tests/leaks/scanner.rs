@@ -37,6 +37,21 @@ pub struct Run {
 }
 
 impl Run {
+    /// Checks that no canary is told to anyone.
+    #[track_caller]
+    pub fn tells_nothing(&self, canaries: &[&[u8]]) {
+        let found = |text: &[u8]| {
+            let mut found = Vec::new();
+            Needles::new(canaries).search(text, |_, text| found.push(text.to_owned()));
+            found
+        };
+        assert_eq!(found(&self.transcript.stdout), Vec::<String>::new());
+        assert_eq!(
+            found(self.transcript.stderr.as_bytes()),
+            Vec::<String>::new()
+        );
+    }
+
     /// What the program itself has left behind: all but what the kernel had put there before it began.
     pub fn left(&self) -> Vec<&Find> {
         let given = |find: &&Find| {

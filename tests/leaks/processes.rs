@@ -1,0 +1,184 @@
+//! Nothing outlives the program: no process, and no core file.
+
+use std::fs;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Command, ExitStatus};
+use std::time::{Duration, Instant};
+
+use super::scanner::{Find, run};
+use super::{NAME, Place};
+use crate::support::vault::eventually;
+use crate::support::{Home, not_run};
+
+/// Long enough for the slowest machine to bury the dead.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The processes that were started in this home and are still there, but for the agent that gpg starts for itself.
+pub fn left_by(home: &Home) -> Vec<String> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let left = started_in(home);
+        if left.is_empty() || Instant::now() > until {
+            return left;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn started_in(home: &Home) -> Vec<String> {
+    let marker = format!("HOME={}\0", home.path().display()).into_bytes();
+    let mut left = Vec::new();
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
+        if environment.windows(marker.len()).any(|text| text == marker) {
+            let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).replace('\0', " ");
+            if !line.contains("gpg-agent") && !line.is_empty() {
+                left.push(line);
+            }
+        }
+    }
+    left
+}
+
+/// A place whose backend gives half a value on both its outputs, starts a process that holds them, and hangs.
+fn hanging() -> Place {
+    let place = Place::faulty(&format!(
+        "cat {NAME}; cat {NAME} >&2; sleep 1000 & echo $PPID >pid; echo $$ >ready; sleep 1000"
+    ));
+    // What is looked for would be found.
+    let mut child = place.command("/bin/sleep").arg("1000").spawn().unwrap();
+    eventually("the child runs", || started_in(place.home()).len() == 1);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(left_by(place.home()), Vec::<String>::new());
+    place
+}
+
+/// Sends `signal` to the process once the backend hangs.
+fn signalling(place: &Place, signal: i32) -> impl FnOnce(i32) + Send + 'static {
+    let ready = place.home().path().join("ready");
+    let _ = fs::remove_file(&ready);
+    move |pid| {
+        eventually("the backend hangs", || {
+            fs::read_to_string(&ready).is_ok_and(|text| text.ends_with('\n'))
+        });
+        // SAFETY: plain numbers; the process is not reaped before it has got this.
+        unsafe { libc::kill(pid, signal) };
+    }
+}
+
+#[test]
+fn a_signal_leaves_nothing_behind() {
+    let place = hanging();
+    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT] {
+        for arguments in [
+            &["get", NAME, "--default", "V"][..],
+            &["resolve", "--explain", NAME],
+            &["exec", "--secret", NAME, "--", "true"],
+        ] {
+            let canaries = place.canaries();
+            let command = place.mxm_secrets(arguments);
+            let Some(seen) = run(command, &canaries, signalling(&place, signal)) else {
+                return;
+            };
+            let what = format!("{signal} {arguments:?}: {seen:?}");
+            assert_eq!(seen.status.signal(), Some(signal), "{what}");
+            assert!(!seen.status.core_dumped(), "{what}");
+            assert_eq!(seen.left(), Vec::<&Find>::new(), "{what}");
+            seen.tells_nothing(&canaries);
+            assert_eq!(left_by(place.home()), Vec::<String>::new(), "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_deadline_leaves_nothing_behind() {
+    let place = hanging();
+    for (arguments, status) in [
+        (&["get", NAME, "--default", "V", "--timeout", "1"][..], 4),
+        (&["resolve", "--explain", NAME, "--timeout", "1"], 4),
+        (
+            &["exec", "--timeout", "1", "--secret", NAME, "--", "true"],
+            125,
+        ),
+    ] {
+        let canaries = place.canaries();
+        let Some(seen) = run(place.mxm_secrets(arguments), &canaries, |_| ()) else {
+            return;
+        };
+        assert_eq!(seen.status.code(), Some(status), "{seen:?}");
+        assert_eq!(seen.left(), Vec::<&Find>::new(), "{arguments:?}");
+        seen.tells_nothing(&canaries);
+        assert_eq!(left_by(place.home()), Vec::<String>::new(), "{arguments:?}");
+    }
+}
+
+/// A program that dies as only a broken one does writes a core file where that is allowed; this one never does.
+#[test]
+fn there_is_no_core_file() {
+    let place = hanging();
+    let end = |mut command: Command| -> ExitStatus {
+        let limit = libc::rlimit {
+            rlim_cur: libc::RLIM_INFINITY,
+            rlim_max: libc::RLIM_INFINITY,
+        };
+        // SAFETY: a system call between fork and exec, on a structure that is there.
+        unsafe {
+            command.pre_exec(move || {
+                let mut found = limit;
+                if libc::setrlimit(libc::RLIMIT_CORE, &raw const limit) != 0 {
+                    libc::getrlimit(libc::RLIMIT_CORE, &raw mut found);
+                    found.rlim_cur = found.rlim_max;
+                    libc::setrlimit(libc::RLIMIT_CORE, &raw const found);
+                }
+                Ok(())
+            });
+        }
+        let mut child = command.spawn().unwrap();
+        child.wait().unwrap()
+    };
+    for signal in [libc::SIGSEGV, libc::SIGABRT] {
+        let mut command = place.command("/bin/sh");
+        command.args(["-c", &format!("kill -{signal} $$")]);
+        let control = end(command);
+        assert_eq!(control.signal(), Some(signal));
+        if !control.core_dumped() {
+            not_run("no program leaves a core file here");
+            return;
+        }
+        let cores = || {
+            let names = fs::read_dir(place.home().path()).unwrap();
+            let names = names.map(|entry| entry.unwrap().file_name());
+            names
+                .filter(|name| name.to_string_lossy().starts_with("core"))
+                .count()
+        };
+        let before = cores();
+        let _ = fs::remove_file(place.home().path().join("pid"));
+        let send = signalling(&place, signal);
+        let mut command = place.mxm_secrets(["get", NAME]);
+        let (sender, receiver) = std::sync::mpsc::channel();
+        // The backend tells whose child it is.
+        let file = place.home().path().join("pid");
+        command.stdout(std::process::Stdio::null());
+        std::thread::spawn(move || {
+            eventually("the backend tells its parent", || {
+                fs::read_to_string(&file).is_ok_and(|text| text.ends_with('\n'))
+            });
+            let pid = fs::read_to_string(&file).unwrap().trim().parse().unwrap();
+            send(pid);
+            sender.send(()).unwrap();
+        });
+        let status = end(command);
+        receiver.recv().unwrap();
+        assert_eq!(status.signal(), Some(signal));
+        assert!(!status.core_dumped());
+        assert_eq!(cores(), before);
+        // No program can clean up when it dies like this: here the backend is still there.
+        let group = fs::read_to_string(place.home().path().join("ready")).unwrap();
+        // SAFETY: plain numbers; the group hangs, so its number is still its own.
+        unsafe { libc::kill(-group.trim().parse::<i32>().unwrap(), libc::SIGKILL) };
+        assert_eq!(left_by(place.home()), Vec::<String>::new());
+    }
+}
