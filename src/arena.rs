@@ -140,6 +140,40 @@ unsafe fn wipe(piece: *mut u8, size: usize) {
 mod tests {
     use super::*;
 
+    /// What is freed, cut off or moved away from is zero.
+    #[test]
+    fn freed_memory_is_wiped() {
+        let arena = Box::new(Arena::new());
+        let layout = Layout::from_size_align(100, 8).unwrap();
+        let of = |size| Layout::from_size_align(size, 8).unwrap();
+        // SAFETY: the block outlives its pieces, so that they can be looked at when they are free.
+        unsafe {
+            let is_zero = |piece: *mut u8, size| {
+                let bytes = std::slice::from_raw_parts(piece, size);
+                bytes.iter().all(|&byte| byte == 0)
+            };
+            let first = arena.alloc(layout);
+            first.write_bytes(1, 100);
+            let last = arena.alloc(layout);
+            last.write_bytes(2, 100);
+            let moved = arena.realloc(first, layout, 200);
+            assert!(moved != first && is_zero(first, 100));
+            let cut = arena.realloc(moved, of(200), 10);
+            assert!(cut == moved && is_zero(cut.add(10), 190));
+            arena.dealloc(cut, of(10));
+            arena.dealloc(last, layout);
+            assert!(is_zero(cut, 10) && is_zero(last, 100));
+            // One of the system's, which is gone when it is freed.
+            let large = arena.alloc(of(LARGEST + 1));
+            large.write_bytes(3, LARGEST + 1);
+            let larger = arena.realloc(large, of(LARGEST + 1), 3 * LARGEST);
+            assert_eq!((larger.read(), larger.add(LARGEST).read()), (3, 3));
+            wipe(larger, LARGEST + 1);
+            assert!(is_zero(larger, LARGEST + 1));
+            arena.dealloc(larger, of(3 * LARGEST));
+        }
+    }
+
     /// Pieces are aligned and disjoint, keep what is written to them, and go on past the end of the block.
     #[test]
     fn pieces_are_aligned_and_disjoint() {

@@ -196,9 +196,17 @@ impl Place {
     }
 }
 
-/// The program under test: another build of it, such as the one that is shipped, when the environment names one.
+/// Names another build of the program to be tested, such as the one that is shipped.
+const OTHER_BUILD: &str = "MXM_SECRETS_LEAKS";
+
+/// Whether the program under test is the one that cargo has built for the tests.
+fn is_unoptimised() -> bool {
+    cfg!(debug_assertions) && std::env::var_os(OTHER_BUILD).is_none()
+}
+
+/// The program under test.
 fn tested() -> std::path::PathBuf {
-    std::env::var_os("MXM_SECRETS_LEAKS").map_or_else(
+    std::env::var_os(OTHER_BUILD).map_or_else(
         || assert_cmd::cargo::cargo_bin!("mxm-secrets").to_owned(),
         Into::into,
     )

@@ -54,13 +54,17 @@ impl Run {
 
     /// What the program itself has left behind: all but what the kernel had put there before it began.
     pub fn left(&self) -> Vec<&Find> {
-        let given = |find: &&Find| {
-            !self
-                .before
-                .iter()
-                .any(|before| before.address == find.address)
+        let given = |find: &Find| {
+            let address = |before: &Find| before.address == find.address;
+            self.before.iter().any(address)
         };
-        self.after.iter().filter(given).collect()
+        // Code that is not optimised puts every register that it works with on its stack: httparse looks at sixteen
+        // bytes at a time, past the end of the head. The build that is shipped does not.
+        let register = |find: &Find| {
+            super::is_unoptimised() && find.mapping.ends_with("[stack]") && find.bytes.len() <= 16
+        };
+        let left = |find: &&Find| !given(find) && !register(find);
+        self.after.iter().filter(left).collect()
     }
 }
 
