@@ -45,7 +45,8 @@ fn canary() -> String {
     use std::collections::hash_map::RandomState;
     use std::hash::{BuildHasher, Hasher};
     let number = || RandomState::new().build_hasher().finish();
-    format!("{:016x}{:016x}", number(), number())
+    let numbers: [u64; 4] = std::array::from_fn(|_| number());
+    numbers.map(|number| format!("{number:016x}")).concat()
 }
 
 impl Place {

@@ -152,8 +152,8 @@ fn a_backend_that_fails_leaves_nothing_in_memory() {
     ] {
         let place = Place::faulty(&format!("cat {NAME}; cat {NAME} >&2; {ending}"));
         let lines = |count: usize| format!("{}\n", place.canary).repeat(count);
-        place.home().write("big", lines((16 << 20) / 32));
-        place.home().write("long", lines(6000));
+        place.home().write("big", lines((16 << 20) / 64));
+        place.home().write("long", lines(3000));
         let exec = ["exec", "-v", "--secret", NAME, "--", "no-such-command"];
         let exec_status = if ending.ends_with("2") { 127 } else { 125 };
         if leaves_nothing(&place, &["get", "-v", NAME], status).is_none() {

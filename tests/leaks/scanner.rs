@@ -58,10 +58,10 @@ impl Run {
             let address = |before: &Find| before.address == find.address;
             self.before.iter().any(address)
         };
-        // Code that is not optimised puts every register that it works with on its stack: httparse looks at sixteen
+        // Code that is not optimised puts every register that it works with on its stack: httparse looks at 32
         // bytes at a time, past the end of the head. The build that is shipped does not.
         let register = |find: &Find| {
-            super::is_unoptimised() && find.mapping.ends_with("[stack]") && find.bytes.len() <= 16
+            super::is_unoptimised() && find.mapping.ends_with("[stack]") && find.bytes.len() <= 32
         };
         let left = |find: &&Find| !given(find) && !register(find);
         self.after.iter().filter(left).collect()
