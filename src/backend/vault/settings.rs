@@ -103,6 +103,10 @@ pub const VARIABLES: &[(&str, &str)] = &[
         "VAULT_PROXY_ADDR",
         "an HTTP proxy; then VAULT_HTTP_PROXY, then HTTPS_PROXY and NO_PROXY",
     ),
+    (
+        "SSL_CERT_FILE",
+        "the file of the certificates that this system trusts, when it is another one",
+    ),
     ("MXM_SECRETS_VAULT_ROLE_ID", "the role_id, for approle"),
     ("MXM_SECRETS_VAULT_SECRET_ID", "the secret_id, for approle"),
     (
