@@ -557,6 +557,22 @@ mod tests {
     }
 
     #[test]
+    fn slow_items_are_worked_on_by_more() {
+        let items = [(); AT_ONCE_IF_SLOW];
+        let present = AtomicUsize::new(0);
+        // Each waits until all have come.
+        let all_came = side_by_side(&items, |()| {
+            present.fetch_add(1, Ordering::SeqCst);
+            let patience = Deadline::after(Duration::from_secs(20));
+            while present.load(Ordering::SeqCst) < items.len() && !patience.passed() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            present.load(Ordering::SeqCst) == items.len()
+        });
+        assert_eq!(all_came, [true; AT_ONCE_IF_SLOW]);
+    }
+
+    #[test]
     fn results_keep_the_order_of_their_items() {
         let items: Vec<usize> = (0..100).collect();
         let results = side_by_side(&items, |item| {
