@@ -18,24 +18,27 @@ use crate::support::vault::{ROOT, Server, member};
 use crate::support::{Home, find, not_run, program};
 
 /// The secret's name in every store.
-const NAME: &str = "leaks/canary";
+pub const NAME: &str = "leaks/canary";
 /// A secret that every store has and no variable can hold.
 const BINARY: &str = "leaks/binary";
 
 /// A real store, set up for one backend, with one secret whose value is found nowhere else in the world.
-struct Place {
-    backend: &'static str,
-    canary: String,
+pub struct Place {
+    pub backend: &'static str,
+    pub canary: String,
     owner: Owner,
     /// What unlocks the store, when it comes from a file: as little to be left behind as the value.
     credential: Option<String>,
+    /// The key that an age identity spells. Code that is not optimised leaves a copy on the stack wherever it hands such
+    /// a value on, so there it is not looked for.
+    key: Vec<u8>,
     /// The port of the server, which alone may be talked to.
     server: Option<String>,
     /// The keys of the session that the program is started in.
     keys: Vec<(String, Vec<u8>)>,
 }
 
-enum Owner {
+pub enum Owner {
     Home(Home),
     Store(Store),
 }
@@ -51,7 +54,7 @@ fn canary() -> String {
 
 impl Place {
     /// The store; `None` (said loudly) where it cannot be set up.
-    fn new(backend: &'static str) -> Option<Place> {
+    pub fn new(backend: &'static str) -> Option<Place> {
         let canary = canary();
         let binary = format!("{canary}\0{canary}");
         let text = format!("{canary}\nuser: {canary}\n");
@@ -60,6 +63,7 @@ impl Place {
             canary: canary.clone(),
             owner: Owner::Home(Home::new()),
             credential: None,
+            key: Vec::new(),
             server: None,
             keys: Vec::new(),
         };
@@ -80,6 +84,7 @@ impl Place {
                 let made = Command::new(keygen).output().unwrap();
                 let identity = String::from_utf8(made.stdout).unwrap();
                 let key = identity.split("AGE-SECRET-KEY-1").nth(1).unwrap();
+                place.key = from_bech32(key.trim_end());
                 place.credential = Some(key.trim_end().to_owned());
                 place.home().write(".passage/identities", &identity);
                 place.home().link(&["chmod"]);
@@ -111,7 +116,7 @@ impl Place {
                 place.owner = Owner::Home(server.home());
                 place.server = server.address.rsplit(':').next().map(str::to_owned);
                 place.home().write(".vault-token", &token);
-                place.set("MXM_SECRETS_VAULT_PREFIX", &format!("{canary:.8}"));
+                place.set("MXM_SECRETS_VAULT_PREFIX", format!("{canary:.8}"));
                 assert_ne!(token, ROOT);
                 place.credential = Some(token);
             }
@@ -125,7 +130,7 @@ impl Place {
                 place.keys = [(NAME, text), (BINARY, binary)]
                     .map(|(name, value)| (format!("mxm:{name}\0"), value.into_bytes()))
                     .into();
-                if !place.command(find("true").unwrap()).status().is_ok() {
+                if place.command(find("true").unwrap()).status().is_err() {
                     not_run("keyrings are not allowed here");
                     return None;
                 }
@@ -156,7 +161,7 @@ impl Place {
         place
     }
 
-    fn home(&self) -> &Home {
+    pub fn home(&self) -> &Home {
         match &self.owner {
             Owner::Home(home) => home,
             Owner::Store(store) => &store.home,
@@ -171,7 +176,7 @@ impl Place {
     }
 
     /// A command in this place.
-    fn command(&self, program: impl AsRef<OsStr>) -> Command {
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = self.home().command(program);
         if !self.keys.is_empty() {
             let keys = self.keys.clone();
@@ -182,7 +187,7 @@ impl Place {
     }
 
     /// The program under test, in this place.
-    fn mxm_secrets<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
+    pub fn mxm_secrets<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
         let mut command = self.command(tested());
         command.args(arguments);
         command
@@ -193,6 +198,7 @@ impl Place {
         let value = [self.canary.as_bytes()].into_iter();
         value
             .chain(self.credential.as_ref().map(String::as_bytes))
+            .chain(Some(self.key.as_slice()).filter(|key| !key.is_empty() && !is_unoptimised()))
             .collect()
     }
 }
@@ -211,6 +217,18 @@ fn tested() -> std::path::PathBuf {
         || assert_cmd::cargo::cargo_bin!("mxm-secrets").to_owned(),
         Into::into,
     )
+}
+
+/// The 32 bytes that the letters of an age identity stand for, five bits each; a checksum follows them.
+fn from_bech32(letters: &str) -> Vec<u8> {
+    const ALPHABET: &str = "QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L";
+    let value = |letter| ALPHABET.find(letter).unwrap();
+    let bits: Vec<bool> = letters
+        .chars()
+        .flat_map(|letter| (0..5).rev().map(move |bit| value(letter) >> bit & 1 == 1))
+        .collect();
+    let byte = |bits: &[bool]| bits.iter().fold(0, |byte, bit| byte << 1 | u8::from(*bit));
+    bits.chunks_exact(8).take(32).map(byte).collect()
 }
 
 /// Starts a session of its own with these keys in it.

@@ -98,10 +98,8 @@ pub fn run(
     assert!(libc::WIFSTOPPED(wait(pid)));
     let options = libc::PTRACE_O_TRACEEXIT | libc::PTRACE_O_EXITKILL;
     // SAFETY: plain numbers; the process is stopped and ours.
-    assert_eq!(
-        unsafe { libc::ptrace(libc::PTRACE_SETOPTIONS, pid, 0, options) },
-        0
-    );
+    let set = unsafe { libc::ptrace(libc::PTRACE_SETOPTIONS, pid, 0, options) };
+    assert_eq!(set, 0);
     let mut memory = Memory::open(pid);
     let before = memory.search(canaries);
     let (mut after, mut started) = (Vec::new(), Some(started));

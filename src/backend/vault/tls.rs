@@ -1,7 +1,7 @@
 //! TLS: whom to trust, who we are, and the encrypted connection.
 //!
-//! rustls keeps what it has decrypted in buffers of its own, which it does not wipe; each is as long-lived as its
-//! connection.
+//! rustls keeps what it has decrypted in buffers of its own, each as long-lived as its connection, and does not wipe
+//! them: the program's allocator ([`crate::arena`]) does.
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
