@@ -8,10 +8,15 @@
 //! A lookup takes some kilobytes and ends. The C library's allocator asks the kernel for pages and returns them many
 //! times on the way, which is a good part of the whole run. What does not fit goes to the C library, so that memory
 //! does not grow without end.
+//!
+//! Where there is no memory left, the program ends here with a message and its status of failures: it could do nothing
+//! that needs none.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::sys;
 
 /// The size of the block, in bytes. It costs nothing but the pages that are used.
 const SIZE: usize = 256 << 10;
@@ -87,9 +92,15 @@ impl Default for Arena {
 // SAFETY: pieces of the block are aligned, disjoint and never moved; all others are the system's, and go back to it.
 unsafe impl GlobalAlloc for Arena {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if let Some(piece) = self.take(layout) {
+            return piece;
+        }
         // SAFETY: the caller's promise is the system's.
-        self.take(layout)
-            .unwrap_or_else(|| unsafe { System.alloc(layout) })
+        let piece = unsafe { System.alloc(layout) };
+        if piece.is_null() {
+            sys::end_without_memory();
+        }
+        piece
     }
 
     unsafe fn dealloc(&self, piece: *mut u8, layout: Layout) {
@@ -116,10 +127,8 @@ unsafe impl GlobalAlloc for Arena {
         // both have the smaller of the two sizes; the old one goes back once.
         unsafe {
             let other = self.alloc(Layout::from_size_align_unchecked(size, layout.align()));
-            if !other.is_null() {
-                std::ptr::copy_nonoverlapping(piece, other, layout.size().min(size));
-                self.dealloc(piece, layout);
-            }
+            std::ptr::copy_nonoverlapping(piece, other, layout.size().min(size));
+            self.dealloc(piece, layout);
             other
         }
     }

@@ -73,7 +73,12 @@ impl From<&Outcome> for Status {
 pub fn run(arguments: Vec<OsString>) -> u8 {
     let mut command = None;
     let result = match Parsed::from(arguments, &mut command) {
-        Ok(parsed) => (parsed.command.run)(&parsed),
+        Ok(parsed) => {
+            if let Some(status) = parsed.command.own_failure {
+                sys::set_status_without_memory(status as u8);
+            }
+            (parsed.command.run)(&parsed)
+        }
         Err(Stop::Help(text)) => write_out(&[text.as_bytes()]).map(|()| Status::Found),
         Err(Stop::Usage(error)) => Err(error.into()),
     };

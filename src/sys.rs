@@ -138,7 +138,8 @@ pub fn terminal_path(fd: RawFd) -> Option<OsString> {
 /// buffered, so no copy of a secret stays behind.
 ///
 /// # Errors
-/// What `writev` says; interrupted calls are tried again.
+/// What `writev` says; interrupted calls are tried again, unless a watched signal ends us. A pipe that does not wait (some
+/// parents leave theirs so) is waited for.
 pub fn write_all(fd: RawFd, parts: &[&[u8]]) -> io::Result<()> {
     let mut left: Vec<&[u8]> = parts
         .iter()
@@ -159,8 +160,15 @@ pub fn write_all(fd: RawFd, parts: &[&[u8]]) -> io::Result<()> {
         match usize::try_from(written) {
             Err(_) => {
                 let error = io::Error::last_os_error();
-                if error.kind() != io::ErrorKind::Interrupted {
-                    return Err(error);
+                match error.kind() {
+                    _ if signalled().is_some() => return Err(io::ErrorKind::Interrupted.into()),
+                    io::ErrorKind::Interrupted => {}
+                    io::ErrorKind::WouldBlock => {
+                        // SAFETY: whose descriptor it is does not change while it is written to.
+                        let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+                        wait(fd, Until::Writable, true, None)?;
+                    }
+                    _ => return Err(error),
                 }
             }
             Ok(mut written) => {
@@ -605,6 +613,25 @@ pub fn die_of(signal: c_int) {
 /// Ends this process as a closed pipe does: quietly, by SIGPIPE.
 pub fn die_of_closed_pipe() {
     die_of(libc::SIGPIPE);
+}
+
+/// The status with which this program ends where there is no memory.
+static STATUS_WITHOUT_MEMORY: AtomicI32 = AtomicI32::new(4);
+
+/// Says with which status this program ends where there is no memory: 4 until then.
+pub fn set_status_without_memory(status: u8) {
+    STATUS_WITHOUT_MEMORY.store(status.into(), Ordering::Relaxed);
+}
+
+/// Ends this process at once: without memory nothing else can be done. What is unwritten stays so, and its children see
+/// that nobody reads what they write.
+pub(crate) fn end_without_memory() -> ! {
+    const MESSAGE: &[u8] = b"mxm-secrets: there is not enough memory\n";
+    // SAFETY: the pointer and the length are those of the message; nothing is freed or flushed on the way out.
+    unsafe {
+        libc::write(STDERR, MESSAGE.as_ptr().cast(), MESSAGE.len());
+        libc::_exit(STATUS_WITHOUT_MEMORY.load(Ordering::Relaxed))
+    }
 }
 
 /// What [`execve`] says of a file that is neither a program nor begins with `#!`.

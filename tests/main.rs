@@ -10,6 +10,8 @@ mod config;
 #[cfg(feature = "credentials")]
 mod credentials;
 mod exec;
+#[cfg(feature = "config")]
+mod faults;
 mod get;
 mod gopass;
 mod help;

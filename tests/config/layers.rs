@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::support::{Home, Transcript, find, not_run, transcript};
+use crate::support::{Home, Transcript, copy_program, find, not_run, transcript};
 
 const STORE: &str = "mxm-config-store/apps/mxm-secrets";
 
@@ -162,7 +162,7 @@ fn an_unreadable_file_is_an_error() {
         };
         fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let program = home.path().join("program");
-        fs::copy(assert_cmd::cargo::cargo_bin!("mxm-secrets"), &program).unwrap();
+        copy_program(assert_cmd::cargo::cargo_bin!("mxm-secrets"), &program);
         let mut command = home.command(setpriv);
         command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
         command

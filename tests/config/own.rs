@@ -1,6 +1,6 @@
 //! Backends of the user's own: programs that speak our statuses.
 
-use crate::support::{Home, transcript};
+use crate::support::{Home, copy_program, transcript};
 
 /// A home whose chain is one backend `own`, a fake program with this script.
 fn home(keys: &str, script: &str) -> Home {
@@ -223,7 +223,10 @@ fn paths_are_those_of_the_file() {
     let home = Home::new();
     home.write("conf/c.yaml", "mxm_secrets: {backends: [own, two], own: {command: [./tool, \"{name}\"]}, two: {command: [~/tool, \"{name}\"]}}\n");
     home.fake("tool", "printf secret");
-    std::fs::copy(home.path().join("bin/tool"), home.path().join("conf/tool")).unwrap();
+    copy_program(
+        &home.path().join("bin/tool"),
+        &home.path().join("conf/tool"),
+    );
     let mut command = home.mxm_secrets(["get", "a", "--config", "../conf/c.yaml"]);
     std::fs::create_dir(home.path().join("elsewhere")).unwrap();
     transcript(command.current_dir(home.path().join("elsewhere"))).is(0, "secret\n", "");

@@ -113,19 +113,17 @@ impl Home {
     }
 
     /// Puts a shell script on the PATH: a fake, for what the real program cannot be made to do. It logs its arguments,
-    /// one a line, to the file NAME.log.
+    /// one a line, to the file NAME.log, unless it comes with an interpreter of its own.
     pub fn fake(&self, name: &str, script: &str) {
         let log = self.path().join(format!("{name}.log"));
-        let path = self.path().join("bin").join(name);
-        fs::write(
-            &path,
-            format!(
-                "#!/bin/sh\nprintf '%s\\n' \"$*\" >>'{}'\n{script}\n",
-                log.display()
-            ),
-        )
-        .unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let log = log.display();
+        let script = match script.starts_with("#!") {
+            true => script.to_owned(),
+            false => format!("#!/bin/sh\nprintf '%s\\n' \"$*\" >>'{log}'\n{script}\n"),
+        };
+        let draft = self.write(&format!("{name}.sh"), script);
+        fs::set_permissions(&draft, fs::Permissions::from_mode(0o755)).unwrap();
+        copy_program(&draft, &self.path().join("bin").join(name));
     }
 
     /// The lines that a fake has logged.
@@ -165,14 +163,14 @@ impl Home {
     /// private), for what root would not see: root may read everything. Says whether it could; only root can.
     pub fn give_to_stranger(&self) -> bool {
         let program = self.path().join("mxm-secrets");
-        fs::copy(assert_cmd::cargo::cargo_bin!("mxm-secrets"), program).unwrap();
+        copy_program(assert_cmd::cargo::cargo_bin!("mxm-secrets"), &program);
         for entry in fs::read_dir(self.path().join("bin")).unwrap() {
             // A link may lead to where a stranger may not go.
             let path = entry.unwrap().path();
             let target = fs::canonicalize(&path).unwrap();
             if target != path {
                 fs::remove_file(&path).unwrap();
-                fs::copy(target, path).unwrap();
+                copy_program(&target, &path);
             }
         }
         let owner = format!("{STRANGER}:{STRANGER}");
@@ -189,6 +187,13 @@ impl Home {
     pub fn run<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Transcript {
         transcript(&mut self.mxm_secrets(arguments))
     }
+}
+
+/// Copies a program in a process of its own: what another thread starts meanwhile would hold the new file open for
+/// writing for a moment, and a file that is written to cannot be run.
+pub fn copy_program(from: &Path, to: &Path) {
+    let copied = Command::new("/bin/cp").arg("-p").arg(from).arg(to).status();
+    assert!(copied.unwrap().success());
 }
 
 /// The user and group of [`Home::give_to_stranger`].
