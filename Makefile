@@ -17,10 +17,15 @@ PROGRAM  ?= $(if $(HAS_MUSL),$(STATIC),$(NATIVE))
 FOREIGN  := aarch64-apple-darwin x86_64-unknown-freebsd
 PORTABLE := age,config,credentials,keyring
 
+# The fuzz targets, and how long each runs. The sanitizer wants what only a nightly compiler gives unasked.
+FUZZ    := names command_line configuration gopass age vault fields
+SECONDS ?= 15
+fuzz: export RUSTC_BOOTSTRAP := 1
+
 # C parts of the libraries need a C compiler for musl; gcc makes what they need.
 export CC_x86_64_unknown_linux_musl ?= gcc
 
-.PHONY: help build static test fmt lint type doc check docs bench install uninstall dist clean
+.PHONY: help build static test fuzz fmt lint type doc check docs bench install uninstall dist clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -37,8 +42,19 @@ test: ## all tests, with the real programs; installs or builds what is missing
 	tests/programs/install
 	$(CARGO) test --all-features
 
+# What is found goes to fuzz/target/found, what fails to fuzz/artifacts; the corpus stays as it is.
+fuzz: ## every fuzz target for SECONDS (15); needs cargo-fuzz
+	@command -v cargo-fuzz >/dev/null || { echo 'make fuzz: cargo install cargo-fuzz is needed first' >&2; exit 1; }
+	$(CARGO) fuzz build
+	@for target in $(FUZZ); do \
+	    found=fuzz/target/found/$$target; log=$$found.log; mkdir -p $$found || exit 1; \
+	    $(CARGO) fuzz run $$target $$found fuzz/corpus/$$target -- -max_total_time=$(SECONDS) -timeout=10 \
+	        -max_len=4096 -print_final_stats=1 >$$log 2>&1 || { cat $$log; exit 1; }; \
+	    echo "$$target: $$(sed -n 's/^stat::number_of_executed_units: *//p' $$log) inputs"; done
+
 fmt: ## format the source
 	$(CARGO) fmt
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml
 
 lint: ## clippy, warnings denied; shellcheck on the scripts
 	$(CARGO) clippy --all-features --all-targets -- -D warnings
@@ -59,6 +75,7 @@ doc: ## the library's documentation, warnings denied
 
 check: ## everything that must hold before a change lands
 	$(CARGO) fmt --check
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(MAKE) lint type doc test
 
 docs: ## rewrite the man page, the completions and the README's synopsis from the tables

@@ -16,6 +16,13 @@ mod keyring;
 #[cfg(feature = "vault")]
 mod vault;
 
+#[cfg(all(fuzzing, feature = "age"))]
+pub(crate) use age::fuzzing::{age_file, age_identities};
+#[cfg(fuzzing)]
+pub(crate) use gopass::fuzzing::gopass_output;
+#[cfg(all(fuzzing, feature = "vault"))]
+pub(crate) use vault::fuzzing::{vault_address, vault_answers};
+
 use std::fmt;
 
 use crate::config::{Key, Section};

@@ -4,6 +4,8 @@ mod config;
 #[cfg(test)]
 mod docs;
 mod exec;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod get;
 mod help;
 mod list_backends;

@@ -5,6 +5,8 @@
 
 #[cfg(feature = "config")]
 mod check;
+#[cfg(all(fuzzing, feature = "config"))]
+mod fuzzing;
 #[cfg(feature = "config")]
 mod interpolation;
 #[cfg(feature = "config")]
@@ -13,6 +15,9 @@ mod layers;
 mod scalar;
 #[cfg(feature = "config")]
 mod yaml;
+
+#[cfg(all(fuzzing, feature = "config"))]
+pub(crate) use fuzzing::configuration;
 
 use std::ffi::OsString;
 use std::fmt;

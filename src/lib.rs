@@ -38,12 +38,15 @@
 //! | [`arena`] | the program's allocator |
 //! | [`sys`] | the calls to the operating system that std does not have |
 
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+#![cfg_attr(any(test, fuzzing), allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod arena;
 pub mod backend;
 pub mod config;
 pub mod field;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod json;
 pub mod name;
 pub mod nearest;

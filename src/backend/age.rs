@@ -4,6 +4,8 @@
 //! is a file to decrypt.
 
 mod file;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod identities;
 mod plugin;
 mod terminal;

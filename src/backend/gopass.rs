@@ -4,6 +4,8 @@
 //! asked again its own way. What they print on standard error is only searched for what we know, never passed on,
 //! since it may hold parts of a plaintext.
 
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod store;
 
 use std::ffi::{OsStr, OsString};
@@ -212,13 +214,18 @@ impl Gopass {
                 "{name} is a folder in the password store"
             )));
         }
+        Ok(self.found(name, path, output.stdout))
+    }
+
+    /// The answer when `show` has printed `text`.
+    fn found(&self, name: &Name, path: &str, text: Secret) -> Answer {
         // They end a value with a newline, so an empty one comes as a newline alone.
-        let whole = if output.stdout.expose() == b"\n" {
+        let whole = if text.expose() == b"\n" {
             Secret::copy_of(b"")
         } else {
-            output.stdout
+            text
         };
-        Ok(Answer::text(whole, name, self.locator_of(path)))
+        Answer::text(whole, name, self.locator_of(path))
     }
 
     /// What a status other than 0 means.

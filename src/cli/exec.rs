@@ -78,7 +78,7 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
 }
 
 /// The command and its arguments.
-fn command(parsed: &Parsed) -> Result<Vec<CString>, UsageError> {
+pub(super) fn command(parsed: &Parsed) -> Result<Vec<CString>, UsageError> {
     let usage = |text: &str| UsageError(text.to_owned());
     if let Some(operand) = parsed.operands.first() {
         return Err(UsageError(format!(
@@ -114,6 +114,20 @@ fn requests(parsed: &Parsed) -> Result<Vec<Request>, UsageError> {
         requests.push(request);
     }
     Ok(requests)
+}
+
+/// Checks what is asked for.
+#[cfg(fuzzing)]
+pub fn read_requests(parsed: &Parsed) {
+    let Ok(requests) = requests(parsed) else {
+        return;
+    };
+    for request in &requests {
+        let variable = CString::new(request.variable.as_str());
+        assert!(variable.is_ok_and(|name| !name.is_empty() && !name.as_bytes().contains(&b'=')));
+        let same = |other: &&Request| other.variable == request.variable;
+        assert_eq!(requests.iter().filter(same).count(), 1);
+    }
 }
 
 /// Reads `[VAR=]NAME`.

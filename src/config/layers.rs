@@ -35,8 +35,9 @@ pub struct Raw {
 /// One of the store's files that have a block for each value of a selector.
 pub struct Layer {
     pub dimension: &'static Dimension,
-    file: usize,
-    tree: Node,
+    /// The number of the file.
+    pub file: usize,
+    pub tree: Node,
 }
 
 /// What selects a block in one of the store's files.
@@ -49,7 +50,7 @@ pub struct Dimension {
 }
 
 /// In the order of their effect: the later ones win.
-const DIMENSIONS: [Dimension; 4] = [
+pub const DIMENSIONS: [Dimension; 4] = [
     Dimension {
         name: "environment",
         variable: "MXM_ENVIRONMENT",

@@ -205,7 +205,7 @@ fn quoted(path: &Path) -> String {
 }
 
 /// The age file that `text` is, if it is one.
-fn armored_or_binary(text: &[u8]) -> Option<Result<Vec<u8>, &'static str>> {
+pub fn armored_or_binary(text: &[u8]) -> Option<Result<Vec<u8>, &'static str>> {
     if armor::is_armored(text) {
         Some(armor::decode(text))
     } else {
@@ -246,7 +246,7 @@ pub fn read_all(
 }
 
 /// The identities in `text`, the content of `path`.
-fn parse(text: &[u8], path: &Path) -> Result<Vec<Identity>, Reason> {
+pub fn parse(text: &[u8], path: &Path) -> Result<Vec<Identity>, Reason> {
     let shown = path.display();
     if text.starts_with(b"-----BEGIN ") {
         return Ok(vec![parse_ssh(text, path)?]);

@@ -67,7 +67,8 @@ impl<T: Into<Reason>> From<T> for Failure {
     }
 }
 
-struct Connection(Box<dyn Bytes + Send>);
+/// A connection that can be kept.
+pub struct Connection(pub Box<dyn Bytes + Send>);
 
 impl std::fmt::Debug for Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -245,7 +246,8 @@ impl Client {
         }
     }
 
-    fn keep(&self, connection: Connection) {
+    /// Keeps a connection for the next request.
+    pub fn keep(&self, connection: Connection) {
         self.idle().push(connection);
     }
 

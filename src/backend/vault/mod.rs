@@ -16,6 +16,8 @@
 
 mod address;
 mod api;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod http;
 mod login;
 mod message;

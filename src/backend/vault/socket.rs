@@ -116,6 +116,15 @@ impl Socket {
         })
     }
 
+    /// One end of a pair.
+    #[cfg(fuzzing)]
+    pub fn of(stream: UnixStream) -> Socket {
+        Socket {
+            stream: Stream::Unix(stream),
+            clock: Clock::start(Patience::until(Deadline::never())),
+        }
+    }
+
     /// Looks `host` up and connects to it: tries every address, each with its share of the time.
     ///
     /// # Errors

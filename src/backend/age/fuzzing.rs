@@ -1,0 +1,51 @@
+//! Age files and identities from anyone, for [`crate::fuzzing`].
+
+use super::*;
+use crate::fuzzing::is_clean;
+use crate::process::Deadline;
+
+fn context() -> Context<'static> {
+    Context {
+        deadline: Deadline::never(),
+        unattended: true,
+        warn: &|_| {},
+    }
+}
+
+pub fn age_identities(text: &[u8]) {
+    let path = Path::new("identities");
+    match identities::armored_or_binary(text) {
+        Some(Ok(file)) => {
+            let locked = Identities::Protected(file);
+            assert!(locked.locked());
+            // Nobody is there to type a passphrase.
+            match locked.unlock(path, &context()) {
+                Ok(_) => panic!("opened without a passphrase"),
+                Err(reason) => is_clean(&reason),
+            }
+        }
+        Some(Err(problem)) => assert!(!problem.is_empty()),
+        None => match identities::parse(text, path) {
+            Ok(identities) => {
+                assert!(!identities.is_empty());
+                assert!(!Identities::Open(identities).describe().is_empty());
+            }
+            Err(reason) => is_clean(&reason),
+        },
+    }
+}
+
+pub fn age_file(file: &[u8], identities: &[u8], plaintext: &[u8]) {
+    let open = identities::parse(identities, Path::new("identities"));
+    let age = Age {
+        store: "store".into(),
+        identities_file: "identities".into(),
+        identities: OnceLock::from(open),
+    };
+    match age.decrypt(file, &context()) {
+        Ok(secret) => assert_eq!(secret.expose(), plaintext, "it is not authenticated"),
+        Err(Problem::File(problem)) => assert!(!problem.is_empty()),
+        Err(Problem::OtherKeys(kinds)) => assert!(!kinds.is_empty()),
+        Err(Problem::Identities(reason)) => is_clean(&reason),
+    }
+}
