@@ -144,6 +144,10 @@ impl Home {
             .env("PATH", self.path().join("bin"))
             .current_dir(self.path())
             .stdin(Stdio::null());
+        // Where a build that counts its covered lines writes them; nothing has it otherwise.
+        if let Some(file) = std::env::var_os("LLVM_PROFILE_FILE") {
+            command.env("LLVM_PROFILE_FILE", file);
+        }
         command.envs(
             self.variables
                 .iter()
