@@ -330,3 +330,40 @@ fn unknown_option(given: &str) -> UsageError {
         None => format!("unknown option {given}; a name that begins with - needs -- before it"),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The worst first.
+    const ORDER: [Status; 4] = [
+        Status::Failed,
+        Status::Missing,
+        Status::Defaulted,
+        Status::Found,
+    ];
+
+    #[test]
+    fn the_worst_of_two_statuses_counts_whichever_comes_first() {
+        assert_eq!(ORDER.map(|status| status as u8), [4, 1, 3, 0]);
+        for (place, worse) in ORDER.into_iter().enumerate() {
+            for better in &ORDER[place..] {
+                assert_eq!(worse.worse(*better), worse);
+                assert_eq!(better.worse(worse), worse);
+            }
+        }
+    }
+
+    #[test]
+    fn every_outcome_has_its_status() {
+        let secret = || mxm_secrets::secret::Secret::copy_of(b"x");
+        for (outcome, status) in [
+            (Outcome::Found(secret()), Status::Found),
+            (Outcome::Defaulted(secret()), Status::Defaulted),
+            (Outcome::Missing, Status::Missing),
+            (Outcome::Failed, Status::Failed),
+        ] {
+            assert_eq!(Status::from(&outcome), status);
+        }
+    }
+}

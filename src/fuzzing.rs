@@ -9,8 +9,11 @@ use crate::config::OnError;
 use crate::name::Name;
 use crate::resolve::{Chain, Link, Lookup, Outcome};
 
-/// What no message may hold.
+/// What no message may hold: a part of a value.
 pub const CANARY: &str = "canary-7d1c5e";
+
+/// The token with which Vault is asked, which no message may hold, either.
+pub const TOKEN: &str = "token-51d0aa";
 
 /// Identities, as the file of that name has them.
 #[cfg(feature = "age")]
@@ -18,10 +21,11 @@ pub fn age_identities(text: &[u8]) {
     crate::backend::age_identities(text);
 }
 
-/// An age file, decrypted by the one identity in `identities`; all that it may give is `plaintext`.
+/// An age file, decrypted by the one identity in `identities`; all that it may give is `plaintext`. Says
+/// whether it could be read.
 #[cfg(feature = "age")]
-pub fn age_file(file: &[u8], identities: &[u8], plaintext: &[u8]) {
-    crate::backend::age_file(file, identities, plaintext);
+pub fn age_file(file: &[u8], identities: &[u8], plaintext: &[u8]) -> bool {
+    crate::backend::age_file(file, identities, plaintext)
 }
 
 /// What `show` of a password store has printed and how it ended.

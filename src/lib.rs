@@ -38,7 +38,10 @@
 //! | [`arena`] | the program's allocator |
 //! | [`sys`] | the calls to the operating system that std does not have |
 
-#![cfg_attr(any(test, fuzzing), allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+#![cfg_attr(
+    any(test, fuzzing),
+    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
 
 pub mod arena;
 pub mod backend;

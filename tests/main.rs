@@ -26,6 +26,7 @@ mod keyring;
     feature = "vault"
 ))]
 mod leaks;
+mod laws;
 mod list_backends;
 mod process;
 mod readme;

@@ -11,7 +11,7 @@ fuzz_target!(
         // SAFETY: there is no other thread yet.
         unsafe {
             std::env::set_var("VAULT_ADDR", "unix:///dev/null/nowhere");
-            std::env::set_var("VAULT_TOKEN", mxm_secrets::fuzzing::CANARY);
+            std::env::set_var("VAULT_TOKEN", mxm_secrets::fuzzing::TOKEN);
         }
     },
     |data: &[u8]| match data {

@@ -35,7 +35,8 @@ pub fn age_identities(text: &[u8]) {
     }
 }
 
-pub fn age_file(file: &[u8], identities: &[u8], plaintext: &[u8]) {
+/// Says whether it can be read.
+pub fn age_file(file: &[u8], identities: &[u8], plaintext: &[u8]) -> bool {
     let open = identities::parse(identities, Path::new("identities"));
     let age = Age {
         store: "store".into(),
@@ -43,9 +44,13 @@ pub fn age_file(file: &[u8], identities: &[u8], plaintext: &[u8]) {
         identities: OnceLock::from(open),
     };
     match age.decrypt(file, &context()) {
-        Ok(secret) => assert_eq!(secret.expose(), plaintext, "it is not authenticated"),
+        Ok(secret) => {
+            assert_eq!(secret.expose(), plaintext, "it is not authenticated");
+            return true;
+        }
         Err(Problem::File(problem)) => assert!(!problem.is_empty()),
         Err(Problem::OtherKeys(kinds)) => assert!(!kinds.is_empty()),
         Err(Problem::Identities(reason)) => is_clean(&reason),
     }
+    false
 }
