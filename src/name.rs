@@ -137,6 +137,7 @@ mod tests {
                 (name.path(), name.field(), name.as_str()),
                 (path, field, text)
             );
+            assert_eq!(name.to_string(), text);
         }
     }
 
@@ -148,6 +149,10 @@ mod tests {
         ] {
             assert!(Name::parse(text).is_err(), "{text:?}");
         }
+        assert_eq!(
+            Name::parse("a\n").unwrap_err().to_string(),
+            "bad name \"a\\n\": a name has no control characters"
+        );
         assert!(Name::parse("x".repeat(LIMIT)).is_ok());
         assert!(Name::parse("x".repeat(LIMIT + 1)).is_err());
     }

@@ -274,7 +274,7 @@ impl Running {
                 }
             }
             if let Some(pipe) = stderr.as_mut().filter(|_| stderr_ready) {
-                if messages.expose().len() > STDERR_LIMIT {
+                if messages.expose().len() >= STDERR_LIMIT {
                     // The rest is read, so that the child does not block, and thrown away.
                     if read_once(|| pipe.read(&mut [0; 4096])).map_err(Problem::Io)? == 0 {
                         stderr = None;
@@ -371,4 +371,164 @@ pub fn candidates(program: &OsStr) -> Vec<PathBuf> {
     std::env::split_paths(&path)
         .map(|directory| directory.join(program))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(1000);
+
+    fn by(deadline: Deadline) -> Context<'static> {
+        Context {
+            deadline,
+            unattended: true,
+            warn: &|_| {},
+        }
+    }
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    fn ran(script: &str) -> Output {
+        run(&mut shell(script), &by(Deadline::after(LONG))).unwrap()
+    }
+
+    #[test]
+    fn a_deadline_passes_or_does_not() {
+        assert!(Deadline::after(Duration::ZERO).passed());
+        let far = Deadline::after(LONG);
+        assert!(
+            !far.passed()
+                && far
+                    .remaining()
+                    .is_some_and(|left| left <= LONG && left > LONG / 2)
+        );
+        assert!(!Deadline::never().passed() && Deadline::never().remaining().is_none());
+    }
+
+    #[test]
+    fn an_output_is_all_of_it_and_how_it_ended() {
+        let output = ran("echo one >&2; sleep 0.1; echo two >&2; printf v; exit 3");
+        assert_eq!(output.stdout.expose(), b"v");
+        assert!(output.stderr_has("one") && output.stderr_has("two"));
+        assert!(!output.stderr_has("three"));
+        assert_eq!(output.ending(), "status 3");
+        assert_eq!(ran("kill -9 $$").ending(), "signal 9");
+        // One of the two may end long before the other.
+        assert!(ran("exec >&-; sleep 0.1; echo late >&2").stderr_has("late"));
+        assert_eq!(
+            ran("exec 2>&-; sleep 0.1; echo late").stdout.expose(),
+            b"late\n"
+        );
+    }
+
+    #[test]
+    fn of_many_messages_the_beginning_is_kept_and_the_child_goes_on() {
+        let output = ran("head -c 300000 /dev/zero >&2 && printf done");
+        assert_eq!(output.stdout.expose(), b"done");
+        assert_eq!(output.stderr.len(), STDERR_LIMIT);
+        assert_eq!(STDERR_LIMIT, 65_536);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told() {
+        let soon = by(Deadline::after(Duration::from_millis(50)));
+        let slow = run(&mut shell("exec sleep 5"), &soon).unwrap_err();
+        assert!(matches!(slow, Problem::TimedOut), "{slow}");
+        assert_eq!(slow.to_string(), "gave no answer in time and was killed");
+        let context = by(Deadline::never());
+        let absent = run(&mut Command::new("/nowhere/program"), &context).unwrap_err();
+        assert!(matches!(absent, Problem::NotInstalled), "{absent}");
+        assert_eq!(absent.to_string(), "is not installed");
+        let other = run(&mut Command::new("/etc/passwd"), &context).unwrap_err();
+        assert!(other.to_string().starts_with("cannot be run: "), "{other}");
+        assert_eq!(
+            Problem::TooLarge.to_string(),
+            "wrote more than 16 MiB and was killed"
+        );
+        assert_eq!(Problem::Interrupted.to_string(), "was interrupted");
+    }
+
+    #[test]
+    fn programs_are_files_that_may_be_run() {
+        assert_eq!(find_program("/bin/sh".as_ref()), Some("/bin/sh".into()));
+        assert!(find_program("sh".as_ref()).is_some_and(|path| path.ends_with("sh")));
+        for none in ["/etc/passwd", "/etc", "/nowhere/program", "no-such-program"] {
+            assert_eq!(find_program(none.as_ref()), None);
+        }
+    }
+
+    #[test]
+    fn an_interrupted_read_is_tried_again_and_a_failed_one_is_not() {
+        let results = |first: io::ErrorKind| {
+            let mut results = vec![Ok(7), Err(io::Error::from(first))];
+            read_once(move || results.pop().unwrap())
+        };
+        assert_eq!(results(io::ErrorKind::Interrupted).unwrap(), 7);
+        assert!(results(io::ErrorKind::BrokenPipe).is_err());
+    }
+
+    /// Starts a conversation with a shell, and hears the first line it says: a process id, or anything.
+    fn talk(script: &str, deadline: Deadline) -> (Conversation, String) {
+        let mut talk = Conversation::start(&mut shell(script), &by(deadline)).unwrap();
+        let mut heard = SecretBuffer::new(100);
+        while !heard.expose().ends_with(b"\n") {
+            assert!(!talk.hear(&mut heard).unwrap(), "it hung up");
+        }
+        let line = String::from_utf8_lossy(heard.expose()).trim().to_owned();
+        (talk, line)
+    }
+
+    #[test]
+    fn a_child_is_told_and_heard() {
+        let mut talk =
+            Conversation::start(&mut shell("exec cat"), &by(Deadline::after(LONG))).unwrap();
+        talk.say(b"hello").unwrap();
+        let mut heard = SecretBuffer::new(100);
+        while heard.expose().len() < 5 {
+            assert!(!talk.hear(&mut heard).unwrap(), "it hung up");
+        }
+        assert_eq!(heard.expose(), b"hello");
+        let (mut talk, _) = self::talk("echo ready; exit", Deadline::after(LONG));
+        assert!(talk.hear(&mut heard).unwrap(), "it goes on");
+    }
+
+    #[test]
+    fn a_child_that_does_not_listen_is_no_error_and_a_slow_one_is() {
+        let (mut talk, _) = talk(
+            "exec 0<&-; echo ready; exec sleep 1000",
+            Deadline::after(LONG),
+        );
+        talk.say(b"hello").unwrap();
+        let context = by(Deadline::after(Duration::from_millis(900)));
+        let mut talk = Conversation::start(&mut shell("exec sleep 1000"), &context).unwrap();
+        let slow = talk.say(&vec![0; 8 << 20]).unwrap_err();
+        assert!(matches!(slow, Problem::TimedOut), "{slow}");
+    }
+
+    #[test]
+    fn no_child_outlives_its_conversation() {
+        let (talk, child) = talk("echo $$; exec sleep 1000", Deadline::after(LONG));
+        talk.end();
+        let process = PathBuf::from("/proc").join(child);
+        assert!(!process.exists() || !PathBuf::from("/proc/self").exists());
+    }
+
+    /// It has a second. A machine that is too slow for that gets another chance, and another.
+    #[test]
+    fn a_child_may_end_by_itself() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("bye");
+        let script = format!("echo ready; cat >/dev/null; echo bye >'{}'", file.display());
+        let said = (0..10).any(|_| {
+            let (talk, _) = talk(&script, Deadline::after(LONG));
+            talk.end();
+            file.exists()
+        });
+        assert!(said);
+    }
 }

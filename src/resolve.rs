@@ -528,6 +528,140 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_names_the_secret_and_the_backends() {
+        let said = |says: &[Says], name: &str| {
+            let name = Name::parse(name).unwrap();
+            let lookup = chain(says, false, OnError::Continue).find(&name, &());
+            let hints: Vec<_> = lookup
+                .report
+                .problems()
+                .into_iter()
+                .map(|it| it.hint)
+                .collect();
+            (
+                lookup.report.to_string(),
+                hints,
+                lookup.report.failures().len(),
+            )
+        };
+        let text = |text: &str, failures| {
+            (
+                text.to_owned(),
+                vec![None; text.matches(';').count() + 1],
+                failures,
+            )
+        };
+        use Says::{Failed, Hit, Miss, Unavailable};
+        assert_eq!(said(&[Hit, Failed], "a"), (String::new(), vec![], 0));
+        assert_eq!(said(&[Failed, Hit], "a"), (String::new(), vec![], 1));
+        assert_eq!(
+            said(&[Miss, Miss], "a"),
+            text("a is missing: not in b0, b1", 0)
+        );
+        assert_eq!(
+            said(&[Miss, Unavailable], "a"),
+            text("a is missing: not in b0 (unavailable: b1)", 0)
+        );
+        assert_eq!(
+            said(&[Unavailable, Unavailable], "a"),
+            text(
+                "a: b0 unavailable: not here; a: b1 unavailable: not here",
+                0
+            )
+        );
+        assert_eq!(
+            said(&[Miss, Failed, Unavailable], "a"),
+            text("a: b1 failed: locked", 1)
+        );
+        let (text, hints, _) = said(&[Miss, Unavailable], "a#f");
+        assert_eq!(text, "a#f is missing: not in b0 (unavailable: b1)");
+        assert_eq!(hints, [Some("a#f: b0 miss: no".to_owned())]);
+    }
+
+    #[test]
+    fn a_reason_that_names_the_secret_is_not_given_its_name_again() {
+        for (name, reason, text) in [
+            ("a", "a is locked", "b failed: a is locked"),
+            ("a#f", "cannot open a", "b failed: cannot open a"),
+            ("a#f", "a#f: locked", "b failed: a#f: locked"),
+            ("a", "ab is locked", "a: b failed: ab is locked"),
+        ] {
+            let report = Report {
+                name: Name::parse(name).unwrap(),
+                steps: vec![Step {
+                    backend: "b".to_owned(),
+                    locator: String::new(),
+                    verdict: Verdict::Failed,
+                    reason: Some(reason.into()),
+                    took: Duration::ZERO,
+                }],
+            };
+            assert_eq!(report.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn every_verdict_has_its_word() {
+        use Verdict::{Failed, Hit, Miss, NotAsked, Shadowed, Unavailable};
+        let all = [Hit, Shadowed, Miss, Unavailable, Failed, NotAsked];
+        let words = [
+            "hit",
+            "shadowed",
+            "miss",
+            "unavailable",
+            "failed",
+            "not asked",
+        ];
+        assert_eq!(all.map(Verdict::word), words);
+    }
+
+    /// Says whether there is a deadline.
+    struct Clock {
+        prompts: bool,
+    }
+
+    impl Backend for Clock {
+        fn locator(&self, name: &Name) -> String {
+            name.to_string()
+        }
+
+        fn ask(&self, _: &Name, context: &Context) -> Answer {
+            match context.deadline.remaining() {
+                Some(_) => Answer::miss("by then"),
+                None => Answer::failed("never"),
+            }
+        }
+
+        fn status(&self, _: &Context) -> Status {
+            Status::ready("")
+        }
+
+        fn may_prompt(&self) -> bool {
+            self.prompts
+        }
+    }
+
+    #[test]
+    fn only_a_person_at_a_prompt_has_no_deadline() {
+        for case in 0..8 {
+            let [prompts, unattended, timeout_for_prompts] = [1, 2, 4].map(|bit| case & bit != 0);
+            let chain = Chain {
+                links: vec![Link {
+                    name: "clock".to_owned(),
+                    backend: Box::new(Clock { prompts }),
+                    required: false,
+                }],
+                on_error: OnError::Stop,
+                timeout: Duration::from_secs(1000),
+                timeout_for_prompts,
+                unattended,
+            };
+            let forever = matches!(find(&chain, false).outcome, Outcome::Failed);
+            assert_eq!(forever, prompts && !unattended && !timeout_for_prompts);
+        }
+    }
+
+    #[test]
     fn all_asks_past_the_end_and_changes_nothing() {
         let verdicts = |says: &[Says], all| {
             let chain = chain(says, false, OnError::Stop);

@@ -188,7 +188,96 @@ fn wipe(bytes: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
+    use std::alloc::{GlobalAlloc, Layout, System};
+    use std::sync::atomic::AtomicUsize;
+
     use super::*;
+
+    /// Memory of a size that nothing else asks for.
+    const WATCHED: usize = 40_993;
+    /// How many pieces of that size were given back wiped, and how many with something in them.
+    static WIPED: AtomicUsize = AtomicUsize::new(0);
+    static STALE: AtomicUsize = AtomicUsize::new(0);
+
+    /// The system's allocator; it looks at what it gets back.
+    struct Watch;
+
+    #[global_allocator]
+    static WATCH: Watch = Watch;
+
+    // SAFETY: the system's allocator does all of the work.
+    unsafe impl GlobalAlloc for Watch {
+        unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+            // SAFETY: as the caller says.
+            unsafe { System.alloc(layout) }
+        }
+
+        unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+            // SAFETY: as the caller says.
+            unsafe { System.alloc_zeroed(layout) }
+        }
+
+        unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+            if layout.size() == WATCHED {
+                // SAFETY: the tests below have filled all of it.
+                let bytes = unsafe { std::slice::from_raw_parts(memory, WATCHED) };
+                let stale = bytes.iter().any(|&byte| byte != 0);
+                let count = if stale { &STALE } else { &WIPED };
+                count.fetch_add(1, Ordering::SeqCst);
+            }
+            // SAFETY: as the caller says.
+            unsafe { System.dealloc(memory, layout) }
+        }
+    }
+
+    #[test]
+    fn memory_is_given_back_wiped() {
+        drop(Secret::take(vec![7; WATCHED]));
+        drop(Secret::copy_of(&Secret::take(vec![7; WATCHED]).bytes));
+        let mut buffer = SecretBuffer::new(LIMIT);
+        assert!(buffer.extend(&[7; WATCHED]));
+        drop(buffer);
+        let mut buffer = SecretBuffer::new(LIMIT);
+        assert!(buffer.extend(&[7; WATCHED]) && buffer.extend(b"more"));
+        let counts = (WIPED.load(Ordering::SeqCst), STALE.load(Ordering::SeqCst));
+        assert_eq!(counts, (5, 0));
+    }
+
+    #[test]
+    fn what_fits_is_not_moved() {
+        let mut buffer = SecretBuffer::new(LIMIT);
+        assert!(buffer.extend(&[7; 1024]));
+        assert_eq!(buffer.finish().bytes.capacity(), 1024);
+    }
+
+    #[test]
+    #[cfg(feature = "age")]
+    fn a_secret_can_be_made_in_its_place() {
+        let mut secret = Secret::take(vec![0; 3]);
+        secret.expose_mut().copy_from_slice(b"abc");
+        assert_eq!(secret.expose(), b"abc");
+    }
+
+    /// Reads as the system may: interrupted, a piece, and then whatever `end` is.
+    struct Fitful(Vec<io::Result<&'static [u8]>>);
+
+    impl Read for Fitful {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            let piece = self.0.pop().unwrap_or(Ok(b""))?;
+            into[..piece.len()].copy_from_slice(piece);
+            Ok(piece.len())
+        }
+    }
+
+    #[test]
+    fn an_interrupted_read_goes_on_and_a_failed_one_does_not() {
+        let interrupted = || Err(io::ErrorKind::Interrupted.into());
+        let whole = Fitful(vec![Ok(b"b"), interrupted(), Ok(b"a"), interrupted()]);
+        let read = |mut reader| SecretBuffer::new(LIMIT).read_all(&mut reader);
+        assert_eq!(read(whole).unwrap().unwrap().expose(), b"ab");
+        let broken = Fitful(vec![Err(io::ErrorKind::BrokenPipe.into()), Ok(b"a")]);
+        assert_eq!(read(broken).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    }
 
     #[test]
     fn debug_shows_nothing() {
