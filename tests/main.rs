@@ -27,6 +27,7 @@ mod keyring;
 ))]
 mod leaks;
 mod laws;
+mod library;
 mod list_backends;
 mod process;
 mod readme;

@@ -1,0 +1,58 @@
+//! The library, as a program of someone else uses it.
+
+use mxm_secrets::config::OnError;
+use mxm_secrets::{Error, Options, get_secret};
+
+use crate::support::Home;
+
+/// Options that neither the person nor the machine has a say in, with a gopass that answers what `home` makes of it.
+fn options(home: &Home) -> Options {
+    let gopass = home.path().join("bin/gopass");
+    let configuration = home.write(
+        "config.yaml",
+        format!(
+            "mxm_secrets:\n  gopass:\n    command: {}\n",
+            gopass.display()
+        ),
+    );
+    let options = Options::new().backends(["gopass"]).no_input(true);
+    if cfg!(feature = "config") {
+        options.config_file(configuration)
+    } else {
+        options
+    }
+}
+
+#[test]
+#[cfg(feature = "config")]
+fn a_secret_its_absence_a_failure_and_a_mistake_are_told_apart() {
+    let home = Home::new();
+    home.fake(
+        "gopass",
+        "case $4 in found) printf value;; none) echo 'Error: entry is not in the password store' >&2; exit 11;;\n\
+         *) exit 9;; esac",
+    );
+    assert_eq!(options(&home).get("found").unwrap().expose(), b"value");
+    let missing = options(&home).get("none").unwrap_err();
+    assert!(matches!(missing, Error::Missing(_)));
+    assert_eq!(missing.to_string(), "none is missing: not in gopass");
+    let failed = options(&home).default_value("d").get("locked").unwrap_err();
+    assert!(matches!(failed, Error::Failed(_)));
+    assert!(failed.to_string().contains("gopass failed"), "{failed}");
+    for (name, on_error) in [("none", OnError::Stop), ("locked", OnError::Continue)] {
+        let options = options(&home).on_error(on_error).default_value("d");
+        assert_eq!(options.get(name).unwrap().expose(), b"d");
+    }
+    let wrong = options(&home).backends(["gopas"]).get("a").unwrap_err();
+    assert!(matches!(wrong, Error::Usage(_)));
+    assert!(wrong.to_string().contains("gopass"), "{wrong}");
+}
+
+#[test]
+fn a_bad_name_is_a_mistake() {
+    let error = get_secret("../a").unwrap_err();
+    assert!(matches!(error, Error::Usage(_)));
+    assert!(error.to_string().starts_with("bad name"), "{error}");
+    let home = Home::new();
+    assert!(options(&home).get("a#").is_err());
+}
