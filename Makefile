@@ -25,7 +25,7 @@ fuzz: export RUSTC_BOOTSTRAP := 1
 # C parts of the libraries need a C compiler for musl; gcc makes what they need.
 export CC_x86_64_unknown_linux_musl ?= gcc
 
-.PHONY: help build static test fuzz fmt lint type doc check docs bench install uninstall dist clean
+.PHONY: help build static test fuzz mutants coverage fmt lint type doc check docs bench install uninstall dist clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -51,6 +51,17 @@ fuzz: ## every fuzz target for SECONDS (15); needs cargo-fuzz
 	    $(CARGO) fuzz run $$target $$found fuzz/corpus/$$target -- -max_total_time=$(SECONDS) -timeout=10 \
 	        -max_len=4096 -print_final_stats=1 >$$log 2>&1 || { cat $$log; exit 1; }; \
 	    echo "$$target: $$(sed -n 's/^stat::number_of_executed_units: *//p' $$log) inputs"; done
+
+mutants: ## change what is trusted most, bit by bit: some test must notice; needs cargo-mutants
+	$(CARGO) mutants -F 'src/(name|resolve|secret|process)\.rs' -- --lib
+	$(CARGO) mutants -F 'Status::worse|From<&Outcome>|replace (run -> u8|explain -> Status)' \
+	    -- --bins --test all -- cli::tests get::
+
+# A program that becomes another one, or ends by a signal, writes no counters at its end; these are written all the time.
+coverage: export LLVM_PROFILE_FILE_NAME := mxm-secrets-%p-%m%c.profraw
+coverage: export RUSTFLAGS += -C llvm-args=--runtime-counter-relocation
+coverage: ## which lines the tests run; needs cargo-llvm-cov
+	$(CARGO) llvm-cov --all-features --ignore-run-fail
 
 fmt: ## format the source
 	$(CARGO) fmt

@@ -71,7 +71,9 @@ impl Backend for Says {
 
 /// What the chain makes of `answer`.
 pub(crate) fn judge(answer: Answer, name: &Name) -> Lookup {
-    ask(Box::new(Says(Mutex::new(Some(answer)))), name)
+    let lookup = ask(Box::new(Says(Mutex::new(Some(answer)))), name);
+    lookup.report.problems().iter().for_each(is_clean);
+    lookup
 }
 
 /// Asks `backend` for `name` as the only one of a chain, and checks what holds for every answer.
@@ -99,7 +101,6 @@ pub(crate) fn ask(backend: Box<dyn Backend>, name: &Name) -> Lookup {
     for problem in problems {
         assert!(problem.text.contains(name.path()), "{problem}");
         assert!(problem.text.contains("backend"), "{problem}");
-        is_clean(&problem);
     }
     lookup
 }
