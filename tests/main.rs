@@ -17,6 +17,7 @@ mod gopass;
 mod help;
 #[cfg(all(target_os = "linux", feature = "keyring"))]
 mod keyring;
+mod laws;
 #[cfg(all(
     target_os = "linux",
     feature = "age",
@@ -26,7 +27,6 @@ mod keyring;
     feature = "vault"
 ))]
 mod leaks;
-mod laws;
 mod library;
 mod list_backends;
 mod process;

@@ -445,44 +445,6 @@ fn a_signal_ends_it_at_once_and_gives_the_token_back() {
 }
 
 #[test]
-fn the_health_of_a_server_is_told() {
-    let good = "{\"initialized\":true,\"sealed\":false,\"version\":\"1.21.0\"}";
-    for (status, body, word) in [
-        (200, good, ", version 1.21.0, unsealed, mount secret"),
-        (
-            200,
-            "{\"initialized\":true,\"sealed\":false,\"version\":\"a b\"}",
-            ", unsealed, mount secret",
-        ),
-        (
-            200,
-            "{\"initialized\":false,\"sealed\":true}",
-            "is not initialized",
-        ),
-        (200, "{\"initialized\":true,\"sealed\":true}", "is sealed"),
-        (200, "{}", "with status 200"),
-        (404, "<html>", "not as Vault does"),
-        (500, "{\"errors\":[\"ouch\"]}", "with status 500: ouch"),
-    ] {
-        let server = Scripted::answering(answer(status, body));
-        let seen = server.home().run(["list-backends", "--json"]);
-        let text = String::from_utf8(seen.stdout).unwrap();
-        assert!(text.contains(word), "{word:?}: {text}");
-        // What is no version is not shown.
-        assert!(!text.contains("a b"), "{text}");
-        assert!(server.requests()[0].starts_with("GET /v1/sys/health?"));
-    }
-    let mut home = Scripted::answering(answer(200, good)).home();
-    let text = |home: &crate::support::Home| {
-        String::from_utf8(home.run(["list-backends", "--json"]).stdout).unwrap()
-    };
-    home.set("VAULT_TOKEN", "no such\u{e9}");
-    assert!(text(&home).contains("a character that no token has"));
-    home.set("VAULT_ADDR", format!("http://127.0.0.1:{}", free_port()));
-    assert!(text(&home).contains("cannot connect to"));
-}
-
-#[test]
 fn the_version_is_asked_for_where_it_is_not_given() {
     for (status, mount, word) in [
         (200, "{\"data\":{\"type\":\"pki\"}}", "is no KV engine"),
@@ -504,45 +466,6 @@ fn the_version_is_asked_for_where_it_is_not_given() {
         let seen = home.run(["get", "--verbose", "a"]);
         assert!(seen.stderr.contains(word), "{word}: {}", seen.stderr);
     }
-}
-
-#[test]
-fn a_proxy_stands_between() {
-    let proxy = Scripted::start(|request, stream| {
-        let answer = match request.starts_with("CONNECT ") {
-            true => "HTTP/1.1 407 X\r\n\r\n".to_owned(),
-            false => kv("{\"value\":\"v\"}"),
-        };
-        let _ = stream.write_all(answer.as_bytes());
-    });
-    let mut home = proxy.home();
-    let by = proxy.address().replace("http://", "http://ann:p%40ss@");
-    home.set("VAULT_PROXY_ADDR", by);
-    home.set("VAULT_ADDR", "http://vault.invalid:8200");
-    home.run(["get", "a"]).is(0, "v\n", "");
-    home.set("VAULT_ADDR", "https://vault.invalid:8200");
-    home.run(["get", "a"]).has(
-        4,
-        "",
-        &["does not connect to vault.invalid:8200: status 407"],
-    );
-    home.set("VAULT_ADDR", "https://[2001:db8::1]:8200");
-    home.run(["get", "a"])
-        .has(4, "", &["does not connect to [2001:db8::1]:8200"]);
-    let requests = proxy.requests();
-    let authorization = "\r\nProxy-Authorization: Basic YW5uOnBAc3M=\r\n";
-    assert!(requests[0].starts_with("GET http://vault.invalid:8200/v1/secret/data/a HTTP/1.1\r\n"));
-    assert!(requests[1].starts_with("CONNECT vault.invalid:8200 HTTP/1.1\r\n"));
-    for request in &requests {
-        assert!(request.contains(authorization), "{request}");
-    }
-    // A tunnel is no place for the token.
-    assert!(!requests[1].contains("canary"));
-    home.set(
-        "VAULT_PROXY_ADDR",
-        format!("http://127.0.0.1:{}", free_port()),
-    );
-    home.run(["get", "a"]).has(4, "", &["cannot connect to"]);
 }
 
 #[test]
