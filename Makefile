@@ -25,7 +25,7 @@ fuzz: export RUSTC_BOOTSTRAP := 1
 # C parts of the libraries need a C compiler for musl; gcc makes what they need.
 export CC_x86_64_unknown_linux_musl ?= gcc
 
-.PHONY: help build static test fuzz mutants coverage fmt lint type doc check docs bench install uninstall dist clean
+.PHONY: help build static test fuzz mutants coverage fmt lint type doc check docs bench install uninstall dist clean deny msrv
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -70,7 +70,7 @@ fmt: ## format the source
 lint: ## clippy, warnings denied; shellcheck on the scripts
 	$(CARGO) clippy --all-features --all-targets -- -D warnings
 	$(CARGO) clippy --no-default-features --all-targets -- -D warnings
-	if command -v shellcheck >/dev/null; then shellcheck tests/programs/build tests/programs/install .ci/run; fi
+	if command -v shellcheck >/dev/null; then shellcheck tests/programs/build tests/programs/install .ci/*; fi
 
 type: ## cargo check: all features and targets, and none
 	$(CARGO) check --all-features --all-targets
@@ -81,13 +81,19 @@ type: ## cargo check: all features and targets, and none
 	        $(CARGO) check --quiet --target $$target --lib --bins --no-default-features --features '$(PORTABLE)' || exit 1; \
 	    else echo "make type: $$target is not installed and not checked" >&2; fi; done
 
+deny: ## licences, duplicates, sources, and advisories from MXM_SECRETS_ADVISORY_DB: cargo-deny
+	.ci/deny
+
+msrv: ## cargo check with the oldest Rust that Cargo.toml promises, where rustup has it
+	.ci/msrv
+
 doc: ## the library's documentation, warnings denied
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --all-features --no-deps
 
 check: ## everything that must hold before a change lands
 	$(CARGO) fmt --check
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
-	$(MAKE) lint type doc test
+	$(MAKE) lint type deny msrv doc test
 
 docs: ## rewrite the man page, the completions and the README's synopsis from the tables
 	MXM_SECRETS_DOCS=write $(CARGO) test --all-features --bin mxm-secrets docs
