@@ -4,14 +4,16 @@ PREFIX  ?= /usr/local
 DESTDIR ?=
 
 CARGO   ?= cargo
-MUSL    := x86_64-unknown-linux-musl
+MACHINE := $(shell uname -m)
+# What `static`, `dist` and `deb` build for: also aarch64-unknown-linux-musl on an x86_64 machine.
+TARGET  ?= $(MACHINE)-unknown-linux-musl
 NATIVE  := target/release/mxm-secrets
-STATIC  := target/$(MUSL)/release/mxm-secrets
+STATIC  := target/$(TARGET)/release/mxm-secrets
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 
 # The static build where its target is installed: it starts twice as fast as the native one.
-HAS_MUSL := $(wildcard $(shell rustc --print target-libdir --target $(MUSL) 2>/dev/null))
-PROGRAM  ?= $(if $(HAS_MUSL),$(STATIC),$(NATIVE))
+HAS_TARGET := $(wildcard $(shell rustc --print target-libdir --target $(TARGET) 2>/dev/null))
+PROGRAM  ?= $(if $(HAS_TARGET),$(STATIC),$(NATIVE))
 
 # Systems that cannot be run here, and the features whose dependencies need no C compiler for them.
 FOREIGN  := aarch64-apple-darwin x86_64-unknown-freebsd
@@ -22,10 +24,18 @@ FUZZ    := names command_line configuration gopass age vault fields
 SECONDS ?= 15
 fuzz: export RUSTC_BOOTSTRAP := 1
 
-# C parts of the libraries need a C compiler for musl; gcc makes what they need.
-export CC_x86_64_unknown_linux_musl ?= gcc
+# C parts of the libraries need a C compiler for musl; gcc makes what they need. It links for another processor, too.
+cross = $(if $(filter $(1),$(MACHINE)),gcc,$(1)-linux-gnu-gcc)
+export CC_x86_64_unknown_linux_musl ?= $(call cross,x86_64)
+export CC_aarch64_unknown_linux_musl ?= $(call cross,aarch64)
+export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER ?= $(CC_aarch64_unknown_linux_musl)
 
-.PHONY: help build static test fuzz mutants coverage fmt lint type doc check docs bench install uninstall dist clean deny msrv
+# The static program is the same, bytes for bytes, wherever it is built: no path of this machine gets into it.
+REMAP := --remap-path-prefix=$(CURDIR)=mxm-secrets --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=cargo
+export CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_RUSTFLAGS ?= $(REMAP)
+export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_RUSTFLAGS ?= $(REMAP)
+
+.PHONY: help build static test fmt lint type deny msrv doc check docs bench install uninstall dist deb reproducible version portable shipped fuzz mutants coverage clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -34,9 +44,9 @@ help: ## list the targets
 build: ## release build for this machine
 	$(CARGO) build --release
 
-static: ## release build, static (musl): target/x86_64-unknown-linux-musl/release/mxm-secrets
-	@test -n "$(HAS_MUSL)" || { echo 'make static: rustup target add $(MUSL) is needed first' >&2; exit 1; }
-	$(CARGO) build --release --target $(MUSL)
+static: ## release build, static (musl), for TARGET
+	@test -n "$(HAS_TARGET)" || { echo 'make static: rustup target add $(TARGET) is needed first' >&2; exit 1; }
+	$(CARGO) build --release --locked --target $(TARGET)
 
 test: ## all tests, with the real programs; installs or builds what is missing
 	tests/programs/install
@@ -62,6 +72,13 @@ coverage: export LLVM_PROFILE_FILE_NAME := mxm-secrets-%p-%m%c.profraw
 coverage: export RUSTFLAGS += -C llvm-args=--runtime-counter-relocation
 coverage: ## which lines the tests run; needs cargo-llvm-cov
 	$(CARGO) llvm-cov --all-features --ignore-run-fail
+
+portable: ## tests without the parts that only Linux has, as on other systems
+	RUSTFLAGS='--cfg mxm_secrets_portable' CARGO_TARGET_DIR=target/portable \
+	    $(CARGO) test --locked --no-default-features --features config,credentials,keyring --test all portable
+
+shipped: static ## the tests that start the program, with the static one: what is shipped
+	MXM_SECRETS_TEST_PROGRAM='$(abspath $(STATIC))' $(CARGO) test --all-features --test all -- $(TESTS)
 
 fmt: ## format the source
 	$(CARGO) fmt
@@ -120,17 +137,19 @@ uninstall: ## take away what install has put there
 	    '$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_mxm-secrets' \
 	    '$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/mxm-secrets.fish'
 
-DIST := mxm-secrets-$(VERSION)
+dist: static ## a tarball with all that a user needs, in target/dist, and the sums of what is there
+	.ci/dist '$(TARGET)'
+	@test "$$(wc -c <'target/dist/mxm-secrets-$(VERSION)-$(TARGET).tar.gz')" -lt 3145728 || { echo 'make dist: the tarball is not below 3 MiB' >&2; exit 1; }
 
-dist: $(PROGRAM) ## a tarball with everything a user needs, and its checksum, in target/dist
-	rm -rf 'target/dist/$(DIST)'
-	install -d 'target/dist/$(DIST)/man' 'target/dist/$(DIST)/completions'
-	install -m 755 '$(PROGRAM)' 'target/dist/$(DIST)/mxm-secrets'
-	install -m 644 README.md LICENSE CHANGELOG.md 'target/dist/$(DIST)'
-	install -m 644 man/mxm-secrets.1 'target/dist/$(DIST)/man'
-	install -m 644 completions/mxm-secrets.bash completions/_mxm-secrets completions/mxm-secrets.fish 'target/dist/$(DIST)/completions'
-	cd target/dist && tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -cf - '$(DIST)' | gzip -9n >'$(DIST).tar.gz'
-	cd target/dist && sha256sum '$(DIST).tar.gz' >'$(DIST).tar.gz.sha256'
+deb: static ## a Debian package of the same
+	.ci/deb '$(TARGET)'
+
+reproducible: ## build the tarball and the package twice, in different places, and compare
+	.ci/reproducible '$(TARGET)'
+
+version: ## the next version in every file that names it: make version NEW=1.2.3
+	.ci/version '$(NEW)'
+	$(MAKE) docs
 
 clean: ## remove what was built
 	$(CARGO) clean

@@ -77,7 +77,7 @@ pub fn fill_standard_streams() {
 /// the limit back for a program that is started in our place; exec itself makes that program dumpable again.
 pub fn protect_memory() {
     // SAFETY: plain numbers.
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", not(mxm_secrets_portable)))]
     unsafe {
         libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0);
     }
@@ -669,7 +669,7 @@ pub fn execve(path: &Path, arguments: &[CString], environment: &[Secret]) -> io:
 ///
 /// # Errors
 /// What the kernel says; `Unsupported` on other systems than Linux.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(mxm_secrets_portable)))]
 pub fn sealed_file(content: &[u8]) -> io::Result<OwnedFd> {
     let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
     // SAFETY: the name is a C string; a descriptor that is not negative is ours to own. Kernels before 6.3 do not
@@ -702,7 +702,7 @@ pub fn sealed_file(content: &[u8]) -> io::Result<OwnedFd> {
 ///
 /// # Errors
 /// `Unsupported`, always.
-#[cfg(not(target_os = "linux"))]
+#[cfg(any(not(target_os = "linux"), mxm_secrets_portable))]
 pub fn sealed_file(_: &[u8]) -> io::Result<OwnedFd> {
     Err(io::Error::new(
         io::ErrorKind::Unsupported,

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::support::{Home, Transcript, find, not_run, program, transcript};
+use crate::support::{Home, Transcript, find, not_run, program, program_under_test, transcript};
 
 const GET: [&str; 3] = ["get", "--backend", "credentials"];
 
@@ -370,7 +370,7 @@ fn a_credential_of_systemd_is_found() {
         command
             .args(["--quiet", "--wait", "--pipe", "--collect", "-p"])
             .arg(format!("LoadCredential=prod_api-key:{}", source.display()))
-            .arg(assert_cmd::cargo::cargo_bin!("mxm-secrets"))
+            .arg(program_under_test())
             .args(GET)
             .arg("prod/api-key");
         return transcript(&mut command).is(0, "from systemd\n", "");

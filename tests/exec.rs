@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::terminal::Terminal;
-use crate::support::{Home, find, program, transcript};
+use crate::support::{Home, emulated, find, program, program_under_test, transcript};
 
 /// A value that must show up nowhere but in the command's environment.
 const CANARY: &str = "canary-7c1f";
@@ -696,6 +696,9 @@ fn a_value_is_in_no_argument_list_and_no_file() {
     let Some(strace) = program("strace") else {
         return;
     };
+    if emulated("strace sees the runner's own calls as well") {
+        return;
+    }
     let home = home();
     for arguments in [
         vec![
@@ -737,9 +740,7 @@ fn a_value_is_in_no_argument_list_and_no_file() {
             "-e",
             "trace=execve,%file,write,writev",
         ]);
-        command
-            .arg(assert_cmd::cargo::cargo_bin!("mxm-secrets"))
-            .args(&arguments);
+        command.arg(program_under_test()).args(&arguments);
         let seen = transcript(&mut command);
         assert_eq!(seen.status, Some(0), "{}", seen.stderr);
         let trace = fs::read_to_string(home.path().join("trace")).unwrap();

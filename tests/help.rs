@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::{Home, program, transcript};
+use crate::support::{Home, program, program_under_test, transcript};
 
 const COMMANDS: [&str; 5] = ["get", "exec", "resolve", "list-backends", "config"];
 
@@ -133,10 +133,7 @@ fn make_install_puts_everything_in_its_place_and_uninstall_takes_it_away() {
             .arg(env!("CARGO_MANIFEST_DIR"))
             .args([target, "PREFIX=/opt/mxm"]);
         command.arg(format!("DESTDIR={}", home.path().join("root").display()));
-        command.arg(format!(
-            "PROGRAM={}",
-            assert_cmd::cargo::cargo_bin!("mxm-secrets").display()
-        ));
+        command.arg(format!("PROGRAM={}", program_under_test().display()));
         // A make that runs the tests has flags of its own.
         command
             .env_remove("MAKEFLAGS")

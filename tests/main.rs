@@ -15,7 +15,7 @@ mod faults;
 mod get;
 mod gopass;
 mod help;
-#[cfg(all(target_os = "linux", feature = "keyring"))]
+#[cfg(all(target_os = "linux", not(mxm_secrets_portable), feature = "keyring"))]
 mod keyring;
 mod laws;
 #[cfg(all(
@@ -29,10 +29,16 @@ mod laws;
 mod leaks;
 mod library;
 mod list_backends;
+#[cfg(all(
+    any(not(target_os = "linux"), mxm_secrets_portable),
+    feature = "keyring"
+))]
+mod portable;
 mod process;
 mod readme;
 #[cfg(all(feature = "credentials", feature = "keyring"))]
 mod recipes;
+mod release;
 mod resolve;
 #[cfg(feature = "vault")]
 mod vault;

@@ -1,8 +1,6 @@
 //! The README is true: its examples are run as they stand.
 
-use std::path::Path;
-
-use crate::support::{Home, Transcript, transcript};
+use crate::support::{Home, Transcript, program_under_test, transcript};
 
 /// The code block under a heading of the README.
 pub fn block(heading: &str) -> String {
@@ -16,10 +14,7 @@ pub fn block(heading: &str) -> String {
 /// Runs a script with the program under test on its PATH.
 fn shell(home: &Home, script: &str) -> Transcript {
     if !home.path().join("bin/mxm-secrets").exists() {
-        home.install(
-            "mxm-secrets",
-            Path::new(assert_cmd::cargo::cargo_bin!("mxm-secrets")),
-        );
+        home.install("mxm-secrets", program_under_test());
     }
     transcript(home.command("/bin/sh").args(["-c", script]))
 }

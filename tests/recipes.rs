@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::support::{Home, find, not_run, program, transcript};
+use crate::support::{Home, emulated, find, not_run, program, program_under_test, transcript};
 
 /// The code blocks of one language in a section of the README.
 fn blocks(heading: &str, language: &str) -> Vec<&'static str> {
@@ -101,10 +101,7 @@ fn systemd_takes_the_units_and_the_backend_reads_their_credentials() {
                 let directory = home.path().join("mnt");
                 home.set("CREDENTIALS_DIRECTORY", directory);
                 home.set(variable, value);
-                home.install(
-                    "mxm-secrets",
-                    Path::new(assert_cmd::cargo::cargo_bin!("mxm-secrets")),
-                );
+                home.install("mxm-secrets", program_under_test());
                 home.fake("sleep", "");
                 let script = script.replace("&& exec", "&& echo \"$key\" && exec");
                 transcript(home.command("/bin/sh").args(["-c", &script])).is(0, "s3cret\n", "");
@@ -200,10 +197,7 @@ fn the_ci_job_runs() {
     };
     let home = Home::new();
     let key = home.write("from-gitlab", "s3cret");
-    home.install(
-        "mxm-secrets",
-        Path::new(assert_cmd::cargo::cargo_bin!("mxm-secrets")),
-    );
+    home.install("mxm-secrets", program_under_test());
     home.link(&["mktemp", "install"]);
     home.fake("integration-test", "echo \"$PROD_API_KEY\"");
     let script = script.replace("./integration-test", "integration-test");
@@ -214,9 +208,9 @@ fn the_ci_job_runs() {
 }
 
 #[test]
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(mxm_secrets_portable)))]
 fn the_keyring_recipe_runs_in_a_session_without_the_users_keys() {
-    if program("keyctl").is_none() {
+    if program("keyctl").is_none() || emulated("qemu has no keyctl call") {
         return;
     }
     let shown = Command::new("keyctl")
@@ -229,10 +223,7 @@ fn the_keyring_recipe_runs_in_a_session_without_the_users_keys() {
     }
     let home = Home::new();
     home.link(&["keyctl"]);
-    home.install(
-        "mxm-secrets",
-        Path::new(assert_cmd::cargo::cargo_bin!("mxm-secrets")),
-    );
+    home.install("mxm-secrets", program_under_test());
     // A name of its own, since the keyring of the user is one for all.
     let name = format!("recipe/{}", std::process::id());
     let script = format!(

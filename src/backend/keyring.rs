@@ -60,7 +60,7 @@ impl Backend for Keyring {
     }
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(mxm_secrets_portable)))]
 mod kernel {
     use linux_keyutils::{Key, KeyError, KeyRing, KeyRingIdentifier};
 
@@ -208,7 +208,7 @@ mod kernel {
     }
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(any(not(target_os = "linux"), mxm_secrets_portable))]
 mod kernel {
     use crate::backend::{Answer, Reason};
     use crate::name::Name;

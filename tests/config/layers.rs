@@ -3,7 +3,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::support::{Home, Transcript, copy_program, find, not_run, transcript};
+use crate::support::{
+    Home, Transcript, copy_program, find, not_run, program_under_test, transcript,
+};
 
 const STORE: &str = "mxm-config-store/apps/mxm-secrets";
 
@@ -162,7 +164,7 @@ fn an_unreadable_file_is_an_error() {
         };
         fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let program = home.path().join("program");
-        copy_program(assert_cmd::cargo::cargo_bin!("mxm-secrets"), &program);
+        copy_program(program_under_test(), &program);
         let mut command = home.command(setpriv);
         command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
         command
@@ -356,9 +358,7 @@ fn without_a_configuration_three_opens_fail() {
         "trace=open,openat,stat,statx,newfstatat,access",
         "-o",
     ]);
-    command
-        .arg(&trace)
-        .arg(assert_cmd::cargo::cargo_bin!("mxm-secrets"));
+    command.arg(&trace).arg(program_under_test());
     command.args(["get", "--backend", "env", "a"]);
     transcript(&mut command).is(0, "1\n", "");
     let trace = fs::read_to_string(trace).unwrap();

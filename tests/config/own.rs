@@ -1,6 +1,6 @@
 //! Backends of the user's own: programs that speak our statuses.
 
-use crate::support::{Home, copy_program, transcript};
+use crate::support::{Home, copy_program, program_under_test, transcript};
 
 /// A home whose chain is one backend `own`, a fake program with this script.
 fn home(keys: &str, script: &str) -> Home {
@@ -177,10 +177,7 @@ fn it_has_a_deadline() {
 #[test]
 fn mxm_secrets_is_a_backend_of_mxm_secrets() {
     let mut home = Home::new();
-    home.install(
-        "mxm-secrets",
-        assert_cmd::cargo::cargo_bin!("mxm-secrets").as_ref(),
-    );
+    home.install("mxm-secrets", program_under_test());
     home.write(
         "there.yaml",
         "mxm_secrets: {backends: [env], env: {prefix: THERE_}}\n",
@@ -205,10 +202,7 @@ fn mxm_secrets_is_a_backend_of_mxm_secrets() {
 #[test]
 fn a_command_that_leads_back_to_itself_ends() {
     let mut home = Home::new();
-    home.install(
-        "mxm-secrets",
-        assert_cmd::cargo::cargo_bin!("mxm-secrets").as_ref(),
-    );
+    home.install("mxm-secrets", program_under_test());
     home.write(
         "loop.yaml",
         "mxm_secrets: {backends: [me], me: {command: [mxm-secrets, get, \"{name}\"]}}\n",

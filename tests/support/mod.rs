@@ -7,10 +7,11 @@ pub mod vault;
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 use tempfile::TempDir;
 
@@ -158,7 +159,7 @@ impl Home {
 
     /// The program under test.
     pub fn mxm_secrets<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
-        let mut command = self.command(assert_cmd::cargo::cargo_bin!("mxm-secrets"));
+        let mut command = self.command(program_under_test());
         command.args(arguments);
         command
     }
@@ -167,7 +168,7 @@ impl Home {
     /// private), for what root would not see: root may read everything. Says whether it could; only root can.
     pub fn give_to_stranger(&self) -> bool {
         let program = self.path().join("mxm-secrets");
-        copy_program(assert_cmd::cargo::cargo_bin!("mxm-secrets"), &program);
+        copy_program(program_under_test(), &program);
         for entry in fs::read_dir(self.path().join("bin")).unwrap() {
             // A link may lead to where a stranger may not go.
             let path = entry.unwrap().path();
@@ -202,6 +203,44 @@ pub fn copy_program(from: &Path, to: &Path) {
 
 /// The user and group of [`Home::give_to_stranger`].
 pub const STRANGER: u32 = 65534;
+
+/// The program under test: the one that cargo has built for the tests, or the one that MXM_SECRETS_TEST_PROGRAM names,
+/// such as the static release build. MXM_SECRETS_TEST_RUNNER names what must start it, such as qemu-aarch64; a script
+/// that does so then stands for the program, so that it can be linked, traced and started like one.
+pub fn program_under_test() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let program = match std::env::var_os("MXM_SECRETS_TEST_PROGRAM") {
+            Some(path) => fs::canonicalize(path).unwrap(),
+            None => assert_cmd::cargo::cargo_bin!("mxm-secrets").to_owned(),
+        };
+        let Some(runner) = std::env::var_os("MXM_SECRETS_TEST_RUNNER") else {
+            return program;
+        };
+        let runner = find(runner.to_str().unwrap()).unwrap();
+        // Of this process alone, since a file that is open for writing cannot be started.
+        let script = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let script = script.join(format!("mxm-secrets-{}", std::process::id()));
+        let (runner, program) = (runner.display(), program.display());
+        let text = format!("#!/bin/sh\nexec '{runner}' '{program}' \"$@\"\n");
+        fs::write(&script, text).unwrap();
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+        script
+    })
+}
+
+/// Whether the program is started through a runner that cannot do what a test is about; says so, with the reason.
+pub fn emulated(why: &str) -> bool {
+    let emulated = std::env::var_os("MXM_SECRETS_TEST_RUNNER").is_some();
+    if emulated {
+        let test = std::thread::current().name().unwrap_or("a test").to_owned();
+        let _ = writeln!(
+            std::io::stderr(),
+            "\nNOT RUN: {test}: through a runner, {why}\n"
+        );
+    }
+    emulated
+}
 
 /// Runs a command.
 pub fn transcript(command: &mut Command) -> Transcript {
@@ -258,7 +297,6 @@ pub fn program(name: &str) -> Option<PathBuf> {
 /// Says that a test cannot be run: past the test runner's capture, and as a failure in CI.
 #[track_caller]
 pub fn not_run(why: &str) {
-    use std::io::Write;
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     let _ = writeln!(std::io::stderr(), "\nNOT RUN: {test}: {why}\n");
     assert!(

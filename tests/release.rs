@@ -1,0 +1,206 @@
+//! What is handed out: the package for cargo, the tarball, the Debian package, and the step to the next version.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::{Home, program, program_under_test, transcript};
+
+const TARGET: &str = "x86_64-unknown-linux-musl";
+
+fn checkout() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Runs a command of this machine and gives what it prints; it must succeed.
+#[track_caller]
+fn output(command: &mut Command) -> String {
+    let seen = transcript(command);
+    assert_eq!(seen.status, Some(0), "{command:?}: {}", seen.stderr);
+    String::from_utf8(seen.stdout).unwrap()
+}
+
+/// Runs a script of .ci on the program under test, without what a debugger needs, and gives the folder it fills.
+fn packed(home: &Home, script: &str, folder: &str) -> Option<PathBuf> {
+    let small = home.path().join("mxm-secrets");
+    output(
+        Command::new(program("strip")?)
+            .arg("-o")
+            .arg(&small)
+            .arg(program_under_test()),
+    );
+    let folder = home.path().join(folder);
+    output(
+        Command::new(checkout().join(".ci").join(script))
+            .arg(TARGET)
+            .env("PROGRAM", small)
+            .env("DIST", &folder)
+            .env("SOURCE_DATE_EPOCH", "1700000000")
+            // A make that runs the tests has flags of its own.
+            .env_remove("MAKEFLAGS")
+            .env_remove("MAKELEVEL"),
+    );
+    Some(folder)
+}
+
+#[test]
+fn the_package_for_cargo_has_the_source_and_what_a_user_reads() {
+    let listed = output(
+        Command::new(env!("CARGO"))
+            .args([
+                "package",
+                "--list",
+                "--allow-dirty",
+                "--offline",
+                "--locked",
+            ])
+            .current_dir(checkout()),
+    );
+    let others: Vec<&str> = listed
+        .lines()
+        .filter(|file| !file.starts_with("src/"))
+        .collect();
+    let expected = [
+        ".cargo_vcs_info.json",
+        "CHANGELOG.md",
+        "Cargo.lock",
+        "Cargo.toml",
+        "Cargo.toml.orig",
+        "LICENSE",
+        "README.md",
+        "completions/_mxm-secrets",
+        "completions/mxm-secrets.bash",
+        "completions/mxm-secrets.fish",
+        "man/mxm-secrets.1",
+    ];
+    assert_eq!(others, expected);
+}
+
+#[test]
+fn the_tarball_is_whole_and_the_same_every_time() {
+    let home = Home::new();
+    let Some(one) = packed(&home, "dist", "one") else {
+        return;
+    };
+    let two = packed(&home, "dist", "two").unwrap();
+    let sums = fs::read_to_string(one.join("SHA256SUMS")).unwrap();
+    assert_eq!(fs::read_to_string(two.join("SHA256SUMS")).unwrap(), sums);
+    output(
+        Command::new("sha256sum")
+            .args(["--check", "SHA256SUMS"])
+            .current_dir(&one),
+    );
+    let name = format!("mxm-secrets-{}-{TARGET}", env!("CARGO_PKG_VERSION"));
+    let listed = output(
+        Command::new("tar")
+            .arg("-tf")
+            .arg(one.join(format!("{name}.tar.gz"))),
+    );
+    let files: Vec<&str> = listed
+        .lines()
+        .filter(|path| !path.ends_with('/'))
+        .map(|path| path.split_once('/').unwrap().1)
+        .collect();
+    let expected = [
+        "CHANGELOG.md",
+        "LICENSE",
+        "README.md",
+        "completions/_mxm-secrets",
+        "completions/mxm-secrets.bash",
+        "completions/mxm-secrets.fish",
+        "man/mxm-secrets.1",
+        "mxm-secrets",
+        "sbom.cdx.json",
+    ];
+    assert_eq!(files, expected);
+    let inside = fs::read_to_string(one.join(format!("{name}.cdx.json"))).unwrap();
+    assert!(inside.contains("pkg:cargo/lexopt@"), "{inside}");
+    assert!(!inside.contains("pkg:cargo/assert_cmd@"), "{inside}");
+}
+
+#[test]
+fn the_debian_package_installs_runs_and_goes_away() {
+    let home = Home::new();
+    let (Some(dpkg), Some(lintian)) = (program("dpkg"), program("lintian")) else {
+        return;
+    };
+    let Some(folder) = packed(&home, "deb", "dist") else {
+        return;
+    };
+    let package = folder.join(format!(
+        "mxm-secrets_{}-1_amd64.deb",
+        env!("CARGO_PKG_VERSION")
+    ));
+    let complaints = output(
+        Command::new(lintian)
+            .args(["--allow-root", "--fail-on=none"])
+            // The program of the tests is linked as tests are.
+            .args([
+                "--suppress-tags",
+                "missing-depends-line,undeclared-elf-prerequisites,mismatched-override",
+            ])
+            .arg(&package),
+    );
+    assert_eq!(complaints, "");
+
+    let root = home.path().join("root");
+    let admin = root.join("var/lib/dpkg");
+    for folder in ["info", "updates", "triggers"] {
+        fs::create_dir_all(admin.join(folder)).unwrap();
+    }
+    for file in ["status", "available"] {
+        fs::write(admin.join(file), "").unwrap();
+    }
+    let run = |arguments: &[&str]| {
+        output(
+            Command::new(&dpkg)
+                .arg(format!("--root={}", root.display()))
+                .args(["--force-not-root", "--log=/dev/null"])
+                .args(arguments),
+        )
+    };
+    run(&["--install", package.to_str().unwrap()]);
+    let installed = root.join("usr/bin/mxm-secrets");
+    let version = output(home.command(&installed).arg("--version"));
+    let expected = format!("mxm-secrets {}", env!("CARGO_PKG_VERSION"));
+    assert!(version.starts_with(&expected), "{version}");
+    assert!(root.join("usr/share/man/man1/mxm-secrets.1.gz").is_file());
+    run(&["--remove", "mxm-secrets"]);
+    assert!(!root.join("usr").exists());
+}
+
+#[test]
+fn the_next_version_is_one_command() {
+    let home = Home::new();
+    let clone = home.path().join("clone");
+    fs::create_dir_all(clone.join("src/cli/docs")).unwrap();
+    fs::create_dir(clone.join(".ci")).unwrap();
+    let files = [
+        "Cargo.toml",
+        "Cargo.lock",
+        "CHANGELOG.md",
+        "src/cli/docs/manual.mdoc",
+    ];
+    for file in files.iter().chain(&[".ci/version"]) {
+        fs::copy(checkout().join(file), clone.join(file)).unwrap();
+    }
+    let version = |new: &str| {
+        let mut command = Command::new(clone.join(".ci/version"));
+        transcript(command.arg(new).env("SOURCE_DATE_EPOCH", "4102444800"))
+    };
+    let old = env!("CARGO_PKG_VERSION");
+    version("1.2").is(
+        2,
+        "",
+        "make version: NEW=1.2 is not a version such as 1.2.3\n",
+    );
+    version("0.0.1").is(2, "", &format!("make version: 0.0.1 is before {old}\n"));
+
+    version("99.0.0").is(0, "", "");
+    let read = |file: &str| fs::read_to_string(clone.join(file)).unwrap();
+    assert!(read("Cargo.toml").contains("\nversion = \"99.0.0\"\n"));
+    assert!(read("Cargo.lock").contains("name = \"mxm-secrets\"\nversion = \"99.0.0\"\n"));
+    assert!(read("CHANGELOG.md").contains("## [Unreleased]\n\n## [99.0.0] - 2100-01-01\n"));
+    assert!(read("src/cli/docs/manual.mdoc").contains("\n.Dd January 1, 2100\n"));
+    version("99.0.0").is(2, "", "make version: CHANGELOG.md already has 99.0.0\n");
+}
