@@ -15,7 +15,7 @@ use std::process::Command;
 
 use crate::support::store::Store;
 use crate::support::vault::{ROOT, Server, member};
-use crate::support::{Home, find, not_run, program};
+use crate::support::{Home, find, not_run, program, program_under_test};
 
 /// The secret's name in every store.
 pub const NAME: &str = "leaks/canary";
@@ -204,7 +204,7 @@ impl Place {
 }
 
 /// Names another build of the program to be tested, such as the one that is shipped.
-const OTHER_BUILD: &str = "MXM_SECRETS_LEAKS";
+const OTHER_BUILD: &str = "MXM_SECRETS_TEST_PROGRAM";
 
 /// Whether the program under test is the one that cargo has built for the tests.
 fn is_unoptimised() -> bool {
@@ -213,10 +213,7 @@ fn is_unoptimised() -> bool {
 
 /// The program under test.
 fn tested() -> std::path::PathBuf {
-    std::env::var_os(OTHER_BUILD).map_or_else(
-        || assert_cmd::cargo::cargo_bin!("mxm-secrets").to_owned(),
-        Into::into,
-    )
+    program_under_test().to_owned()
 }
 
 /// The 32 bytes that the letters of an age identity stand for, five bits each; a checksum follows them.

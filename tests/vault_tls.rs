@@ -7,8 +7,8 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::support::Home;
 use crate::support::vault::{ROOT, Scripted, Server, eventually, free_port, kv, openssl};
+use crate::support::{Home, program_under_test};
 
 /// A CA of the tests' own.
 struct Ca {
@@ -271,7 +271,7 @@ fn the_trust_store_of_the_system_counts() {
                 script,
                 "sh",
             ])
-            .arg(assert_cmd::cargo::cargo_bin!("mxm-secrets"))
+            .arg(program_under_test())
             .arg(&server.ca);
         crate::support::transcript(&mut command)
     };
