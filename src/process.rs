@@ -247,6 +247,7 @@ impl Running {
             command.process_group(0);
         }
         let child = command.spawn().map_err(Problem::Io)?;
+        sys::remember_child(child.id(), context.unattended);
         Ok(Running {
             child,
             group: context.unattended,
@@ -296,6 +297,7 @@ impl Running {
         loop {
             if let Some(status) = self.child.try_wait().map_err(Problem::Io)? {
                 self.over = true;
+                sys::forget_child(self.child.id());
                 return Ok(status);
             }
             check(deadline)?;
@@ -313,6 +315,7 @@ impl Drop for Running {
             } else {
                 let _ = self.child.kill();
             }
+            sys::forget_child(self.child.id());
             let _ = self.child.wait();
         }
     }

@@ -623,10 +623,44 @@ pub fn set_status_without_memory(status: u8) {
     STATUS_WITHOUT_MEMORY.store(status.into(), Ordering::Relaxed);
 }
 
-/// Ends this process at once: without memory nothing else can be done. What is unwritten stays so, and its children see
-/// that nobody reads what they write.
+/// The children that are running; negative for a whole process group, zero for none.
+static CHILDREN: [AtomicI32; 32] = [const { AtomicI32::new(0) }; 32];
+
+/// Remembers a child, or with `group` the process group that it leads, which is to end where this process ends for want
+/// of memory. The place is given back with [`forget_child`].
+pub fn remember_child(pid: u32, group: bool) {
+    let pid = pid.cast_signed();
+    let child = if group { -pid } else { pid };
+    for place in &CHILDREN {
+        if place
+            .compare_exchange(0, child, Ordering::Relaxed, Ordering::Relaxed)
+            .is_ok()
+        {
+            return;
+        }
+    }
+}
+
+/// Forgets a child that is reaped: its number may become another's.
+pub fn forget_child(pid: u32) {
+    let pid = pid.cast_signed();
+    for place in &CHILDREN {
+        if place.load(Ordering::Relaxed).abs() == pid {
+            place.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Ends this process and its children at once: without memory nothing else can be done.
 pub(crate) fn end_without_memory() -> ! {
     const MESSAGE: &[u8] = b"mxm-secrets: there is not enough memory\n";
+    for child in &CHILDREN {
+        let child = child.load(Ordering::Relaxed);
+        if child != 0 {
+            // SAFETY: plain numbers; the child has not been reaped.
+            unsafe { libc::kill(child, libc::SIGKILL) };
+        }
+    }
     // SAFETY: the pointer and the length are those of the message; nothing is freed or flushed on the way out.
     unsafe {
         libc::write(STDERR, MESSAGE.as_ptr().cast(), MESSAGE.len());

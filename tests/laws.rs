@@ -40,6 +40,7 @@ fn values() -> impl Strategy<Value = Vec<u8>> {
 }
 
 /// Any bytes, at least one.
+#[cfg(feature = "credentials")]
 fn contents() -> impl Strategy<Value = Vec<u8>> {
     proptest::collection::vec(any::<u8>(), 1..300)
 }

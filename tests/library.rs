@@ -15,16 +15,13 @@ fn options(home: &Home) -> Options {
             gopass.display()
         ),
     );
-    let options = Options::new().backends(["gopass"]).no_input(true);
-    if cfg!(feature = "config") {
-        options.config_file(configuration)
-    } else {
-        options
-    }
+    Options::new()
+        .backends(["gopass"])
+        .no_input(true)
+        .config_file(configuration)
 }
 
 #[test]
-#[cfg(feature = "config")]
 fn a_secret_its_absence_a_failure_and_a_mistake_are_told_apart() {
     let home = Home::new();
     home.fake(

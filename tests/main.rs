@@ -27,6 +27,7 @@ mod laws;
     feature = "vault"
 ))]
 mod leaks;
+#[cfg(feature = "config")]
 mod library;
 mod list_backends;
 #[cfg(all(

@@ -133,15 +133,17 @@ fn descriptors_may_run_out() {
 #[test]
 fn memory_may_run_out() {
     everywhere(|place, whole| {
-        let version = || limited_memory(place.mxm_secrets(["--version"]));
-        let mut limit: u64 = 1 << 20;
-        while limit < 1 << 30 {
-            // Below that the program cannot be started at all.
-            if run(&mut version()(limit)).status == Some(0) {
-                let seen = run(&mut limited_memory(get(place))(limit));
-                found_or_failed(place, &format!("{limit} bytes of memory"), &seen, whole);
+        for resource in [libc::RLIMIT_AS, libc::RLIMIT_DATA] {
+            let mut limit: u64 = 1 << 18;
+            while limit < 1 << 30 {
+                // Below that the program cannot be started at all.
+                let version = place.mxm_secrets(["--version"]);
+                if run(&mut limited(version, resource, limit)).status == Some(0) {
+                    let seen = run(&mut limited(get(place), resource, limit));
+                    found_or_failed(place, &format!("{limit} bytes of memory"), &seen, whole);
+                }
+                limit += limit / 6;
             }
-            limit += limit / 8;
         }
     });
 }
@@ -174,6 +176,33 @@ fn memory_may_run_out_in_the_middle() {
     );
 }
 
+/// A child that goes on without us is ended with us.
+#[test]
+fn no_child_is_left_when_memory_runs_out() {
+    let mut home = Home::new();
+    home.link(&["head", "sleep"]);
+    home.fake(
+        "gopass",
+        "echo $$ >child; head -c 14000000 /dev/zero; exec sleep 1000",
+    );
+    home.set("MXM_SECRETS_BACKENDS", "gopass");
+    let mut short = 0;
+    for limit in (8..40).step_by(4) {
+        let command = home.mxm_secrets(["get", "a"]);
+        let mut command = limited_memory(command)(limit << 20);
+        let child = home.path().join("child");
+        let _ = std::fs::remove_file(&child);
+        let seen = run(command.env("MXM_SECRETS_TIMEOUT", "1"));
+        if seen.stderr == "mxm-secrets: there is not enough memory\n" {
+            assert_eq!(seen.status, Some(4));
+            short += 1;
+            let pid = std::fs::read_to_string(child).unwrap();
+            assert!(super::is_gone(pid.trim()), "{limit} MiB: {pid} is left");
+        }
+    }
+    assert!(short > 0, "no limit was small enough");
+}
+
 fn limited_memory(command: Command) -> impl FnOnce(u64) -> Command {
     move |limit| limited(command, libc::RLIMIT_AS, limit)
 }
@@ -181,24 +210,19 @@ fn limited_memory(command: Command) -> impl FnOnce(u64) -> Command {
 #[test]
 fn a_signal_that_is_none_of_ours_changes_nothing() {
     everywhere(|place, whole| {
-        let child = start(place);
-        let (pid, backend) = (child.id() as libc::pid_t, place.backend);
-        let reader = std::thread::spawn(move || child.wait_with_output().unwrap());
-        while !reader.is_finished() {
+        let mut child = start(place);
+        let pid = child.id() as libc::pid_t;
+        while child.try_wait().unwrap().is_none() {
             for signal in [libc::SIGWINCH, libc::SIGCHLD, libc::SIGSTOP, libc::SIGCONT] {
-                // SAFETY: it may have been reaped by now, but nobody else has been given its number so soon.
+                // SAFETY: the child has not been reaped.
                 unsafe { libc::kill(pid, signal) };
             }
             std::thread::sleep(Duration::from_micros(500));
         }
-        let output = reader.join().unwrap();
+        let output = child.wait_with_output().unwrap();
         let seen = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(
-            output.status.code(),
-            Some(0),
-            "{backend}: {seen} {:?}",
-            output.status.signal()
-        );
+        let backend = place.backend;
+        assert_eq!(output.status.code(), Some(0), "{backend}: {seen}");
         assert_eq!(output.stdout, whole, "{backend}");
     });
 }
