@@ -4,6 +4,13 @@
 //! credentials.rs, answers of a server in vault_faults.rs, plugins of age in age/plugin.rs.
 
 mod programs;
+#[cfg(all(
+    target_os = "linux",
+    feature = "age",
+    feature = "credentials",
+    feature = "keyring",
+    feature = "vault"
+))]
 mod system;
 
 use std::fs;

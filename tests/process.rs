@@ -243,21 +243,23 @@ fn a_variable_says_whether_a_person_is_there() {
 fn a_signal_ends_the_child_too_and_tells_our_parent() {
     for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT] {
         let home = hanging();
-        let mut command = home.mxm_secrets(["get", "a", "--default", "V"]);
-        let child = command
+        // The deadline comes after our patience, so that it is the signal that has ended them.
+        let arguments = ["get", "a", "--default", "V", "--timeout", "120"];
+        let child = home
+            .mxm_secrets(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let (inner, grandchild) = (pid(&home, "child"), pid(&home, "grandchild"));
         kill(&child, signal);
+        is_gone(inner);
+        is_gone(grandchild);
         let output = child.wait_with_output().unwrap();
         assert_eq!(
             (output.status.signal(), output.stdout.as_slice()),
             (Some(signal), &b""[..])
         );
-        is_gone(inner);
-        is_gone(grandchild);
     }
 }
 
