@@ -290,10 +290,11 @@ impl Running {
         Ok((value.finish(), messages.finish()))
     }
 
-    /// Waits for its end. There is no call that waits with a deadline everywhere, so this looks again and again, at
-    /// first after a tenth of a millisecond: a child that has closed its outputs is usually about to end.
+    /// Waits for its end. Where there is no call that waits for it with a deadline, this looks again and again, at first
+    /// after a tenth of a millisecond: a child that has closed its outputs is usually about to end.
     fn wait(&mut self, deadline: Deadline) -> Result<ExitStatus, Problem> {
         let mut pause = Duration::from_micros(100);
+        let mut end = None;
         loop {
             if let Some(status) = self.child.try_wait().map_err(Problem::Io)? {
                 self.over = true;
@@ -301,8 +302,16 @@ impl Running {
                 return Ok(status);
             }
             check(deadline)?;
-            std::thread::sleep(pause.min(deadline.remaining().unwrap_or(pause)));
-            pause = (pause * 2).min(Duration::from_millis(20));
+            match end.get_or_insert_with(|| sys::end_of(self.child.id())) {
+                Some(end) => {
+                    sys::wait_readable([Some(end.as_fd())], deadline.remaining())
+                        .map_err(Problem::Io)?;
+                }
+                None => {
+                    std::thread::sleep(pause.min(deadline.remaining().unwrap_or(pause)));
+                    pause = (pause * 2).min(Duration::from_millis(20));
+                }
+            }
         }
     }
 }

@@ -508,6 +508,24 @@ pub fn kill_group(leader: u32) {
     }
 }
 
+/// A descriptor that can be read once the child has ended, on systems that have such a thing (Linux 5.3, pidfd_open(2)).
+pub fn end_of(child: u32) -> Option<OwnedFd> {
+    #[cfg(target_os = "linux")]
+    {
+        // SAFETY: plain numbers; a descriptor that is not negative is ours to own. It is closed on exec.
+        unsafe {
+            let fd = libc::syscall(libc::SYS_pidfd_open, child, 0);
+            let fd = RawFd::try_from(fd).ok().filter(|&fd| fd >= 0)?;
+            Some(std::os::fd::FromRawFd::from_raw_fd(fd))
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = child;
+        None
+    }
+}
+
 /// The signals that end a program and can be caught.
 const ENDING: [c_int; 4] = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM];
 /// The first of them that has come, or 0.

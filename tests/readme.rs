@@ -58,3 +58,18 @@ fn the_cron_example_works() {
     shell(&home, &command).is(0, "k\n", "");
     shell(&home, &command.replace("PROD_API_KEY=k", "")).has(125, "", &["prod/api-key is missing"]);
 }
+
+/// What the README names of the tests is there.
+#[test]
+fn the_tests_that_are_named_exist() {
+    let readme = include_str!("../README.md");
+    let named: Vec<&str> = readme
+        .split('`')
+        .filter(|text| text.starts_with("tests/") && text.ends_with(".rs"))
+        .collect();
+    assert!(named.len() > 10, "{named:?}");
+    for file in named {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        assert!(path.exists(), "{file}");
+    }
+}

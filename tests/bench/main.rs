@@ -1,4 +1,5 @@
-//! The benchmark: whole processes, two side by side in turn, the medians and their ratio beside the goal.
+//! The benchmark: whole processes, two side by side in turn, the medians and their ratio beside the goal, as a table in
+//! Markdown: the README's.
 //!
 //! `make bench` runs all of it; a word as argument runs the parts whose titles have it.
 #![allow(
@@ -47,7 +48,9 @@ fn main() {
         program: program.into(),
         words,
     };
-    println!("{:58} {:>9} {:>9} {:>6} {:>6}", "", "A", "B", "A/B", "goal");
+    println!("{}\n", circumstances());
+    println!("| {:58} |       A |       B |  A/B | goal |", "A / B");
+    println!("| {:58} |    ---: |    ---: | ---: | ---: |", "---");
     core::run(&bench);
     #[cfg(feature = "vault")]
     vault::run(&bench);
@@ -87,9 +90,9 @@ impl Bench {
         let a = median(times.iter().map(|(a, _)| *a));
         let b = median(times.iter().map(|(_, b)| *b));
         let ratio = median(times.iter().map(|(a, b)| a / b));
-        let verdict = if ratio <= goal { "" } else { "  MISSED" };
+        let verdict = if ratio <= goal { "" } else { ", missed" };
         println!(
-            "{title:58} {:>6.2} ms {:>6.2} ms {ratio:>6.2} {goal:>6.2}{verdict}",
+            "| {title:58} | {:>4.2} ms | {:>4.2} ms | {ratio:>4.2} | {goal:>4.2}{verdict} |",
             a * 1e3,
             b * 1e3
         );
@@ -108,12 +111,39 @@ impl Bench {
         }
         match measure() {
             Some(value) => {
-                let verdict = if value <= goal { "" } else { "  MISSED" };
-                println!("{title:58} {value:>9} {unit}, goal {goal}{verdict}");
+                let verdict = if value <= goal { "" } else { ", missed" };
+                println!("| {title:58} | {value} {unit} | | | {goal}{verdict} |");
             }
-            None => println!("{title:58} not measured"),
+            None => println!("| {title:58} | not measured | | | {goal} |"),
         }
     }
+}
+
+/// The machine, and what is compared with.
+fn circumstances() -> String {
+    let first_line = |program: &str, argument: &str| {
+        let output = Command::new(program).arg(argument).output().ok()?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        Some(text.lines().next()?.split(" (").next()?.to_owned())
+    };
+    let cpus = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpus
+        .lines()
+        .find_map(|line| Some(line.strip_prefix("model name")?.split_once(": ")?.1));
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let mut all = vec![format!(
+        "{cores} cores of {}",
+        model.unwrap_or("unknown make")
+    )];
+    all.extend(first_line("uname", "-sr"));
+    all.extend(first_line("age", "--version").map(|version| format!("age {version}")));
+    let built = [("rage", "--version"), ("vault", "version")];
+    for (name, argument) in built {
+        let path = support::program(name);
+        all.extend(path.and_then(|path| first_line(path.to_str()?, argument)));
+    }
+    all.extend(first_line("curl", "--version"));
+    all.join("; ")
 }
 
 /// One whole process, from its start to its end, its output read through a pipe as `$(...)` reads it.
