@@ -19,6 +19,9 @@ PROGRAM  ?= $(if $(HAS_TARGET),$(STATIC),$(NATIVE))
 FOREIGN  := aarch64-apple-darwin x86_64-unknown-freebsd
 PORTABLE := age,config,credentials,keyring
 
+# The other processor: built here, and run under an emulator.
+EMULATED := aarch64-unknown-linux-musl
+
 # The fuzz targets, and how long each runs. The sanitizer wants what only a nightly compiler gives unasked.
 FUZZ    := names command_line configuration gopass age vault fields
 SECONDS ?= 15
@@ -35,7 +38,7 @@ REMAP := --remap-path-prefix=$(CURDIR)=mxm-secrets --remap-path-prefix=$(or $(CA
 export CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_RUSTFLAGS ?= $(REMAP)
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_RUSTFLAGS ?= $(REMAP)
 
-.PHONY: help build static test fmt lint type deny msrv doc check docs bench install uninstall dist deb reproducible version portable shipped fuzz mutants coverage clean
+.PHONY: help build static test fmt lint type deny msrv doc check docs bench install uninstall dist deb reproducible version portable shipped emulated fuzz mutants coverage clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -79,6 +82,12 @@ portable: ## tests without the parts that only Linux has, as on other systems
 
 shipped: static ## the tests that start the program, with the static one: what is shipped
 	MXM_SECRETS_TEST_PROGRAM='$(abspath $(STATIC))' $(CARGO) test --all-features --test all -- $(TESTS)
+
+# Not what traces or limits the program from outside: that would be the emulator.
+emulated: ## the tests that can, with the static program for aarch64 under qemu-user
+	$(MAKE) static TARGET=$(EMULATED)
+	MXM_SECRETS_TEST_RUNNER=qemu-aarch64 MXM_SECRETS_TEST_PROGRAM='$(abspath target/$(EMULATED)/release/mxm-secrets)' \
+	    $(CARGO) test --all-features --test all -- --skip=leaks:: --skip=faults:: --skip=release:: --skip=differential
 
 fmt: ## format the source
 	$(CARGO) fmt

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 
-use crate::support::{Home, transcript};
+use crate::support::{Home, emulated, transcript};
 
 #[test]
 fn a_variable_is_found() {
@@ -18,7 +18,9 @@ fn a_variable_is_found() {
     home.run(["get", "--raw", "prod/api-key"])
         .is(0, "s3cret", "");
     home.run(["get", "prod/db#password"]).is(0, "pw\n", "");
-    home.run(["get", "9lives"]).is(0, "cat\n", "");
+    if !emulated("the shell that starts it drops a variable that begins with a digit") {
+        home.run(["get", "9lives"]).is(0, "cat\n", "");
+    }
     home.run(["get", "-v", "prod/api-key"]).has(
         0,
         "s3cret\n",

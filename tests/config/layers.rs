@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use crate::support::{
-    Home, Transcript, copy_program, find, not_run, program_under_test, transcript,
+    Home, Transcript, copy_program, emulated, find, not_run, program_under_test, transcript,
 };
 
 const STORE: &str = "mxm-config-store/apps/mxm-secrets";
@@ -348,6 +348,9 @@ fn without_a_configuration_three_opens_fail() {
     let Some(strace) = find("strace") else {
         return not_run("strace is not installed");
     };
+    if emulated("strace sees the runner's own calls as well") {
+        return;
+    }
     let mut home = Home::new();
     home.set("A", "1");
     let trace = home.path().join("trace");
