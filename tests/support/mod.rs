@@ -11,7 +11,7 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Mutex, Once, OnceLock};
 
 use tempfile::TempDir;
 
@@ -70,6 +70,7 @@ impl Transcript {
 
 impl Home {
     pub fn new() -> Home {
+        heed_signals();
         let directory = TempDir::with_prefix("mxm").unwrap();
         fs::create_dir(directory.path().join("bin")).unwrap();
         Home {
@@ -192,6 +193,18 @@ impl Home {
     pub fn run<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Transcript {
         transcript(&mut self.mxm_secrets(arguments))
     }
+}
+
+/// Takes back what a shell does to a job in its background, or nohup to anything: what the tests start heeds every
+/// signal that it is sent.
+fn heed_signals() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
+            // SAFETY: plain numbers.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
+    });
 }
 
 /// Copies a program in a process of its own: what another thread starts meanwhile would hold the new file open for
