@@ -282,12 +282,18 @@ pub fn start_connecting(address: SocketAddr) -> io::Result<TcpStream> {
         SocketAddr::V4(_) => libc::AF_INET,
         SocketAddr::V6(_) => libc::AF_INET6,
     };
+    // In one step where that can be had: another thread may start a child in between.
+    #[cfg(not(target_vendor = "apple"))]
+    let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC;
+    #[cfg(target_vendor = "apple")]
+    let kind = libc::SOCK_STREAM;
     // SAFETY: plain numbers; a descriptor that is not negative is ours to own.
     let socket: OwnedFd = unsafe {
-        let fd = libc::socket(family, libc::SOCK_STREAM, 0);
+        let fd = libc::socket(family, kind, 0);
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
+        #[cfg(target_vendor = "apple")]
         libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC);
         std::os::fd::FromRawFd::from_raw_fd(fd)
     };
