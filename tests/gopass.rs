@@ -77,6 +77,39 @@ fn a_hit_costs_one_process() {
     });
 }
 
+/// Untold, it would start gpgconf for that. Where gpgconf may name another gpg than the one beside it, it still does.
+#[test]
+fn gopass_is_told_where_gpg_is() {
+    each_version(|store| {
+        store.insert("a", "value");
+        let bin = store.home.path().join("bin");
+        for name in ["gpg", "gpgconf"] {
+            fs::remove_file(bin.join(name)).unwrap();
+            let real = find(name).unwrap();
+            store
+                .home
+                .fake(name, &format!("exec '{}' \"$@\"", real.display()));
+        }
+        let asked = || {
+            for name in ["gpg", "gpgconf"] {
+                let _ = fs::remove_file(store.home.path().join(format!("{name}.log")));
+            }
+            store.home.run(["get", "a"]).is(0, "value\n", "");
+            ["gpg", "gpgconf"].map(|name| !store.home.log(name).is_empty())
+        };
+        assert_eq!(asked(), [true, false]);
+        let real = find("gpg").unwrap();
+        let mut command = store.home.mxm_secrets(["get", "a"]);
+        transcript(command.env("GOPASS_GPG_BINARY", real)).is(0, "value\n", "");
+        assert_eq!(store.home.log("gpg").len(), 1);
+        std::os::unix::fs::symlink("gpg", bin.join("gpg2")).unwrap();
+        assert_eq!(asked(), [false, true]);
+        fs::remove_file(bin.join("gpg2")).unwrap();
+        fs::remove_file(bin.join("gpgconf")).unwrap();
+        assert_eq!(asked(), [true, false]);
+    });
+}
+
 #[test]
 fn what_is_not_there_is_a_miss() {
     each_version(|store| {

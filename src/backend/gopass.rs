@@ -9,7 +9,7 @@ pub mod fuzzing;
 mod store;
 
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -48,6 +48,10 @@ pub const ENTRY: Entry = Entry {
         (
             "GOPASS_GPG_OPTS, PASSWORD_STORE_GPG_OPTS",
             "options for gpg; ours are put before them",
+        ),
+        (
+            "GOPASS_GPG_BINARY",
+            "the gpg that gopass starts, in place of the one beside gpgconf",
         ),
         (
             "GOPASS_AGE_PASSWORD",
@@ -154,6 +158,12 @@ impl Gopass {
             .env("GOPASS_CONFIG_COUNT", (count + 1).to_string())
             .env("GOPASS_NO_REMINDER", "true")
             .env_remove("GOPASS_DEBUG_LOG_SECRETS");
+        // Untold, gopass starts gpgconf to be told where gpg is: a process more than the lookup needs.
+        if sys::variable(GPG_BINARY).is_none()
+            && let Some(gpg) = gpg_of_gpgconf()
+        {
+            command.env(GPG_BINARY, gpg);
+        }
         if context.unattended {
             // gpg and its agent then fail at once where they would ask; a passphrase that is cached still works.
             let options = ["GOPASS_GPG_OPTS", "PASSWORD_STORE_GPG_OPTS"];
@@ -380,6 +390,19 @@ impl Gopass {
         };
         Ok((dialect, format!("{name} {number}")))
     }
+}
+
+/// Names the gpg that gopass starts.
+const GPG_BINARY: &str = "GOPASS_GPG_BINARY";
+
+/// The gpg that gpgconf would name: they are installed side by side. `None` where that is not sure: without a gpgconf,
+/// or where its gpg may be called gpg2, as on systems that have a gpg of version 1, too.
+fn gpg_of_gpgconf() -> Option<PathBuf> {
+    let gpgconf = process::find_program(OsStr::new("gpgconf"))?;
+    let gpg = gpgconf.canonicalize().ok()?.with_file_name("gpg");
+    let program = process::find_program(gpg.as_os_str())?;
+    let only = program.with_file_name("gpg2").symlink_metadata().is_err();
+    only.then_some(program)
 }
 
 fn not_installed(command: &str) -> Reason {
