@@ -34,6 +34,8 @@ pub struct Place {
     key: Vec<u8>,
     /// The port of the server, which alone may be talked to.
     server: Option<String>,
+    /// How to get there.
+    address: String,
     /// The keys of the session that the program is started in.
     keys: Vec<(String, Vec<u8>)>,
 }
@@ -55,7 +57,11 @@ fn canary() -> String {
 impl Place {
     /// The store; `None` (said loudly) where it cannot be set up.
     pub fn new(backend: &'static str) -> Option<Place> {
-        let canary = canary();
+        Place::with(backend, canary())
+    }
+
+    /// The same with a value of one's own, `canary`, which must have eight bytes.
+    pub fn with(backend: &'static str, canary: String) -> Option<Place> {
         let binary = format!("{canary}\0{canary}");
         let text = format!("{canary}\nuser: {canary}\n");
         let mut place = Place {
@@ -65,6 +71,7 @@ impl Place {
             credential: None,
             key: Vec::new(),
             server: None,
+            address: String::new(),
             keys: Vec::new(),
         };
         match backend {
@@ -114,6 +121,7 @@ impl Place {
                 let answer = server.set_up("auth/token/create", "{\"policies\":[\"root\"]}");
                 let token = member(&answer, "client_token");
                 place.owner = Owner::Home(server.home());
+                place.address = server.address.clone();
                 place.server = server.address.rsplit(':').next().map(str::to_owned);
                 place.home().write(".vault-token", &token);
                 place.set("MXM_SECRETS_VAULT_PREFIX", format!("{canary:.8}"));
@@ -159,6 +167,11 @@ impl Place {
         let file = place.home().write("faulty.yaml", text);
         place.set("MXM_SECRETS_CONFIG", file);
         place
+    }
+
+    /// The address of the server, if there is one.
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     pub fn home(&self) -> &Home {
