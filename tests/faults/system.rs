@@ -277,7 +277,7 @@ fn memory(backend: &'static str) -> Option<Scene> {
         }
     };
     let mut scene = Scene::of(owner, "");
-    let limit = least_memory(&scene, resource) + room;
+    let limit = least_memory(|| scene.command(program_under_test()), resource) + room;
     scene.arrange = Box::new(move |_, command| limited(command, resource, limit));
     Some(scene)
 }
