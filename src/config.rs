@@ -1,7 +1,7 @@
 //! What is configured: flags, then variables, then the configuration, then built-in defaults.
 //!
-//! `layers` finds and reads the files, `yaml` and `scalar` say what is in them, `interpolation` where it leads, and
-//! `check` gives every value the type of its key. Without the Cargo feature `config` there is no file at all.
+//! `layers` finds and reads the files, `yaml` says what is in them, `interpolation` where it leads, and `check` gives
+//! every value the type of its key. Without the Cargo feature `config` there is no file at all.
 
 #[cfg(feature = "config")]
 mod check;
@@ -11,8 +11,6 @@ mod fuzzing;
 mod interpolation;
 #[cfg(feature = "config")]
 mod layers;
-#[cfg(feature = "config")]
-mod scalar;
 #[cfg(feature = "config")]
 mod yaml;
 

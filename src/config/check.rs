@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::interpolation::{Cause, Found, Location, Tree, Trouble};
 use super::layers::{self, Raw};
-use super::scalar::{self, Meaning, Scalar};
-use super::yaml::{Data, Key as YamlKey, Node, Place, Wrong};
+use super::yaml::{self, Data, Key as YamlKey, Meaning, Node, Place, Scalar, Wrong};
 use super::{
     Checked, Configured, Given, Key, Kind, OnError, REQUIRED, Section, Source, UsageError, Value,
     home, seconds,
@@ -625,9 +624,7 @@ fn typed(
                 return Err(format!("it takes {}{advice}", takes(kind)));
             }
             (Kind::Bool, What::Bool(value)) => Value::Bool(*value),
-            (Kind::Bool, What::Text) => {
-                Value::Bool(scalar::boolean(&word.text).ok_or_else(refused)?)
-            }
+            (Kind::Bool, What::Text) => Value::Bool(yaml::boolean(&word.text).ok_or_else(refused)?),
             (Kind::Seconds, meaning) => {
                 let text = match meaning {
                     What::Int(number) => number.to_string(),
@@ -676,7 +673,6 @@ fn command(mut words: Vec<String>, shape: &str, directory: &Path) -> Result<Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::yaml;
 
     const fn key(name: &'static str, kind: Kind) -> Key {
         Key {
