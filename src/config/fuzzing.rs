@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use super::check;
+use super::files::Raw;
 use super::interpolation::Tree;
-use super::layers::{self, DIMENSIONS, Layer, Raw};
+use super::layers::{self, DIMENSIONS, Layer};
 use super::yaml::{self, Data, Meaning, Node, Scalar, Style, python_float};
 
 /// Every dimension, by its place in the list of files.
