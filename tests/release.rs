@@ -1,11 +1,12 @@
 //! What is handed out: the package for cargo, the tarball, the Debian package, and the step to the next version.
 
+use std::env;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::{Home, copy_program, program, program_under_test, transcript};
+use crate::support::{Home, copy_program, not_run, program, program_under_test, transcript};
 
 const TARGET: &str = "x86_64-unknown-linux-musl";
 
@@ -168,30 +169,31 @@ fn the_tarball_is_whole_and_the_same_every_time() {
     assert!(!inside.contains("pkg:cargo/assert_cmd@"), "{inside}");
 }
 
+/// Packs the Debian package and gives its path.
+fn debian_package(home: &Home) -> Option<PathBuf> {
+    let name = format!("mxm-secrets_{}-1_amd64.deb", env!("CARGO_PKG_VERSION"));
+    Some(packed(home, "deb", "dist")?.join(name))
+}
+
 #[test]
-fn the_debian_package_installs_runs_and_goes_away() {
+fn the_debian_package_pleases_lintian_and_installs_anywhere() {
     let home = Home::new();
     let (Some(dpkg), Some(lintian)) = (program("dpkg"), program("lintian")) else {
         return;
     };
-    let Some(folder) = packed(&home, "deb", "dist") else {
+    let Some(package) = debian_package(&home) else {
         return;
     };
-    let package = folder.join(format!(
-        "mxm-secrets_{}-1_amd64.deb",
-        env!("CARGO_PKG_VERSION")
-    ));
-    let complaints = output(
-        Command::new(lintian)
-            .args(["--allow-root", "--fail-on=none"])
-            // The program of the tests is linked as tests are.
-            .args([
-                "--suppress-tags",
-                "missing-depends-line,undeclared-elf-prerequisites,mismatched-override",
-            ])
-            .arg(&package),
-    );
-    assert_eq!(complaints, "");
+    let mut check = Command::new(lintian);
+    check.args(["--allow-root", "--fail-on=none"]);
+    if env::var_os("MXM_SECRETS_TEST_PROGRAM").is_none() {
+        // The program of the tests is linked as tests are.
+        check.args([
+            "--suppress-tags",
+            "missing-depends-line,undeclared-elf-prerequisites,mismatched-override",
+        ]);
+    }
+    assert_eq!(output(check.arg(&package)), "");
 
     let root = home.path().join("root");
     let admin = root.join("var/lib/dpkg");
@@ -214,9 +216,77 @@ fn the_debian_package_installs_runs_and_goes_away() {
     let version = output(home.command(&installed).arg("--version"));
     let expected = format!("mxm-secrets {}", env!("CARGO_PKG_VERSION"));
     assert!(version.starts_with(&expected), "{version}");
-    assert!(root.join("usr/share/man/man1/mxm-secrets.1.gz").is_file());
     run(&["--remove", "mxm-secrets"]);
     assert!(!root.join("usr").exists());
+}
+
+/// What this machine has of the package, in any place that a package may put files into.
+fn traces() -> String {
+    output(Command::new("find").args([
+        "/etc",
+        "/usr/bin",
+        "/usr/lib",
+        "/usr/share",
+        "/var/lib/dpkg",
+        "-name",
+        "*mxm-secrets*",
+    ]))
+}
+
+/// Takes the package away again, however the test ends.
+struct Installed;
+
+impl Drop for Installed {
+    fn drop(&mut self) {
+        let _ = Command::new("dpkg")
+            .args(["--purge", "mxm-secrets"])
+            .output();
+    }
+}
+
+/// On the machine itself, which is CI's then: as users do it, so that man finds the page and nothing stays behind.
+#[test]
+fn the_debian_package_installs_runs_and_goes_away() {
+    let home = Home::new();
+    let root = output(Command::new("id").arg("-u")) == "0\n";
+    if !root || env::var_os("CI").is_none_or(|ci| ci != "true") {
+        return not_run("only root installs a package, and only in CI");
+    }
+    if ["dpkg", "man"].iter().any(|name| program(name).is_none()) {
+        return;
+    }
+    let Some(package) = debian_package(&home) else {
+        return;
+    };
+    // One at a time: another checkout's tests may be running.
+    let turn = fs::File::create("/run/lock/mxm-secrets-tests").unwrap();
+    turn.lock().unwrap();
+    assert_eq!(traces(), "", "mxm-secrets is installed here");
+
+    let installed = Installed;
+    output(Command::new("dpkg").arg("--install").arg(&package));
+    let mut get = home.command("/usr/bin/mxm-secrets");
+    get.args(["get", "prod/api-key"])
+        .env("PROD_API_KEY", "s3cret");
+    transcript(&mut get).is(0, "s3cret\n", "");
+    let page = output(Command::new("man").args(["-w", "mxm-secrets"]));
+    assert_eq!(page, "/usr/share/man/man1/mxm-secrets.1.gz\n");
+    for completion in [
+        "bash-completion/completions/mxm-secrets",
+        "fish/vendor_completions.d/mxm-secrets.fish",
+        "zsh/vendor-completions/_mxm-secrets",
+    ] {
+        let file = Path::new("/usr/share").join(completion);
+        assert!(file.is_file(), "{}", file.display());
+    }
+    // Every file is as its sum in the package says.
+    let differing = output(Command::new("dpkg").args(["--verify", "mxm-secrets"]));
+    assert_eq!(differing, "");
+
+    drop(installed);
+    assert_eq!(traces(), "");
+    let known = transcript(Command::new("dpkg-query").args(["--status", "mxm-secrets"]));
+    assert_eq!(known.status, Some(1));
 }
 
 #[test]
