@@ -97,16 +97,22 @@ pub enum OnError {
 }
 
 impl OnError {
-    /// The words for it, in the order of [`OnError::parse`].
-    pub const WORDS: &'static [&'static str] = &["stop", "continue"];
+    /// The words for it: `stop` and `continue`.
+    pub const WORDS: &'static [&'static str] = &[OnError::Stop.word(), OnError::Continue.word()];
 
-    /// `stop` or `continue`.
-    pub fn parse(word: &str) -> Option<OnError> {
-        match word {
-            "stop" => Some(OnError::Stop),
-            "continue" => Some(OnError::Continue),
-            _ => None,
+    /// The word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            OnError::Stop => "stop",
+            OnError::Continue => "continue",
         }
+    }
+
+    /// What `word` stands for.
+    pub fn parse(word: &str) -> Option<OnError> {
+        [OnError::Stop, OnError::Continue]
+            .into_iter()
+            .find(|on_error| on_error.word() == word)
     }
 }
 
@@ -275,13 +281,13 @@ impl Settings {
     /// A variable that has no good value.
     pub fn all(&self) -> Result<Vec<Setting>, UsageError> {
         let [chain, on_error, timeout] = self.sources.clone();
-        let on_error_word = match self.on_error {
-            OnError::Stop => "stop",
-            OnError::Continue => "continue",
-        };
         let top = [
             ("backends", Value::Texts(self.backends.clone()), chain),
-            ("on_error", Value::Text(on_error_word.to_owned()), on_error),
+            (
+                "on_error",
+                Value::Text(self.on_error.word().to_owned()),
+                on_error,
+            ),
             ("timeout", Value::Seconds(self.timeout), timeout),
         ];
         let mut all: Vec<Setting> = top
@@ -430,4 +436,20 @@ fn chain(names: &[String], own: &[&str]) -> Result<Vec<String>, String> {
         }
     }
     Ok(chain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_follows_a_failure_has_one_word_each() {
+        assert_eq!(OnError::WORDS, ["stop", "continue"]);
+        let parsed: Vec<_> = OnError::WORDS
+            .iter()
+            .flat_map(|word| OnError::parse(word))
+            .collect();
+        assert_eq!(parsed, [OnError::Stop, OnError::Continue]);
+        assert_eq!(OnError::parse("Stop"), None);
+    }
 }
