@@ -64,51 +64,42 @@ pub enum Value {
 }
 
 impl Value {
-    /// What the variable `source` says, for a key of `kind`.
+    /// What the variable `source` says, for a key of `kind`. No table gives a variable to a key of another kind than
+    /// these four: how a list would be split is for whoever adds one to say.
     pub(super) fn of_variable(
         value: OsString,
         kind: Kind,
         source: &str,
     ) -> Result<Value, UsageError> {
         // Paths are bytes; all else is text.
-        let text = match kind {
-            Kind::Path => {
-                let path = PathBuf::from(value);
-                return Ok(Value::Path(std::path::absolute(&path).unwrap_or(path)));
-            }
-            Kind::Paths => return Ok(Value::Paths(std::env::split_paths(&value).collect())),
-            _ => utf8(value, source)?,
-        };
+        if kind == Kind::Path {
+            let path = PathBuf::from(value);
+            return Ok(Value::Path(std::path::absolute(&path).unwrap_or(path)));
+        }
+        let text = utf8(value, source)?;
         let wrong = |takes: &str| {
             Err(UsageError(format!(
                 "{source} is {text:?}: it takes {takes}"
             )))
         };
-        Ok(match kind {
-            Kind::Choice(words) if !words.contains(&text.as_str()) => {
-                return wrong(&words.join(" or "));
-            }
-            Kind::Path | Kind::Paths | Kind::Text | Kind::Choice(_) => Value::Text(text),
-            Kind::Texts | Kind::Command => {
-                Value::Texts(text.split(',').map(str::to_owned).collect())
-            }
+        match kind {
+            Kind::Text => Ok(Value::Text(text)),
+            Kind::Choice(words) if words.contains(&text.as_str()) => Ok(Value::Text(text)),
+            Kind::Choice(words) => wrong(&words.join(" or ")),
+            // The words of YAML, which the same key takes in a file, and those that the official clients of Vault take
+            // in their variables (Go's ParseBool), since ours stand beside them; in any case, as is usual there.
             Kind::Bool => match text.to_ascii_lowercase().as_str() {
-                "1" | "t" | "true" | "yes" | "on" => Value::Bool(true),
-                "0" | "f" | "false" | "no" | "off" => Value::Bool(false),
-                _ => return wrong("true or false"),
+                "1" | "t" | "true" | "yes" | "on" => Ok(Value::Bool(true)),
+                "0" | "f" | "false" | "no" | "off" => Ok(Value::Bool(false)),
+                _ => wrong("true or false"),
             },
-            Kind::Seconds => Value::Seconds(seconds(&text, source)?),
-            Kind::Statuses => {
-                let numbers: Option<Vec<u8>> = text
-                    .split(',')
-                    .map(|number| number.trim().parse().ok().filter(|&number| number > 0))
-                    .collect();
-                match numbers {
-                    Some(numbers) => Value::Statuses(numbers),
-                    None => return wrong("numbers from 1 to 255"),
-                }
-            }
-        })
+            Kind::Path
+            | Kind::Paths
+            | Kind::Texts
+            | Kind::Command
+            | Kind::Statuses
+            | Kind::Seconds => wrong("nothing: its key stands in the configuration alone"),
+        }
     }
 
     /// The same with `***` for the password in every `scheme://user:password@host`.
@@ -174,5 +165,49 @@ pub fn seconds(text: &str, source: &str) -> Result<Duration, UsageError> {
         _ => Err(UsageError(format!(
             "{source} {text:?}: it takes a number of seconds from 0.001 to 86400, such as 10 or 0.5"
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::BACKENDS;
+
+    #[test]
+    fn every_key_with_a_variable_takes_what_a_variable_can_say() {
+        let keys = BACKENDS.iter().flat_map(|entry| entry.keys);
+        for key in keys.filter(|key| key.variable.is_some()) {
+            let one = matches!(
+                key.kind,
+                Kind::Text | Kind::Choice(_) | Kind::Path | Kind::Bool
+            );
+            assert!(one, "{key:?}");
+        }
+    }
+
+    #[test]
+    fn a_variable_says_yes_and_no_as_yaml_and_vault_do() {
+        let said = |text: &str| Value::of_variable(text.into(), Kind::Bool, "X");
+        for text in ["1", "t", "True", "YES", "on"] {
+            assert_eq!(said(text), Ok(Value::Bool(true)));
+        }
+        for text in ["0", "F", "false", "no", "Off"] {
+            assert_eq!(said(text), Ok(Value::Bool(false)));
+        }
+        let wrong = said("maybe").unwrap_err();
+        assert_eq!(wrong.0, r#"X is "maybe": it takes true or false"#);
+    }
+
+    #[test]
+    fn a_password_in_an_address_is_left_out() {
+        for (text, clean) in [
+            ("http://u:p@h/x", "http://u:***@h/x"),
+            ("http://u@h", "http://u@h"),
+            ("http://h/a:b@c", "http://h/a:b@c"),
+            ("u:p@h", "u:p@h"),
+        ] {
+            let value = Value::Text(text.to_owned()).without_passwords();
+            assert_eq!(value, Value::Text(clean.to_owned()));
+        }
     }
 }
