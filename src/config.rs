@@ -42,7 +42,7 @@ use section::Given;
 
 use crate::Options;
 use crate::backend::{self, BACKENDS, Entry};
-use crate::nearest::nearest;
+use crate::nearest::advice;
 use crate::sys;
 
 /// Where a value comes from.
@@ -427,10 +427,7 @@ fn chain(names: &[String], own: &[&str]) -> Result<Vec<String>, String> {
                     .map(|entry| entry.name)
                     .chain(own.iter().copied())
                     .collect();
-                let advice = match nearest(name, known.iter().copied()) {
-                    Some(near) => format!("did you mean {near}?"),
-                    None => format!("there are {}", known.join(", ")),
-                };
+                let advice = advice(name, &known);
                 return Err(format!("no backend is called {name:?}: {advice}"));
             }
         }

@@ -11,7 +11,7 @@ use std::cell::Cell;
 use reader::Reader;
 
 use super::yaml::{Data, Meaning, Node, python_float};
-use crate::nearest::nearest;
+use crate::nearest::{did_you_mean, nearest};
 
 /// How deep interpolations may lead to, or stand in, each other.
 const DEPTH: usize = 100;
@@ -348,7 +348,7 @@ pub fn split_key(key: &str) -> Option<Vec<String>> {
 fn no_key(key: &str, part: &str, container: &Node) -> Trouble {
     let advice = match &container.data {
         Data::Map(entries) => nearest(part, entries.iter().map(|(key, _)| key.text.as_str()))
-            .map_or(String::new(), |near| format!(": did you mean {near}?")),
+            .map_or(String::new(), |near| format!(": {}", did_you_mean(near))),
         _ => String::new(),
     };
     Trouble {
