@@ -3,6 +3,7 @@
 //! The identities are read, and unlocked by a person, once for all that is asked of one backend, and not before there
 //! is a file to decrypt.
 
+mod armor;
 mod file;
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -10,7 +11,7 @@ mod identities;
 mod plugin;
 mod terminal;
 
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -295,32 +296,4 @@ fn kinds(stanzas: &[Stanza]) -> Vec<&'static str> {
         }
     }
     kinds
-}
-
-/// The text form of age files.
-mod armor {
-    use super::Read;
-
-    /// Whether `file` means to be armored.
-    pub fn is_armored(file: &[u8]) -> bool {
-        after_blank_lines(file).starts_with(b"-----BEGIN AGE ENCRYPTED FILE-----")
-    }
-
-    /// Lines of nothing but blanks may stand before the armor.
-    fn after_blank_lines(file: &[u8]) -> &[u8] {
-        let text = file.trim_ascii_start();
-        match file.strip_suffix(text) {
-            Some(blanks) if blanks.is_empty() || blanks.ends_with(b"\n") => text,
-            _ => file,
-        }
-    }
-
-    /// The binary form, which is no secret.
-    pub fn decode(file: &[u8]) -> Result<Vec<u8>, &'static str> {
-        let mut decoded = Vec::with_capacity(file.len());
-        age::armor::ArmoredReader::new(after_blank_lines(file))
-            .read_to_end(&mut decoded)
-            .map(|_| decoded)
-            .map_err(|_| "has a damaged armor")
-    }
 }
