@@ -155,6 +155,8 @@ impl Age {
             data
         };
         let file = File::parse(data).map_err(Problem::File)?;
+        // What has taken the time is the file, and not what comes next.
+        in_time(context)?;
         let attempt = Attempt {
             identities: self.identities(context).map_err(Problem::Identities)?,
             context,
@@ -173,6 +175,17 @@ enum Problem {
     OtherKeys(Vec<&'static str>),
     /// The identities, or a plugin.
     Identities(Reason),
+}
+
+/// Whether there is time to go on.
+fn in_time(context: &Context) -> Result<(), Problem> {
+    if process::interrupted() {
+        Err(Problem::File("was not decrypted: interrupted"))
+    } else if context.deadline.passed() {
+        Err(Problem::File("was not decrypted in time"))
+    } else {
+        Ok(())
+    }
 }
 
 impl Backend for Age {
@@ -239,15 +252,18 @@ struct Attempt<'a> {
 impl Attempt<'_> {
     /// The key of the file whose header has these stanzas.
     fn file_key(mut self, stanzas: &[Stanza]) -> Result<FileKey, Problem> {
-        for identity in self.identities {
+        for (tried, identity) in self.identities.iter().enumerate() {
+            // Who was not tried may be the one it is for.
+            if tried > 0
+                && let Err(late) = in_time(self.context)
+            {
+                return Err(self.trouble.map_or(late, Problem::Identities));
+            }
             if let Some(key) = self.unwrap(identity, stanzas) {
                 return key.map_err(|_| match self.trouble {
                     Some(trouble) => Problem::Identities(trouble),
                     None => Problem::File("has a damaged header: it does not authenticate"),
                 });
-            }
-            if self.context.deadline.passed() || process::interrupted() {
-                break;
             }
         }
         Err(match self.trouble {
@@ -296,4 +312,40 @@ fn kinds(stanzas: &[Stanza]) -> Vec<&'static str> {
         }
     }
     kinds
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::process::Deadline;
+
+    /// What is said of a well-formed file for nobody, once the time is up.
+    fn late(age: &Age) -> &'static str {
+        let mut file = b"age-encryption.org/v1\n-> X25519 a\nYWdl\n--- ".to_vec();
+        file.extend([b'A'; 43]);
+        file.extend(*b"\n0123456789abcdef");
+        let context = Context {
+            deadline: Deadline::after(Duration::ZERO),
+            unattended: true,
+            warn: &|_| {},
+        };
+        match age.decrypt(&file, &context) {
+            Err(Problem::File(said)) => said,
+            _ => "something else",
+        }
+    }
+
+    #[test]
+    fn a_file_that_takes_all_the_time_is_not_laid_to_the_identities() {
+        let age = Age {
+            store: "store".into(),
+            identities_file: "/nowhere/identities".into(),
+            identities: OnceLock::new(),
+        };
+        assert_eq!(late(&age), "was not decrypted in time");
+        // Nor is it held against the next file that they could not be read.
+        assert!(age.identities.get().is_none());
+    }
 }
