@@ -4,7 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
-/// Begins to connect to `address`: [`wait`] until it is writable, then ask it for its error. Nothing that is done with
+/// Begins to connect to `address`: [`wait`](super::wait) until it is writable, then ask it for its error. Nothing that is done with
 /// it waits.
 ///
 /// # Errors
