@@ -177,6 +177,59 @@ fn the_tarball_is_whole_and_the_same_every_time() {
     assert!(!inside.contains("pkg:cargo/assert_cmd@"), "{inside}");
 }
 
+/// A database of one advisory, against every version of a crate, as RustSec's are laid out.
+fn advisory(home: &Home, krate: &str) -> PathBuf {
+    let database = home.path().join(krate);
+    home.write(
+        &format!("{krate}/crates/{krate}/RUSTSEC-2026-9999.md"),
+        format!(
+            "```toml\n[advisory]\nid = \"RUSTSEC-2026-9999\"\npackage = \"{krate}\"\ndate = \"2026-01-01\"\n\
+            \n[versions]\npatched = []\n```\n\n# It is made up\n\nFor a test.\n"
+        ),
+    );
+    for arguments in [
+        &["init", "--quiet"][..],
+        &["add", "."],
+        &["commit", "--quiet", "--message=One"],
+    ] {
+        output(
+            Command::new("git")
+                .args(["-c", "user.name=a", "-c", "user.email=a@b.example"])
+                .args(arguments)
+                .current_dir(&database)
+                .env("GIT_COMMITTER_DATE", "2026-02-03T12:00:00Z"),
+        );
+    }
+    database
+}
+
+#[test]
+fn an_advisory_against_what_is_linked_is_found() {
+    if program("cargo-deny").is_none() || program("git").is_none() {
+        return;
+    }
+    let home = Home::new();
+    let deny = |database: Option<&Path>| {
+        let mut command = Command::new(checkout().join(".ci/deny"));
+        command.env_remove("MXM_SECRETS_ADVISORY_DB");
+        if let Some(database) = database {
+            command.env("MXM_SECRETS_ADVISORY_DB", database);
+        }
+        transcript(&mut command)
+    };
+    let seen = deny(Some(&advisory(&home, "lexopt")));
+    assert_eq!(seen.status, Some(1), "{}", seen.stderr);
+    assert!(seen.stderr.contains("RUSTSEC-2026-9999"), "{}", seen.stderr);
+    let said = String::from_utf8(seen.stdout).unwrap();
+    assert!(said.contains("as of 2026-02-03: 1 of them"), "{said}");
+
+    // One that nothing here needs, and none at all.
+    let seen = deny(Some(&advisory(&home, "left-pad")));
+    assert_eq!(seen.status, Some(0), "{}", seen.stderr);
+    let seen = deny(None);
+    seen.has(0, &seen.stdout, &["\nNOT CHECKED: advisories: "]);
+}
+
 /// Packs the Debian package and gives its path.
 fn debian_package(home: &Home) -> Option<PathBuf> {
     let name = format!("mxm-secrets_{}-1_amd64.deb", env!("CARGO_PKG_VERSION"));
