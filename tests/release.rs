@@ -356,9 +356,11 @@ fn the_next_version_is_one_command() {
     let clone = home.path().join("clone");
     fs::create_dir_all(clone.join("src/cli/docs")).unwrap();
     fs::create_dir(clone.join(".ci")).unwrap();
+    fs::create_dir(clone.join("fuzz")).unwrap();
     let files = [
         "Cargo.toml",
         "Cargo.lock",
+        "fuzz/Cargo.lock",
         "CHANGELOG.md",
         "src/cli/docs/manual.mdoc",
     ];
@@ -382,7 +384,9 @@ fn the_next_version_is_one_command() {
     version("99.0.0").is(0, "", "");
     let read = |file: &str| fs::read_to_string(clone.join(file)).unwrap();
     assert!(read("Cargo.toml").contains("\nversion = \"99.0.0\"\n"));
-    assert!(read("Cargo.lock").contains("name = \"mxm-secrets\"\nversion = \"99.0.0\"\n"));
+    for lock in ["Cargo.lock", "fuzz/Cargo.lock"] {
+        assert!(read(lock).contains("name = \"mxm-secrets\"\nversion = \"99.0.0\"\n"));
+    }
     assert!(read("CHANGELOG.md").contains("## [Unreleased]\n\n## [99.0.0] - 2100-01-01\n"));
     assert!(read("src/cli/docs/manual.mdoc").contains("\n.Dd January 1, 2100\n"));
     version("99.0.0").is(2, "", "make version: CHANGELOG.md already has 99.0.0\n");
