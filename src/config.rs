@@ -1,18 +1,18 @@
 //! What is configured: flags, then variables, then the configuration, then built-in defaults.
 //!
-//! `layers` finds and reads the files, `yaml` and `scalar` say what is in them, `interpolation` where it leads, and
-//! `check` gives every value the type of its key. Without the Cargo feature `config` there is no file at all.
+//! `files` finds and reads the files, `yaml` says what is in them, `layers` puts them together, `interpolation` says
+//! where a value leads, and `check` gives every value the type of its key. Without the Cargo feature `config` there is no file at all.
 
 #[cfg(feature = "config")]
 mod check;
+#[cfg(feature = "config")]
+mod files;
 #[cfg(all(fuzzing, feature = "config"))]
 mod fuzzing;
 #[cfg(feature = "config")]
 mod interpolation;
 #[cfg(feature = "config")]
 mod layers;
-#[cfg(feature = "config")]
-mod scalar;
 #[cfg(feature = "config")]
 mod yaml;
 
@@ -516,9 +516,9 @@ pub struct Checked {
 /// Everything that is wrong in it.
 #[cfg(feature = "config")]
 pub fn check(options: &Options) -> Result<Checked, UsageError> {
-    let checked = check::all(layers::read(options)?)?;
+    let checked = check::all(files::read(options)?)?;
     // What is in effect here leaves nothing to other machines.
-    if layers::read(options)?.is_selected()? {
+    if files::read(options)?.is_selected()? {
         configured(options)?;
     }
     Ok(checked)
@@ -526,7 +526,7 @@ pub fn check(options: &Options) -> Result<Checked, UsageError> {
 
 #[cfg(feature = "config")]
 fn configured(options: &Options) -> Result<Configured, UsageError> {
-    let mut raw = layers::read(options)?;
+    let mut raw = files::read(options)?;
     match raw.merged()? {
         Some(root) => check::section(&raw, &root, None).map_err(|wrong| raw.report(&wrong)),
         None => Ok(Configured::default()),

@@ -31,12 +31,14 @@
 //! | [`config`] | what is configured, and where |
 //! | [`name`] | the rules of a secret's name |
 //! | [`resolve`] | the chain, and its report without values |
+//! | `side_by_side` | several lookups at once |
 //! | [`backend`] | the trait, the four answers, the table of backends; one file per backend |
 //! | `field`, `json` | a field picked out of a text or JSON secret |
-//! | [`process`] | children with deadlines |
+//! | [`process`] | children with deadlines, the search for programs |
 //! | [`secret`] | the only type that holds a value |
 //! | [`arena`] | the program's allocator |
-//! | [`sys`] | the calls to the operating system that std does not have |
+//! | [`sys`] | the calls to the operating system that std does not have, a file per subject |
+//! | [`nearest`] | what was meant by a word that is none of ours |
 
 #![cfg_attr(
     any(test, fuzzing),
@@ -56,6 +58,7 @@ pub mod nearest;
 pub mod process;
 pub mod resolve;
 pub mod secret;
+mod side_by_side;
 pub mod sys;
 
 use std::fmt;
@@ -206,7 +209,7 @@ impl Options {
             let section = settings.section(name)?;
             opened.push((name, open.map(|open| open(&section))));
         }
-        Ok(resolve::side_by_side(&opened, |(name, backend)| {
+        Ok(side_by_side::side_by_side(&opened, |(name, backend)| {
             let context = Context {
                 deadline: Deadline::after(settings.timeout),
                 unattended: true,

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use super::check;
+use super::files::Raw;
 use super::interpolation::Tree;
-use super::layers::{self, DIMENSIONS, Layer, Raw};
-use super::scalar::{Meaning, Scalar, Style, python_float};
-use super::yaml::{self, Data, Node};
+use super::layers::{self, DIMENSIONS, Layer};
+use super::yaml::{self, Data, Meaning, Node, Scalar, Style, python_float};
 
 /// Every dimension, by its place in the list of files.
 static LAYERS: [layers::Dimension; 4] = DIMENSIONS;

@@ -3,8 +3,7 @@
 
 use std::cell::Cell;
 
-use super::scalar::{Meaning, python_float};
-use super::yaml::{Data, Node};
+use super::yaml::{Data, Meaning, Node, python_float};
 use crate::nearest::nearest;
 
 /// How deep interpolations may lead to, or stand in, each other.

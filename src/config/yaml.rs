@@ -2,111 +2,28 @@
 //!
 //! It takes what PyYAML takes, since other programs read the same store with it, but for what nobody means to write:
 //! keys given twice, several documents, a byte-order mark. Depth and the expansion of aliases are bounded.
+//!
+//! `node` is the tree, `scalar` says what the texts in it mean, `characters` which ones may not stand in a file.
+
+mod characters;
+mod node;
+mod scalar;
+
+pub use node::{Data, Key, Node, Place, Wrong};
+pub use scalar::{Meaning, Scalar, Style, boolean, python_float};
 
 use std::collections::HashMap;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, Tag};
 
-use super::scalar::{Scalar, Style};
+use characters::{check_characters, check_tabs, end_of, indented_with_a_tab};
+use node::wrong;
 
 /// How deep lists and mappings may stand in each other.
 const DEPTH: usize = 100;
 
 /// How many nodes a file may have, aliases expanded.
 const NODES: usize = 100_000;
-
-/// Where something stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
-    /// The file, by its number among those read.
-    pub file: usize,
-    /// The line, from 1.
-    pub line: usize,
-    /// The column, from 1, in characters.
-    pub column: usize,
-}
-
-/// A value and its place.
-#[derive(Clone, Debug)]
-pub struct Node {
-    /// Where it begins.
-    pub place: Place,
-    /// What it is.
-    pub data: Data,
-}
-
-/// What a node is.
-#[derive(Clone, Debug)]
-pub enum Data {
-    /// A text, a number, a boolean, nothing.
-    Scalar(Scalar),
-    /// A list.
-    List(Vec<Node>),
-    /// A mapping, in the file's order; no key stands in it twice.
-    Map(Vec<(Key, Node)>),
-}
-
-/// A key of a mapping. Keys that are no texts (`1`, `yes`) are kept apart from texts that look alike.
-#[derive(Clone, Debug)]
-pub struct Key {
-    /// As it is written.
-    pub text: String,
-    /// Whether it is a text.
-    pub is_text: bool,
-    /// Where it stands.
-    pub place: Place,
-}
-
-impl Key {
-    /// What tells it apart from the other keys of a mapping.
-    fn identity(&self) -> (&str, bool) {
-        (&self.text, self.is_text)
-    }
-}
-
-impl PartialEq for Key {
-    fn eq(&self, other: &Key) -> bool {
-        self.identity() == other.identity()
-    }
-}
-
-/// What is wrong, and where.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Wrong {
-    pub place: Place,
-    pub text: String,
-}
-
-impl Node {
-    /// The value of the key `name`, if this is a mapping that has it.
-    pub fn get(&self, name: &str) -> Option<&Node> {
-        match &self.data {
-            Data::Map(entries) => entries
-                .iter()
-                .find(|(key, _)| key.is_text && key.text == name)
-                .map(|(_, value)| value),
-            _ => None,
-        }
-    }
-
-    /// What it is, for messages.
-    pub fn kind(&self) -> &'static str {
-        match &self.data {
-            Data::Scalar(scalar) => scalar.kind(),
-            Data::List(_) => "a list",
-            Data::Map(_) => "a mapping",
-        }
-    }
-
-    /// How many nodes it consists of.
-    fn size(&self) -> usize {
-        match &self.data {
-            Data::Scalar(_) => 1,
-            Data::List(items) => 1 + items.iter().map(Node::size).sum::<usize>(),
-            Data::Map(entries) => 1 + entries.iter().map(|(_, node)| node.size()).sum::<usize>(),
-        }
-    }
-}
 
 /// The tree of the YAML text `bytes`, the file number `file`; an empty text is an empty mapping.
 ///
@@ -171,98 +88,12 @@ pub fn parse(bytes: &[u8], file: usize) -> Result<Node, Wrong> {
     })
 }
 
-impl Node {
-    /// Whether it is nothing: `null`, `~`, or no text at all.
-    pub fn is_null(&self) -> bool {
-        matches!(&self.data, Data::Scalar(scalar) if scalar.is_null())
-    }
-}
-
-fn wrong(place: Place, text: impl Into<String>) -> Wrong {
-    Wrong {
-        place,
-        text: text.into(),
-    }
-}
-
 fn place(file: usize, marker: &Marker) -> Place {
     Place {
         file,
         line: marker.line().max(1),
         column: marker.col() + 1,
     }
-}
-
-/// The place behind `text`.
-fn end_of(text: &str, file: usize) -> Place {
-    let (line, column) = text.chars().fold((1, 1), |(line, column), c| match c {
-        '\n' => (line + 1, 1),
-        _ => (line, column + 1),
-    });
-    Place { file, line, column }
-}
-
-/// Refuses the characters that have no business in a YAML file.
-fn check_characters(text: &str, file: usize) -> Result<(), Wrong> {
-    for (at, c) in text.char_indices() {
-        let what = match c {
-            ' '..='~' | '\n' | '\t' | '\r' => continue,
-            '\0' => "a NUL byte".to_owned(),
-            '\u{feff}' if at == 0 => {
-                return Err(wrong(
-                    end_of("", file),
-                    "it begins with a byte-order mark: save it as UTF-8 without one",
-                ));
-            }
-            '\0'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => {
-                format!("the character U+{:04X}", u32::from(c))
-            }
-            _ => continue,
-        };
-        return Err(wrong(
-            end_of(&text[..at], file),
-            format!("{what} stands here"),
-        ));
-    }
-    Ok(())
-}
-
-const TAB: &str = "a tab stands here: YAML is indented and separated with blanks";
-
-/// The first tab in the blanks before the text of the line of `place`.
-fn indented_with_a_tab(text: &str, place: Place) -> Option<Wrong> {
-    let line = text.lines().nth(place.line - 1)?;
-    let blanks = line.len() - line.trim_start().len();
-    let tab = line[..blanks].find('\t')?;
-    Some(wrong(
-        Place {
-            column: tab + 1,
-            ..place
-        },
-        TAB,
-    ))
-}
-
-/// Refuses tabs outside of comments and of the scalars at `quoted`: PyYAML does not take them there.
-fn check_tabs(text: &str, file: usize, quoted: &[Span]) -> Result<(), Wrong> {
-    let mut spans = quoted.iter().peekable();
-    let (mut line, mut column) = (1, 0);
-    let (mut comment, mut before) = (false, '\n');
-    for (index, c) in text.chars().enumerate() {
-        column += 1;
-        while spans.next_if(|span| span.end.index() <= index).is_some() {}
-        let inside = spans.peek().is_some_and(|span| span.start.index() <= index);
-        match c {
-            '\n' => (line, column, comment) = (line + 1, 0, false),
-            '#' if !inside && matches!(before, ' ' | '\t' | '\n') => comment = true,
-            '\t' if !inside && !comment => {
-                return Err(wrong(Place { file, line, column }, TAB));
-            }
-            _ => {}
-        }
-        before = c;
-    }
-    Ok(())
 }
 
 /// Puts the events of a parser together.
@@ -525,8 +356,6 @@ fn scalar_style(style: ScalarStyle, tag: Option<&Tag>) -> Option<Style> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::scalar::Meaning;
-
     /// Small random numbers, the same in every run.
     struct Dice(u64);
 

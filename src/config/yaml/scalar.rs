@@ -1,6 +1,6 @@
 //! YAML 1.1 scalars as Python reads them: PyYAML's rules, with OmegaConf's changes (more floats, no dates).
 
-use super::yaml::{Key, Place};
+use super::node::{Key, Place};
 
 /// A scalar: its text, and how the text is to be read.
 #[derive(Clone, Debug)]

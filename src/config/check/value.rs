@@ -1,0 +1,241 @@
+//! The value of a key: what its node comes to, made into the type that the key takes.
+
+use std::path::{Path, PathBuf};
+
+use super::{Checker, Way};
+use crate::config::interpolation::{Found, Location};
+use crate::config::yaml::{Data, Meaning, Scalar, boolean};
+use crate::config::{Kind, Source, Value, home, seconds};
+use crate::nearest::nearest;
+
+impl<'c> Checker<'c> {
+    /// The value of a key that takes `kind`; `None`: it is not given, or wrong.
+    pub(super) fn value(
+        &mut self,
+        at: Location<'c>,
+        key: &Way,
+        kind: Kind,
+    ) -> Option<(Value, Source)> {
+        let place = at.node.place;
+        let mut words = Vec::new();
+        let mut shape = "a text";
+        match self.follow(at, key)? {
+            Found::Null => return None,
+            Found::Text(text) => words.push(Word::text(text)),
+            Found::At(location) => match &location.node.data {
+                Data::Scalar(scalar) => match Word::of(scalar) {
+                    Ok(Some(word)) => {
+                        shape = scalar.kind();
+                        words.push(word);
+                    }
+                    Ok(None) => return None,
+                    Err(text) => {
+                        self.mistake(place, key, text);
+                        return None;
+                    }
+                },
+                Data::List(items) => {
+                    shape = "a list";
+                    for item in items {
+                        words.push(self.item(location.child(item), key)?);
+                    }
+                }
+                Data::Map(_) => {
+                    self.mistake(
+                        place,
+                        key,
+                        format!("it takes {}, and this is a mapping", takes(kind)),
+                    );
+                    return None;
+                }
+            },
+        }
+        let file = self
+            .raw
+            .files
+            .get(place.file)
+            .and_then(|file| file.parent());
+        match typed(&words, shape, kind, file.unwrap_or(Path::new("/"))) {
+            Ok(value) => Some((value?, self.source(place))),
+            Err(text) => {
+                self.mistake(place, key, text);
+                None
+            }
+        }
+    }
+
+    /// An item of a list.
+    fn item(&mut self, at: Location<'c>, key: &Way) -> Option<Word> {
+        let place = at.node.place;
+        let word = match self.follow(at, key)? {
+            Found::Text(text) => Ok(Some(Word::text(text))),
+            Found::Null => Ok(None),
+            Found::At(location) => match &location.node.data {
+                Data::Scalar(scalar) => Word::of(scalar),
+                _ => Err(format!(
+                    "{} cannot stand in this list",
+                    location.node.kind()
+                )),
+            },
+        };
+        match word {
+            Ok(Some(word)) => return Some(word),
+            Ok(None) => self.mistake(place, key, "an item of this list is nothing"),
+            Err(text) => self.mistake(place, key, text),
+        }
+        None
+    }
+}
+
+/// A scalar, interpolations resolved.
+struct Word {
+    /// As it is written.
+    text: String,
+    meaning: What,
+}
+
+/// What Python takes a word for.
+enum What {
+    Bool(bool),
+    Int(i128),
+    Float(f64),
+    Text,
+}
+
+impl Word {
+    fn text(text: String) -> Word {
+        Word {
+            text,
+            meaning: What::Text,
+        }
+    }
+
+    /// `None`: it is nothing.
+    fn of(scalar: &Scalar) -> Result<Option<Word>, String> {
+        if scalar.is_missing() {
+            return Err("it is ???, a value that is still to be given".to_owned());
+        }
+        let meaning = match scalar.meaning()? {
+            Meaning::Null => return Ok(None),
+            Meaning::Bool(value) => What::Bool(value),
+            Meaning::Int(number) => What::Int(number),
+            Meaning::Float(number) => What::Float(number),
+            Meaning::Text(_) => What::Text,
+        };
+        Ok(Some(Word {
+            text: scalar.text().to_owned(),
+            meaning,
+        }))
+    }
+
+    fn status(&self) -> Option<u8> {
+        let number = match self.meaning {
+            What::Int(number) => u8::try_from(number).ok(),
+            What::Text => self.text.parse().ok(),
+            _ => None,
+        };
+        number.filter(|&number| number > 0)
+    }
+}
+
+/// What a key takes, for messages.
+fn takes(kind: Kind) -> String {
+    match kind {
+        Kind::Text => "a text".to_owned(),
+        Kind::Texts => "a list of texts".to_owned(),
+        Kind::Path => "a path".to_owned(),
+        Kind::Paths => "a list of paths".to_owned(),
+        Kind::Choice(words) => words.join(" or "),
+        Kind::Bool => "yes or no".to_owned(),
+        Kind::Statuses => "a list of numbers from 1 to 255".to_owned(),
+        Kind::Command => "a list of a program and its arguments".to_owned(),
+        Kind::Seconds => "a number of seconds from 0.001 to 86400".to_owned(),
+    }
+}
+
+/// The value that the words are; `None`: an empty path, which is none. Relative paths are relative to `directory`.
+fn typed(
+    words: &[Word],
+    shape: &str,
+    kind: Kind,
+    directory: &Path,
+) -> Result<Option<Value>, String> {
+    let texts = || {
+        words
+            .iter()
+            .map(|word| word.text.clone())
+            .collect::<Vec<_>>()
+    };
+    let refused = || format!("it takes {}, and this is {shape}", takes(kind));
+    Ok(Some(match (kind, words) {
+        (Kind::Texts, _) => Value::Texts(texts()),
+        (Kind::Paths, _) => {
+            let paths: Result<Vec<PathBuf>, String> = words
+                .iter()
+                .map(|word| path(&word.text, directory))
+                .collect();
+            Value::Paths(paths?)
+        }
+        (Kind::Statuses, _) => {
+            let numbers: Option<Vec<u8>> = words.iter().map(Word::status).collect();
+            Value::Statuses(numbers.ok_or_else(|| format!("it takes {}", takes(kind)))?)
+        }
+        (Kind::Command, _) => Value::Texts(command(texts(), shape, directory)?),
+        (_, [word]) if shape != "a list" => match (kind, &word.meaning) {
+            (Kind::Text, _) => Value::Text(word.text.clone()),
+            (Kind::Path, _) if word.text.is_empty() => return Ok(None),
+            (Kind::Path, _) => Value::Path(path(&word.text, directory)?),
+            (Kind::Choice(choices), _) if choices.contains(&word.text.as_str()) => {
+                Value::Text(word.text.clone())
+            }
+            (Kind::Choice(choices), _) => {
+                let near = nearest(&word.text, choices.iter().copied());
+                let advice = near.map_or(String::new(), |near| format!(": did you mean {near}?"));
+                return Err(format!("it takes {}{advice}", takes(kind)));
+            }
+            (Kind::Bool, What::Bool(value)) => Value::Bool(*value),
+            (Kind::Bool, What::Text) => Value::Bool(boolean(&word.text).ok_or_else(refused)?),
+            (Kind::Seconds, meaning) => {
+                let text = match meaning {
+                    What::Int(number) => number.to_string(),
+                    What::Float(number) => number.to_string(),
+                    _ => word.text.clone(),
+                };
+                let seconds = seconds(&text, "").map_err(|_| format!("it takes {}", takes(kind)));
+                Value::Seconds(seconds?)
+            }
+            _ => return Err(refused()),
+        },
+        _ => return Err(refused()),
+    }))
+}
+
+/// A path of the configuration: `~/` is the home directory, a relative one is relative to `directory`.
+fn path(text: &str, directory: &Path) -> Result<PathBuf, String> {
+    if text.is_empty() {
+        return Err("a path is empty".to_owned());
+    }
+    if text == "~" || text.starts_with("~/") {
+        let home = home().ok_or("~ stands in a path, and HOME is not set")?;
+        return Ok(home.join(text.trim_start_matches('~').trim_start_matches('/')));
+    }
+    // Its components, so that no ./ is left in the middle.
+    Ok(directory.join(text).components().collect())
+}
+
+/// A program and its arguments.
+fn command(mut words: Vec<String>, shape: &str, directory: &Path) -> Result<Vec<String>, String> {
+    let Some(program) = words.first_mut().filter(|program| !program.is_empty()) else {
+        return Err("it names no program".to_owned());
+    };
+    if shape != "a list" && program.contains(char::is_whitespace) {
+        return Err(
+            "it takes a list, since no shell splits it: [program, argument, argument]".to_owned(),
+        );
+    }
+    if program.contains('/') {
+        let path = path(program, directory)?.into_os_string().into_string();
+        *program = path.map_err(|_| "the program's path is not UTF-8".to_owned())?;
+    }
+    Ok(words)
+}

@@ -1,0 +1,236 @@
+//! The files of the configuration: where they are, and how they are read.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::layers::{DIMENSIONS, Layer};
+use super::yaml::{self, Data, Node, Place, Wrong};
+use super::{UsageError, home, variable};
+use crate::Options;
+use crate::sys;
+
+/// The largest file, in bytes.
+const LIMIT: u64 = 1 << 20;
+
+/// Our name in the store when MXM_APP does not say otherwise.
+const APP: &str = "mxm-secrets";
+
+/// The configuration as it was found: nothing in it is resolved yet.
+#[derive(Default)]
+pub struct Raw {
+    /// The files that have been read; [`Place::file`] is a number among them.
+    pub files: Vec<Arc<Path>>,
+    /// The file, or the store's `default.yaml`; `None`: there is no configuration.
+    pub base: Option<Node>,
+    /// Whether it is the store, where other programs may have sections of their own.
+    pub is_store: bool,
+    /// The store's further files, in the order of their effect.
+    pub layers: Vec<Layer>,
+}
+
+/// Finds the configuration and reads it, all of its files.
+///
+/// # Errors
+/// Files that cannot be read, and files that are not YAML.
+pub fn read(options: &Options) -> Result<Raw, UsageError> {
+    let mut raw = Raw::default();
+    let mut wrong = Vec::new();
+    let given = match &options.config_file {
+        Some(path) => Some((path.clone(), "--config")),
+        None => {
+            variable("MXM_SECRETS_CONFIG")?.map(|path| (PathBuf::from(path), "MXM_SECRETS_CONFIG"))
+        }
+    };
+    if let Some((path, source)) = given {
+        // What the file names is relative to it, and must not depend on where we go.
+        let path = std::path::absolute(&path).unwrap_or(path);
+        match raw.take(&path, &mut wrong)? {
+            Some(tree) => raw.base = Some(tree),
+            None => {
+                return Err(UsageError(format!(
+                    "{source}: {} does not exist",
+                    path.display()
+                )));
+            }
+        }
+    } else if let Some(root) = raw.store(&mut wrong)? {
+        raw.is_store = true;
+        for dimension in &DIMENSIONS {
+            let path = root.join(dimension.name).with_extension("yaml");
+            let file = raw.files.len();
+            if let Some(tree) = raw.take(&path, &mut wrong)? {
+                raw.layers.push(Layer {
+                    dimension,
+                    file,
+                    tree,
+                });
+            }
+        }
+    } else if let Some(path) = user_file() {
+        raw.base = raw.take(&path, &mut wrong)?;
+    }
+    if wrong.is_empty() {
+        Ok(raw)
+    } else {
+        Err(raw.report(&wrong))
+    }
+}
+
+/// The user's own file.
+fn user_file() -> Option<PathBuf> {
+    let base = std::env::var_os("XDG_CONFIG_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+        .or_else(|| Some(home()?.join(".config")))?;
+    Some(base.join("mxm-secrets/config.yaml"))
+}
+
+/// Opens a file or directory; `None`: it does not exist.
+fn open(path: &Path) -> Result<Option<File>, UsageError> {
+    match sys::open_to_read(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(UsageError(format!(
+            "{} cannot be read: {error}",
+            path.display()
+        ))),
+    }
+}
+
+impl Raw {
+    /// Reads the default of the MXM configuration store, and gives our directory there; `None`: there is none.
+    fn store(&mut self, wrong: &mut Vec<Wrong>) -> Result<Option<PathBuf>, UsageError> {
+        let given = variable("MXM_CONFIG_STORE")?;
+        let app = variable("MXM_APP")?;
+        let store = match (&given, home()) {
+            (Some(store), _) => std::path::absolute(store).unwrap_or_else(|_| store.into()),
+            (None, Some(home)) => home.join("mxm-config-store"),
+            (None, None) if app.is_none() => return Ok(None),
+            (None, None) => {
+                return Err(UsageError(
+                "MXM_APP is set, and neither MXM_CONFIG_STORE nor HOME tells where its store is"
+                    .to_owned(),
+            ));
+            }
+        };
+        let name = app.as_deref().unwrap_or(APP);
+        if name.contains('/') || name == "." || name == ".." {
+            return Err(UsageError(format!(
+                "MXM_APP is {name:?}: it takes the name of a program"
+            )));
+        }
+        let root = store.join("apps").join(name);
+        let default = root.join("default.yaml");
+        self.base = self.take(&default, wrong)?;
+        if self.base.is_some() {
+            return Ok(Some(root));
+        }
+        // Opened, not looked at: with the user's own file, this is all that a program without a configuration costs.
+        if open(&root)?.is_some() {
+            return Err(UsageError(format!(
+                "{} does not exist: a configuration store has one for each program",
+                default.display()
+            )));
+        }
+        if app.is_some() {
+            return Err(UsageError(format!(
+                "MXM_APP: {} does not exist",
+                root.display()
+            )));
+        }
+        if given.is_some() && open(&store)?.is_none() {
+            return Err(UsageError(format!(
+                "MXM_CONFIG_STORE: {} does not exist",
+                store.display()
+            )));
+        }
+        Ok(None)
+    }
+
+    /// Reads one more file; `None`: it does not exist. What is wrong in it goes to `wrong`.
+    fn take(&mut self, path: &Path, wrong: &mut Vec<Wrong>) -> Result<Option<Node>, UsageError> {
+        let refuse = |why: &str| Err(UsageError(format!("{} {why}", path.display())));
+        let Some(mut file) = open(path)? else {
+            return Ok(None);
+        };
+        let unreadable =
+            |error: io::Error| UsageError(format!("{} cannot be read: {error}", path.display()));
+        let data = file.metadata().map_err(unreadable)?;
+        if !data.is_file() {
+            return refuse("is no regular file");
+        }
+        if data.mode() & 0o002 != 0 {
+            return refuse(
+                "may be written by others, and it names programs to start: take that away with chmod o-w",
+            );
+        }
+        if data.len() > LIMIT {
+            return refuse("is larger than 1 MiB");
+        }
+        // One byte more than there should be, so that one call reads all and says that it is all.
+        let mut text = vec![0; usize::try_from(data.len()).unwrap_or(0) + 1];
+        let mut filled = 0;
+        while let Some(room) = text.get_mut(filled..).filter(|room| room.len() > 1) {
+            match file.read(room) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(unreadable(error)),
+            }
+        }
+        if filled == text.len() {
+            return refuse("grows while it is read");
+        }
+        text.truncate(filled);
+        let number = self.files.len();
+        self.files.push(path.into());
+        let tree = yaml::parse(&text, number).and_then(|tree| match tree.data {
+            Data::Map(_) => Ok(tree),
+            _ => Err(Wrong {
+                place: tree.place,
+                text: format!("a configuration is a mapping, and this is {}", tree.kind()),
+            }),
+        });
+        Ok(Some(tree.unwrap_or_else(|error| {
+            let place = error.place;
+            wrong.push(error);
+            Node {
+                place,
+                data: Data::Map(Vec::new()),
+            }
+        })))
+    }
+
+    /// `file:line:column`.
+    pub fn place(&self, place: Place) -> String {
+        let file = self
+            .files
+            .get(place.file)
+            .map(|file| file.display().to_string());
+        format!(
+            "{}:{}:{}",
+            file.unwrap_or_default(),
+            place.line,
+            place.column
+        )
+    }
+
+    /// All that is wrong, one line each.
+    pub fn report(&self, wrong: &[Wrong]) -> UsageError {
+        let lines: Vec<String> = wrong
+            .iter()
+            .map(|wrong| format!("{}: {}", self.place(wrong.place), wrong.text))
+            .collect();
+        UsageError(lines.join("\n"))
+    }
+}

@@ -1,0 +1,243 @@
+//! The report of a lookup: who was asked, what they said, and why there is no secret. It has no place for a value.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::backend::Reason;
+use crate::name::Name;
+
+/// Who was asked, and what they said, without the value.
+#[derive(Debug)]
+pub struct Report {
+    /// The name that was looked up.
+    pub name: Name,
+    /// One step per backend of the chain, in order, those that were not asked included.
+    pub steps: Vec<Step>,
+}
+
+/// One backend's part in a lookup.
+#[derive(Debug)]
+pub struct Step {
+    /// The backend.
+    pub backend: String,
+    /// Where the secret is, or would be.
+    pub locator: String,
+    /// What it answered.
+    pub verdict: Verdict,
+    /// Why; `None` for a hit, and for a backend that was not asked.
+    pub reason: Option<Reason>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// An answer without its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It has the secret, and is the one that counts.
+    Hit,
+    /// It has the secret too, but the lookup had ended before it.
+    Shadowed,
+    /// It has no such secret.
+    Miss,
+    /// It is not set up here.
+    Unavailable,
+    /// It could not tell.
+    Failed,
+    /// The lookup had ended before it.
+    NotAsked,
+}
+
+impl Verdict {
+    /// The word for it, in reports and messages.
+    pub fn word(self) -> &'static str {
+        match self {
+            Verdict::Hit => "hit",
+            Verdict::Shadowed => "shadowed",
+            Verdict::Miss => "miss",
+            Verdict::Unavailable => "unavailable",
+            Verdict::Failed => "failed",
+            Verdict::NotAsked => "not asked",
+        }
+    }
+}
+
+impl Report {
+    /// Why there is no secret: a line for each backend that could not tell, else one for all of them. Empty when
+    /// there is one.
+    pub fn problems(&self) -> Vec<Reason> {
+        if self.hit().is_some() {
+            return Vec::new();
+        }
+        let failures = self.failures();
+        if !failures.is_empty() {
+            return failures;
+        }
+        let names = |verdict: Verdict| {
+            let steps = self
+                .steps
+                .iter()
+                .filter(move |step| step.verdict == verdict);
+            steps
+                .map(|step| step.backend.as_str())
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        let (missed, absent) = (names(Verdict::Miss), names(Verdict::Unavailable));
+        if missed.is_empty() {
+            return self.explained(Verdict::Unavailable);
+        }
+        let absent = if absent.is_empty() {
+            absent
+        } else {
+            format!(" (unavailable: {absent})")
+        };
+        let missing = Reason::from(format!("{} is missing: not in {missed}{absent}", self.name));
+        // Of a field, what each said is of use: which fields there are, and where it has looked.
+        let reasons = self
+            .explained(Verdict::Miss)
+            .into_iter()
+            .map(|reason| reason.text);
+        vec![match self.name.field() {
+            Some(_) => missing.hint(reasons.collect::<Vec<_>>().join("; ")),
+            None => missing,
+        }]
+    }
+
+    /// What the backends said that could not tell, a line for each: also those that the lookup has passed over.
+    pub fn failures(&self) -> Vec<Reason> {
+        self.explained(Verdict::Failed)
+    }
+
+    /// The reasons of the steps with that verdict, each with the names of the secret and the backend.
+    fn explained(&self, verdict: Verdict) -> Vec<Reason> {
+        let name = &self.name;
+        let steps = self.steps.iter().filter(|step| step.verdict == verdict);
+        let explained = steps.filter_map(|step| {
+            let reason = step.reason.as_ref()?;
+            let mut words = reason.text.split([' ', ':', ',']);
+            let said = words.any(|word| word == name.path() || word == name.as_str());
+            let named = if said {
+                String::new()
+            } else {
+                format!("{name}: ")
+            };
+            let text = format!("{named}{} {}: {reason}", step.backend, verdict.word());
+            Some(Reason {
+                text,
+                hint: reason.hint.clone(),
+            })
+        });
+        explained.collect()
+    }
+
+    /// The step that has the secret.
+    pub fn hit(&self) -> Option<&Step> {
+        self.steps.iter().find(|step| step.verdict == Verdict::Hit)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let problems: Vec<String> = self
+            .problems()
+            .into_iter()
+            .map(|problem| problem.text)
+            .collect();
+        f.write_str(&problems.join("; "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::OnError;
+    use crate::resolve::tests::{Says, chain};
+
+    #[test]
+    fn what_is_said_names_the_secret_and_the_backends() {
+        let said = |says: &[Says], name: &str| {
+            let name = Name::parse(name).unwrap();
+            let lookup = chain(says, false, OnError::Continue).find(&name, &());
+            let hints: Vec<_> = lookup
+                .report
+                .problems()
+                .into_iter()
+                .map(|it| it.hint)
+                .collect();
+            (
+                lookup.report.to_string(),
+                hints,
+                lookup.report.failures().len(),
+            )
+        };
+        let text = |text: &str, failures| {
+            (
+                text.to_owned(),
+                vec![None; text.matches(';').count() + 1],
+                failures,
+            )
+        };
+        use Says::{Failed, Hit, Miss, Unavailable};
+        assert_eq!(said(&[Hit, Failed], "a"), (String::new(), vec![], 0));
+        assert_eq!(said(&[Failed, Hit], "a"), (String::new(), vec![], 1));
+        assert_eq!(
+            said(&[Miss, Miss], "a"),
+            text("a is missing: not in b0, b1", 0)
+        );
+        assert_eq!(
+            said(&[Miss, Unavailable], "a"),
+            text("a is missing: not in b0 (unavailable: b1)", 0)
+        );
+        assert_eq!(
+            said(&[Unavailable, Unavailable], "a"),
+            text(
+                "a: b0 unavailable: not here; a: b1 unavailable: not here",
+                0
+            )
+        );
+        assert_eq!(
+            said(&[Miss, Failed, Unavailable], "a"),
+            text("a: b1 failed: locked", 1)
+        );
+        let (text, hints, _) = said(&[Miss, Unavailable], "a#f");
+        assert_eq!(text, "a#f is missing: not in b0 (unavailable: b1)");
+        assert_eq!(hints, [Some("a#f: b0 miss: no".to_owned())]);
+    }
+
+    #[test]
+    fn a_reason_that_names_the_secret_is_not_given_its_name_again() {
+        for (name, reason, text) in [
+            ("a", "a is locked", "b failed: a is locked"),
+            ("a#f", "cannot open a", "b failed: cannot open a"),
+            ("a#f", "a#f: locked", "b failed: a#f: locked"),
+            ("a", "ab is locked", "a: b failed: ab is locked"),
+        ] {
+            let report = Report {
+                name: Name::parse(name).unwrap(),
+                steps: vec![Step {
+                    backend: "b".to_owned(),
+                    locator: String::new(),
+                    verdict: Verdict::Failed,
+                    reason: Some(reason.into()),
+                    took: Duration::ZERO,
+                }],
+            };
+            assert_eq!(report.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn every_verdict_has_its_word() {
+        use Verdict::{Failed, Hit, Miss, NotAsked, Shadowed, Unavailable};
+        let all = [Hit, Shadowed, Miss, Unavailable, Failed, NotAsked];
+        let words = [
+            "hit",
+            "shadowed",
+            "miss",
+            "unavailable",
+            "failed",
+            "not asked",
+        ];
+        assert_eq!(all.map(Verdict::word), words);
+    }
+}

@@ -1,0 +1,71 @@
+//! Children: their end, brought about or waited for, whatever becomes of this process.
+
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+/// Kills the process group that `leader` leads. The caller has not reaped the leader yet, so the number is still its.
+pub fn kill_group(leader: u32) {
+    if let Ok(leader) = libc::pid_t::try_from(leader) {
+        // SAFETY: plain numbers.
+        unsafe { libc::kill(-leader, libc::SIGKILL) };
+    }
+}
+
+/// A descriptor that can be read once the child has ended, on systems that have such a thing (Linux 5.3, pidfd_open(2)).
+pub fn end_of(child: u32) -> Option<OwnedFd> {
+    #[cfg(target_os = "linux")]
+    {
+        // SAFETY: plain numbers; a descriptor that is not negative is ours to own. It is closed on exec.
+        unsafe {
+            let fd = libc::syscall(libc::SYS_pidfd_open, child, 0);
+            let fd = std::os::fd::RawFd::try_from(fd)
+                .ok()
+                .filter(|&fd| fd >= 0)?;
+            Some(std::os::fd::FromRawFd::from_raw_fd(fd))
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = child;
+        None
+    }
+}
+
+/// The children that are running; negative for a whole process group, zero for none.
+static CHILDREN: [AtomicI32; 32] = [const { AtomicI32::new(0) }; 32];
+
+/// Remembers a child, or with `group` the process group that it leads, which is to end where this process ends for want
+/// of memory. The place is given back with [`forget_child`].
+pub fn remember_child(pid: u32, group: bool) {
+    let pid = pid.cast_signed();
+    let child = if group { -pid } else { pid };
+    for place in &CHILDREN {
+        if place
+            .compare_exchange(0, child, Ordering::Relaxed, Ordering::Relaxed)
+            .is_ok()
+        {
+            return;
+        }
+    }
+}
+
+/// Forgets a child that is reaped: its number may become another's.
+pub fn forget_child(pid: u32) {
+    let pid = pid.cast_signed();
+    for place in &CHILDREN {
+        if place.load(Ordering::Relaxed).abs() == pid {
+            place.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Kills all that are remembered. It needs no memory.
+pub fn kill_all() {
+    for child in &CHILDREN {
+        let child = child.load(Ordering::Relaxed);
+        if child != 0 {
+            // SAFETY: plain numbers; the child has not been reaped.
+            unsafe { libc::kill(child, libc::SIGKILL) };
+        }
+    }
+}

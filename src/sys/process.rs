@@ -1,0 +1,70 @@
+//! This process: what it was started with, and what it becomes.
+
+use std::ffi::{CStr, CString, OsString, c_char, c_int};
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+
+use crate::secret::Secret;
+
+/// Turns a `main`'s arguments into strings, the program's own name left out.
+///
+/// # Safety
+/// `argv` must hold `argc` pointers to strings that end in NUL, as the C runtime hands them over.
+pub unsafe fn arguments(argc: c_int, argv: *const *const c_char) -> Vec<OsString> {
+    (1..usize::try_from(argc).unwrap_or(0))
+        .map(|index| {
+            // SAFETY: index is below argc, so the caller's promise covers both the pointer and the string.
+            let argument = unsafe { CStr::from_ptr(*argv.add(index)) };
+            OsString::from_vec(argument.to_bytes().to_vec())
+        })
+        .collect()
+}
+
+/// The environment variable `name`; an empty one counts as not given.
+pub fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// The name of this host; empty when it cannot be had.
+pub fn host_name() -> OsString {
+    let mut name = [0_u8; 256];
+    // SAFETY: the buffer is as long as is said, and its last byte stays zero.
+    let status = unsafe { libc::gethostname(name.as_mut_ptr().cast(), name.len() - 1) };
+    let name = CStr::from_bytes_until_nul(&name).unwrap_or_default();
+    OsString::from_vec(if status == 0 {
+        name.to_bytes().to_vec()
+    } else {
+        Vec::new()
+    })
+}
+
+/// What [`execve`] says of a file that is neither a program nor begins with `#!`.
+pub const NOT_A_PROGRAM: i32 = libc::ENOEXEC;
+
+/// Replaces this process by the program at `path`. `arguments` and `environment` are strings that end in NUL.
+/// Returns only when that fails, with the reason.
+pub fn execve(path: &Path, arguments: &[CString], environment: &[Secret]) -> io::Error {
+    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else {
+        return io::Error::from_raw_os_error(libc::ENOENT);
+    };
+    debug_assert!(
+        environment
+            .iter()
+            .all(|entry| entry.expose().ends_with(b"\0"))
+    );
+    let end = [std::ptr::null()];
+    let argv: Vec<*const c_char> = arguments
+        .iter()
+        .map(|argument| argument.as_ptr())
+        .chain(end)
+        .collect();
+    let envp: Vec<*const c_char> = environment
+        .iter()
+        .map(|entry| entry.expose().as_ptr().cast())
+        .chain(end)
+        .collect();
+    // SAFETY: both lists end in null, and what they point at ends in NUL and outlives the call.
+    unsafe { libc::execve(path.as_ptr(), argv.as_ptr(), envp.as_ptr()) };
+    io::Error::last_os_error()
+}
