@@ -65,7 +65,8 @@ fuzz: ## every fuzz target for SECONDS (15); needs cargo-fuzz
 	    echo "$$target: $$(sed -n 's/^stat::number_of_executed_units: *//p' $$log) inputs"; done
 
 mutants: ## change what is trusted most, bit by bit: some test must notice; needs cargo-mutants
-	$(CARGO) mutants -f src/name.rs -f src/resolve.rs -f src/secret.rs -f src/process.rs -- --lib
+	$(CARGO) mutants -f src/name.rs -f src/resolve.rs -f 'src/resolve/*.rs' -f src/side_by_side.rs -f src/secret.rs \
+	    -f src/process.rs -f 'src/process/*.rs' -- --lib
 	$(CARGO) mutants -f src/cli.rs -F 'Status::worse|From<&Outcome>|replace (run -> u8|explain -> Status)' \
 	    -- --bins --test all -- cli::tests get::
 
