@@ -21,7 +21,7 @@ use anyhow::Context as _;
 use lexopt::Arg;
 use mxm_secrets::Options;
 use mxm_secrets::config::{OnError, UsageError, seconds};
-use mxm_secrets::nearest::nearest;
+use mxm_secrets::nearest::{advice, did_you_mean, nearest, there_are};
 use mxm_secrets::resolve::Outcome;
 use mxm_secrets::sys;
 
@@ -209,7 +209,7 @@ impl Parsed {
         let command = command.ok_or_else(|| {
             UsageError(format!(
                 "no command given: {}; {}",
-                commands(),
+                there_are(&commands()),
                 help::POINTER
             ))
         })?;
@@ -302,23 +302,13 @@ impl Parsed {
 fn find_command(operand: &OsStr) -> Result<&'static Command, UsageError> {
     let name = operand.to_string_lossy();
     table::command(&name).ok_or_else(|| {
-        let advice = match nearest(&name, COMMANDS.iter().map(|command| command.name)) {
-            Some(near) => format!("did you mean {near}?"),
-            None => commands(),
-        };
+        let advice = advice(&name, &commands());
         UsageError(format!("no command is called {name:?}: {advice}"))
     })
 }
 
-fn commands() -> String {
-    format!(
-        "there are {}",
-        COMMANDS
-            .iter()
-            .map(|command| command.name)
-            .collect::<Vec<_>>()
-            .join(", ")
-    )
+fn commands() -> Vec<&'static str> {
+    COMMANDS.iter().map(|command| command.name).collect()
 }
 
 fn unknown_option(given: &str) -> UsageError {
@@ -326,7 +316,10 @@ fn unknown_option(given: &str) -> UsageError {
     let near = nearest(name, FLAGS.iter().map(|flag: &Flag| flag.long))
         .filter(|_| given.starts_with("--"));
     UsageError(match near {
-        Some(near) => format!("unknown option {given}: did you mean --{near}?"),
+        Some(near) => {
+            let advice = did_you_mean(&format!("--{near}"));
+            format!("unknown option {given}: {advice}")
+        }
         None => format!("unknown option {given}; a name that begins with - needs -- before it"),
     })
 }

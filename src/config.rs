@@ -1,7 +1,15 @@
 //! What is configured: flags, then variables, then the configuration, then built-in defaults.
 //!
-//! `files` finds and reads the files, `yaml` says what is in them, `layers` puts them together, `interpolation` says
-//! where a value leads, and `check` gives every value the type of its key. Without the Cargo feature `config` there is no file at all.
+//! | file | owns |
+//! | --- | --- |
+//! | `key`, `section` | what may be configured, and what is configured for one backend |
+//! | `files` | where the files are, and how they are read |
+//! | `yaml` | what is in them |
+//! | `layers` | the files of a store, put together |
+//! | `interpolation` | where a value leads |
+//! | `check` | every value with the type of its key, or what is wrong |
+//!
+//! Without the Cargo feature `config` there is no file at all.
 
 #[cfg(feature = "config")]
 mod check;
@@ -11,13 +19,17 @@ mod files;
 mod fuzzing;
 #[cfg(feature = "config")]
 mod interpolation;
+mod key;
 #[cfg(feature = "config")]
 mod layers;
+mod section;
 #[cfg(feature = "config")]
 mod yaml;
 
 #[cfg(all(fuzzing, feature = "config"))]
 pub(crate) use fuzzing::configuration;
+pub use key::{Key, Kind, LONGEST_TIMEOUT, Value, seconds};
+pub use section::Section;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -25,147 +37,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use key::REQUIRED;
+use section::Given;
+
 use crate::Options;
 use crate::backend::{self, BACKENDS, Entry};
-use crate::nearest::nearest;
+use crate::nearest::advice;
 use crate::sys;
-
-/// One key of a backend's section.
-#[derive(Debug)]
-pub struct Key {
-    /// Its name; a dot stands between the names of a nested one.
-    pub name: &'static str,
-    /// What it takes.
-    pub kind: Kind,
-    /// The value when it is not given, as the documentation shows it.
-    pub default: &'static str,
-    /// An environment variable that gives the same and wins over the configuration.
-    pub variable: Option<&'static str>,
-    /// One line for people.
-    pub about: &'static str,
-}
-
-/// What a key takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Any text.
-    Text,
-    /// A list of texts; one text alone is a list of one.
-    Texts,
-    /// A file or directory: may begin with `~/`, and a relative one is relative to the configuration file.
-    Path,
-    /// A list of such.
-    Paths,
-    /// One of these words.
-    Choice(&'static [&'static str]),
-    /// Yes or no.
-    Bool,
-    /// A list of whole numbers from 1 to 255, exit statuses.
-    Statuses,
-    /// A program and its arguments. With a slash in it, the program is a path as in [`Kind::Path`].
-    Command,
-    /// A number of seconds.
-    Seconds,
-}
-
-/// The value of a key, of the type that its [`Kind`] says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value {
-    /// Of [`Kind::Text`] and [`Kind::Choice`].
-    Text(String),
-    /// Of [`Kind::Texts`] and [`Kind::Command`].
-    Texts(Vec<String>),
-    /// Of [`Kind::Path`].
-    Path(PathBuf),
-    /// Of [`Kind::Paths`].
-    Paths(Vec<PathBuf>),
-    /// Of [`Kind::Bool`].
-    Bool(bool),
-    /// Of [`Kind::Statuses`].
-    Statuses(Vec<u8>),
-    /// Of [`Kind::Seconds`].
-    Seconds(Duration),
-}
-
-impl Value {
-    /// What the variable `source` says, for a key of `kind`.
-    fn of_variable(value: OsString, kind: Kind, source: &str) -> Result<Value, UsageError> {
-        // Paths are bytes; all else is text.
-        let text = match kind {
-            Kind::Path => {
-                let path = PathBuf::from(value);
-                return Ok(Value::Path(std::path::absolute(&path).unwrap_or(path)));
-            }
-            Kind::Paths => return Ok(Value::Paths(std::env::split_paths(&value).collect())),
-            _ => utf8(value, source)?,
-        };
-        let wrong = |takes: &str| {
-            Err(UsageError(format!(
-                "{source} is {text:?}: it takes {takes}"
-            )))
-        };
-        Ok(match kind {
-            Kind::Choice(words) if !words.contains(&text.as_str()) => {
-                return wrong(&words.join(" or "));
-            }
-            Kind::Path | Kind::Paths | Kind::Text | Kind::Choice(_) => Value::Text(text),
-            Kind::Texts | Kind::Command => {
-                Value::Texts(text.split(',').map(str::to_owned).collect())
-            }
-            Kind::Bool => match text.to_ascii_lowercase().as_str() {
-                "1" | "t" | "true" | "yes" | "on" => Value::Bool(true),
-                "0" | "f" | "false" | "no" | "off" => Value::Bool(false),
-                _ => return wrong("true or false"),
-            },
-            Kind::Seconds => Value::Seconds(seconds(&text, source)?),
-            Kind::Statuses => {
-                let numbers: Option<Vec<u8>> = text
-                    .split(',')
-                    .map(|number| number.trim().parse().ok().filter(|&number| number > 0))
-                    .collect();
-                match numbers {
-                    Some(numbers) => Value::Statuses(numbers),
-                    None => return wrong("numbers from 1 to 255"),
-                }
-            }
-        })
-    }
-
-    /// The same with `***` for the password in every `scheme://user:password@host`.
-    fn without_passwords(self) -> Value {
-        let clean = |text: String| {
-            let Some((scheme, rest)) = text.split_once("://") else {
-                return text;
-            };
-            let host = rest.find('/').unwrap_or(rest.len());
-            match rest.get(..host).and_then(|authority| authority.rfind('@')) {
-                Some(at) => match rest[..at].split_once(':') {
-                    Some((user, _)) => format!("{scheme}://{user}:***{}", &rest[at..]),
-                    None => text,
-                },
-                None => text,
-            }
-        };
-        match self {
-            Value::Text(text) => Value::Text(clean(text)),
-            Value::Texts(texts) => Value::Texts(texts.into_iter().map(clean).collect()),
-            other => other,
-        }
-    }
-
-    /// The default of a key, as its documentation shows it.
-    fn of_default(key: &Key) -> Value {
-        let list = || key.default.split(", ").filter(|item| !item.is_empty());
-        match key.kind {
-            Kind::Bool => Value::Bool(matches!(key.default, "true" | "yes")),
-            Kind::Texts | Kind::Paths => Value::Texts(list().map(str::to_owned).collect()),
-            Kind::Statuses => {
-                Value::Statuses(list().filter_map(|item| item.parse().ok()).collect())
-            }
-            _ => Value::Text(key.default.to_owned()),
-        }
-    }
-}
 
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -209,67 +87,6 @@ pub struct Setting {
     pub source: Source,
 }
 
-/// The key that every backend's section has.
-const REQUIRED: Key = Key {
-    name: "required",
-    kind: Kind::Bool,
-    default: "no",
-    variable: None,
-    about: "whether it counts as failed when it is unavailable",
-};
-
-/// What is configured for one backend. Every value has the type of its key, so that the accessors cannot fail; they
-/// give `None` for a key that is not given.
-#[derive(Debug, Default)]
-pub struct Section {
-    /// The backend's name.
-    pub name: String,
-    values: Vec<Given>,
-}
-
-/// One key that is given.
-#[derive(Clone, Debug)]
-struct Given {
-    key: &'static str,
-    value: Value,
-    source: Source,
-}
-
-macro_rules! accessor {
-    ($(#[$doc:meta])* $name:ident, $variant:ident, $type:ty, $via:expr) => {
-        $(#[$doc])*
-        pub fn $name(&self, key: &str) -> Option<$type> {
-            match self.value(key)? {
-                Value::$variant(value) => Some($via(value)),
-                _ => None,
-            }
-        }
-    };
-}
-
-impl Section {
-    accessor!(/// A text.
-        text, Text, &str, String::as_str);
-    accessor!(/// A list of texts.
-        texts, Texts, &[String], Vec::as_slice);
-    accessor!(/// A path, absolute.
-        path, Path, &Path, PathBuf::as_path);
-    accessor!(/// A list of paths, absolute.
-        paths, Paths, &[PathBuf], Vec::as_slice);
-    accessor!(/// Yes or no.
-        flag, Bool, bool, |value: &bool| *value);
-    accessor!(/// A list of exit statuses.
-        statuses, Statuses, &[u8], Vec::as_slice);
-
-    fn value(&self, key: &str) -> Option<&Value> {
-        self.given(key).map(|given| &given.value)
-    }
-
-    fn given(&self, key: &str) -> Option<&Given> {
-        self.values.iter().find(|given| given.key == key)
-    }
-}
-
 /// What the chain does after a backend that could not tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnError {
@@ -280,16 +97,22 @@ pub enum OnError {
 }
 
 impl OnError {
-    /// The words for it, in the order of [`OnError::parse`].
-    pub const WORDS: &'static [&'static str] = &["stop", "continue"];
+    /// The words for it: `stop` and `continue`.
+    pub const WORDS: &'static [&'static str] = &[OnError::Stop.word(), OnError::Continue.word()];
 
-    /// `stop` or `continue`.
-    pub fn parse(word: &str) -> Option<OnError> {
-        match word {
-            "stop" => Some(OnError::Stop),
-            "continue" => Some(OnError::Continue),
-            _ => None,
+    /// The word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            OnError::Stop => "stop",
+            OnError::Continue => "continue",
         }
+    }
+
+    /// What `word` stands for.
+    pub fn parse(word: &str) -> Option<OnError> {
+        [OnError::Stop, OnError::Continue]
+            .into_iter()
+            .find(|on_error| on_error.word() == word)
     }
 }
 
@@ -327,8 +150,6 @@ struct Configured {
 pub const DEFAULT_CHAIN: &[&str] = &["gopass", "env"];
 /// The deadline of one question when nothing says otherwise.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest deadline: a day.
-pub const LONGEST_TIMEOUT: Duration = Duration::from_secs(86_400);
 
 /// A mistake in what the user said or configured: exit status 2, and nothing was asked. Several mistakes stand on lines
 /// of their own.
@@ -460,13 +281,13 @@ impl Settings {
     /// A variable that has no good value.
     pub fn all(&self) -> Result<Vec<Setting>, UsageError> {
         let [chain, on_error, timeout] = self.sources.clone();
-        let on_error_word = match self.on_error {
-            OnError::Stop => "stop",
-            OnError::Continue => "continue",
-        };
         let top = [
             ("backends", Value::Texts(self.backends.clone()), chain),
-            ("on_error", Value::Text(on_error_word.to_owned()), on_error),
+            (
+                "on_error",
+                Value::Text(self.on_error.word().to_owned()),
+                on_error,
+            ),
             ("timeout", Value::Seconds(self.timeout), timeout),
         ];
         let mut all: Vec<Setting> = top
@@ -606,10 +427,7 @@ fn chain(names: &[String], own: &[&str]) -> Result<Vec<String>, String> {
                     .map(|entry| entry.name)
                     .chain(own.iter().copied())
                     .collect();
-                let advice = match nearest(name, known.iter().copied()) {
-                    Some(near) => format!("did you mean {near}?"),
-                    None => format!("there are {}", known.join(", ")),
-                };
+                let advice = advice(name, &known);
                 return Err(format!("no backend is called {name:?}: {advice}"));
             }
         }
@@ -617,20 +435,18 @@ fn chain(names: &[String], own: &[&str]) -> Result<Vec<String>, String> {
     Ok(chain)
 }
 
-/// Reads a number of seconds such as `10` or `0.5`; `source` is where the user gave it.
-///
-/// # Errors
-/// Anything but decimal digits with at most one point, zero, and more than [`LONGEST_TIMEOUT`].
-pub fn seconds(text: &str, source: &str) -> Result<Duration, UsageError> {
-    let plain = text
-        .bytes()
-        .all(|byte| byte.is_ascii_digit() || byte == b'.');
-    match text.parse::<f64>() {
-        Ok(seconds) if plain && seconds >= 0.001 && seconds <= LONGEST_TIMEOUT.as_secs_f64() => {
-            Ok(Duration::from_secs_f64(seconds))
-        }
-        _ => Err(UsageError(format!(
-            "{source} {text:?}: it takes a number of seconds from 0.001 to 86400, such as 10 or 0.5"
-        ))),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_follows_a_failure_has_one_word_each() {
+        assert_eq!(OnError::WORDS, ["stop", "continue"]);
+        let parsed: Vec<_> = OnError::WORDS
+            .iter()
+            .flat_map(|word| OnError::parse(word))
+            .collect();
+        assert_eq!(parsed, [OnError::Stop, OnError::Continue]);
+        assert_eq!(OnError::parse("Stop"), None);
     }
 }

@@ -1,4 +1,25 @@
-//! What the user may have meant: the nearest of the words there are.
+//! What the user may have meant: the nearest of the words there are, and the words in which that is said.
+
+/// What to do about `word`, which is none of `candidates`: take the nearest, else one of them.
+pub fn advice(word: &str, candidates: &[&str]) -> String {
+    match nearest(word, candidates.iter().copied()) {
+        Some(near) => did_you_mean(near),
+        None => there_are(candidates),
+    }
+}
+
+/// The question whether `near` was meant.
+pub fn did_you_mean(near: &str) -> String {
+    format!("did you mean {near}?")
+}
+
+/// What there is to choose from.
+pub fn there_are(candidates: &[&str]) -> String {
+    match candidates {
+        [] => "there is none".to_owned(),
+        all => format!("there are {}", all.join(", ")),
+    }
+}
 
 /// The word of `candidates` that is nearest to `word`, if any is near enough to be a slip of the finger: at most a
 /// third of its letters wrong.
@@ -50,5 +71,12 @@ mod tests {
         ] {
             assert_eq!(nearest(word, words), near, "{word}");
         }
+    }
+
+    #[test]
+    fn advice_is_the_nearest_word_or_all_of_them() {
+        assert_eq!(advice("evn", &["gopass", "env"]), "did you mean env?");
+        assert_eq!(advice("xyz", &["gopass", "env"]), "there are gopass, env");
+        assert_eq!(advice("xyz", &[]), "there is none");
     }
 }

@@ -185,10 +185,11 @@ impl Running {
         let mut pause = Duration::from_micros(100);
         let mut end = None;
         loop {
-            if let Some(status) = self.child.try_wait().map_err(Problem::Io)? {
-                self.over = true;
+            if sys::has_ended(self.child.id()).map_err(Problem::Io)? {
+                // In this order: once it is reaped, its number may be that of a process which is none of ours.
                 sys::forget_child(self.child.id());
-                return Ok(status);
+                self.over = true;
+                return self.child.wait().map_err(Problem::Io);
             }
             check(deadline)?;
             match end.get_or_insert_with(|| sys::end_of(self.child.id())) {

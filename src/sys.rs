@@ -24,7 +24,7 @@ mod sockets;
 mod terminal;
 mod waiting;
 
-pub use children::{end_of, forget_child, kill_group, remember_child};
+pub use children::{end_of, forget_child, has_ended, kill_group, remember_child};
 pub use descriptors::{STDERR, STDOUT, fill_standard_streams, keep_at_exec, write_all};
 pub use files::{open_to_read, sealed_file};
 pub(crate) use memory::end_without_memory;

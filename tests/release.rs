@@ -85,8 +85,16 @@ fn the_package_for_cargo_installs_and_runs() {
     let home = Home::new();
     let scratch = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let cargo = |arguments: &[&OsStr]| {
+        let mut command = Command::new(env!("CARGO"));
+        // What cargo says of these tests; build scripts would take it for a change.
+        for (variable, _) in env::vars_os() {
+            let name = variable.to_string_lossy();
+            if name.starts_with("CARGO_MANIFEST_") || name.starts_with("CARGO_PKG_") {
+                command.env_remove(&variable);
+            }
+        }
         output(
-            Command::new(env!("CARGO"))
+            command
                 .args(arguments)
                 .args(["--offline", "--locked", "--quiet", "--target-dir"])
                 .arg(home.path().join("target"))
@@ -167,6 +175,59 @@ fn the_tarball_is_whole_and_the_same_every_time() {
     let inside = fs::read_to_string(one.join(format!("{name}.cdx.json"))).unwrap();
     assert!(inside.contains("pkg:cargo/lexopt@"), "{inside}");
     assert!(!inside.contains("pkg:cargo/assert_cmd@"), "{inside}");
+}
+
+/// A database of one advisory, against every version of a crate, as RustSec's are laid out.
+fn advisory(home: &Home, krate: &str) -> PathBuf {
+    let database = home.path().join(krate);
+    home.write(
+        &format!("{krate}/crates/{krate}/RUSTSEC-2026-9999.md"),
+        format!(
+            "```toml\n[advisory]\nid = \"RUSTSEC-2026-9999\"\npackage = \"{krate}\"\ndate = \"2026-01-01\"\n\
+            \n[versions]\npatched = []\n```\n\n# It is made up\n\nFor a test.\n"
+        ),
+    );
+    for arguments in [
+        &["init", "--quiet"][..],
+        &["add", "."],
+        &["commit", "--quiet", "--message=One"],
+    ] {
+        output(
+            Command::new("git")
+                .args(["-c", "user.name=a", "-c", "user.email=a@b.example"])
+                .args(arguments)
+                .current_dir(&database)
+                .env("GIT_COMMITTER_DATE", "2026-02-03T12:00:00Z"),
+        );
+    }
+    database
+}
+
+#[test]
+fn an_advisory_against_what_is_linked_is_found() {
+    if program("cargo-deny").is_none() || program("git").is_none() {
+        return;
+    }
+    let home = Home::new();
+    let deny = |database: Option<&Path>| {
+        let mut command = Command::new(checkout().join(".ci/deny"));
+        command.env_remove("MXM_SECRETS_ADVISORY_DB");
+        if let Some(database) = database {
+            command.env("MXM_SECRETS_ADVISORY_DB", database);
+        }
+        transcript(&mut command)
+    };
+    let seen = deny(Some(&advisory(&home, "lexopt")));
+    assert_eq!(seen.status, Some(1), "{}", seen.stderr);
+    assert!(seen.stderr.contains("RUSTSEC-2026-9999"), "{}", seen.stderr);
+    let said = String::from_utf8(seen.stdout).unwrap();
+    assert!(said.contains("as of 2026-02-03: 1 of them"), "{said}");
+
+    // One that nothing here needs, and none at all.
+    let seen = deny(Some(&advisory(&home, "left-pad")));
+    assert_eq!(seen.status, Some(0), "{}", seen.stderr);
+    let seen = deny(None);
+    seen.has(0, &seen.stdout, &["\nNOT CHECKED: advisories: "]);
 }
 
 /// Packs the Debian package and gives its path.
@@ -295,9 +356,11 @@ fn the_next_version_is_one_command() {
     let clone = home.path().join("clone");
     fs::create_dir_all(clone.join("src/cli/docs")).unwrap();
     fs::create_dir(clone.join(".ci")).unwrap();
+    fs::create_dir(clone.join("fuzz")).unwrap();
     let files = [
         "Cargo.toml",
         "Cargo.lock",
+        "fuzz/Cargo.lock",
         "CHANGELOG.md",
         "src/cli/docs/manual.mdoc",
     ];
@@ -321,7 +384,9 @@ fn the_next_version_is_one_command() {
     version("99.0.0").is(0, "", "");
     let read = |file: &str| fs::read_to_string(clone.join(file)).unwrap();
     assert!(read("Cargo.toml").contains("\nversion = \"99.0.0\"\n"));
-    assert!(read("Cargo.lock").contains("name = \"mxm-secrets\"\nversion = \"99.0.0\"\n"));
+    for lock in ["Cargo.lock", "fuzz/Cargo.lock"] {
+        assert!(read(lock).contains("name = \"mxm-secrets\"\nversion = \"99.0.0\"\n"));
+    }
     assert!(read("CHANGELOG.md").contains("## [Unreleased]\n\n## [99.0.0] - 2100-01-01\n"));
     assert!(read("src/cli/docs/manual.mdoc").contains("\n.Dd January 1, 2100\n"));
     version("99.0.0").is(2, "", "make version: CHANGELOG.md already has 99.0.0\n");

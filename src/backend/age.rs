@@ -3,6 +3,7 @@
 //! The identities are read, and unlocked by a person, once for all that is asked of one backend, and not before there
 //! is a file to decrypt.
 
+mod armor;
 mod file;
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -10,7 +11,7 @@ mod identities;
 mod plugin;
 mod terminal;
 
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -154,6 +155,8 @@ impl Age {
             data
         };
         let file = File::parse(data).map_err(Problem::File)?;
+        // What has taken the time is the file, and not what comes next.
+        in_time(context)?;
         let attempt = Attempt {
             identities: self.identities(context).map_err(Problem::Identities)?,
             context,
@@ -172,6 +175,17 @@ enum Problem {
     OtherKeys(Vec<&'static str>),
     /// The identities, or a plugin.
     Identities(Reason),
+}
+
+/// Whether there is time to go on.
+fn in_time(context: &Context) -> Result<(), Problem> {
+    if process::interrupted() {
+        Err(Problem::File("was not decrypted: interrupted"))
+    } else if context.deadline.passed() {
+        Err(Problem::File("was not decrypted in time"))
+    } else {
+        Ok(())
+    }
 }
 
 impl Backend for Age {
@@ -238,15 +252,18 @@ struct Attempt<'a> {
 impl Attempt<'_> {
     /// The key of the file whose header has these stanzas.
     fn file_key(mut self, stanzas: &[Stanza]) -> Result<FileKey, Problem> {
-        for identity in self.identities {
+        for (tried, identity) in self.identities.iter().enumerate() {
+            // Who was not tried may be the one it is for.
+            if tried > 0
+                && let Err(late) = in_time(self.context)
+            {
+                return Err(self.trouble.map_or(late, Problem::Identities));
+            }
             if let Some(key) = self.unwrap(identity, stanzas) {
                 return key.map_err(|_| match self.trouble {
                     Some(trouble) => Problem::Identities(trouble),
                     None => Problem::File("has a damaged header: it does not authenticate"),
                 });
-            }
-            if self.context.deadline.passed() || process::interrupted() {
-                break;
             }
         }
         Err(match self.trouble {
@@ -297,30 +314,38 @@ fn kinds(stanzas: &[Stanza]) -> Vec<&'static str> {
     kinds
 }
 
-/// The text form of age files.
-mod armor {
-    use super::Read;
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
 
-    /// Whether `file` means to be armored.
-    pub fn is_armored(file: &[u8]) -> bool {
-        after_blank_lines(file).starts_with(b"-----BEGIN AGE ENCRYPTED FILE-----")
-    }
+    use super::*;
+    use crate::process::Deadline;
 
-    /// Lines of nothing but blanks may stand before the armor.
-    fn after_blank_lines(file: &[u8]) -> &[u8] {
-        let text = file.trim_ascii_start();
-        match file.strip_suffix(text) {
-            Some(blanks) if blanks.is_empty() || blanks.ends_with(b"\n") => text,
-            _ => file,
+    /// What is said of a well-formed file for nobody, once the time is up.
+    fn late(age: &Age) -> &'static str {
+        let mut file = b"age-encryption.org/v1\n-> X25519 a\nYWdl\n--- ".to_vec();
+        file.extend([b'A'; 43]);
+        file.extend(*b"\n0123456789abcdef");
+        let context = Context {
+            deadline: Deadline::after(Duration::ZERO),
+            unattended: true,
+            warn: &|_| {},
+        };
+        match age.decrypt(&file, &context) {
+            Err(Problem::File(said)) => said,
+            _ => "something else",
         }
     }
 
-    /// The binary form, which is no secret.
-    pub fn decode(file: &[u8]) -> Result<Vec<u8>, &'static str> {
-        let mut decoded = Vec::with_capacity(file.len());
-        age::armor::ArmoredReader::new(after_blank_lines(file))
-            .read_to_end(&mut decoded)
-            .map(|_| decoded)
-            .map_err(|_| "has a damaged armor")
+    #[test]
+    fn a_file_that_takes_all_the_time_is_not_laid_to_the_identities() {
+        let age = Age {
+            store: "store".into(),
+            identities_file: "/nowhere/identities".into(),
+            identities: OnceLock::new(),
+        };
+        assert_eq!(late(&age), "was not decrypted in time");
+        // Nor is it held against the next file that they could not be read.
+        assert!(age.identities.get().is_none());
     }
 }

@@ -12,7 +12,7 @@ use super::layers;
 use super::yaml::{Data, Key as YamlKey, Node, Place, Wrong};
 use super::{Checked, Configured, Kind, OnError, Section, Source, UsageError, Value};
 use crate::backend;
-use crate::nearest::nearest;
+use crate::nearest::{did_you_mean, nearest};
 
 /// The name of our section.
 pub const SECTION: &str = "mxm_secrets";
@@ -209,7 +209,7 @@ impl<'c> Checker<'c> {
             .or_else(|| entries.first().filter(|_| !self.raw.is_store));
         if let Some((key, _)) = lost {
             let advice = if near(&key.text) {
-                format!("did you mean {SECTION}?")
+                did_you_mean(SECTION)
             } else {
                 format!("what is for mxm-secrets stands in the section {SECTION}")
             };

@@ -1,10 +1,17 @@
 //! Interpolations as OmegaConf resolves them: `${a.b}`, `${.sibling}`, `${a[0]}`, `${oc.env:VARIABLE,default}`, nested
 //! and inside texts. Only what is asked for is resolved; loops, depth and length are bounded.
+//!
+//! Reading them and following them is one: where one leads decides how the next is read.
+
+mod reader;
+mod resolver;
 
 use std::cell::Cell;
 
+use reader::Reader;
+
 use super::yaml::{Data, Meaning, Node, python_float};
-use crate::nearest::nearest;
+use crate::nearest::{did_you_mean, nearest};
 
 /// How deep interpolations may lead to, or stand in, each other.
 const DEPTH: usize = 100;
@@ -312,210 +319,6 @@ impl<'t> Tree<'t> {
             _ => Ok(Found::At(here)),
         }
     }
-
-    /// What the resolver `name` makes of its arguments, which come next. There is one: `oc.env`.
-    fn resolver(
-        &self,
-        name: &str,
-        reader: &mut Reader,
-        at: &Location<'t>,
-        trail: &mut Vec<*const Node>,
-    ) -> Result<Found<'t>, Trouble> {
-        if name != "oc.env" {
-            return Err(mistake(format!(
-                "${{{name}:…}} is not known here: there is ${{oc.env:VARIABLE,default}}"
-            )));
-        }
-        let mut arguments = Vec::new();
-        loop {
-            reader.blanks();
-            let (argument, end) = self.argument(reader, at, trail)?;
-            arguments.push(argument);
-            if end == '}' {
-                break;
-            }
-        }
-        let mut arguments = arguments.into_iter();
-        let (variable, default) = match (arguments.next(), arguments.next(), arguments.next()) {
-            (Some(Argument::Text(variable)), default, None) if !variable.is_empty() => {
-                (variable, default)
-            }
-            _ => {
-                return Err(mistake(
-                    "${oc.env:…} takes the name of a variable, and may take a default",
-                ));
-            }
-        };
-        if may_be_secret(&variable) {
-            return Err(mistake(format!(
-                "the variable {variable} may hold a secret, which cannot stand in the configuration"
-            )));
-        }
-        match (std::env::var_os(&variable), default) {
-            (Some(value), _) => match value.into_string() {
-                Ok(value) => Ok(Found::Text(value)),
-                Err(_) => Err(mistake(format!("the variable {variable} is not UTF-8"))),
-            },
-            (None, Some(Argument::Null)) => Ok(Found::Null),
-            (None, Some(Argument::Text(text) | Argument::Other(text))) => Ok(Found::Text(text)),
-            (None, None) => Err(Trouble {
-                text: format!(
-                    "the variable {variable} is not set, and ${{oc.env:{variable}}} has no default"
-                ),
-                cause: Cause::NotSet,
-            }),
-        }
-    }
-
-    /// One argument of a resolver, and the character behind it.
-    fn argument(
-        &self,
-        reader: &mut Reader,
-        at: &Location<'t>,
-        trail: &mut Vec<*const Node>,
-    ) -> Result<(Argument, char), Trouble> {
-        if let Some(quote) = reader
-            .rest
-            .chars()
-            .next()
-            .filter(|c| matches!(c, '\'' | '"'))
-        {
-            reader.skip(1);
-            let found = self.mixed(reader, Some(quote), at, trail)?;
-            reader.blanks();
-            let end = reader.next().filter(|c| matches!(c, ',' | '}'));
-            let end = end.ok_or_else(|| mistake("after a quoted default stands }"))?;
-            return Ok((
-                Argument::Text(text_of(&found).unwrap_or_default().to_owned()),
-                end,
-            ));
-        }
-        let mut text = String::new();
-        // How much of the text is not to be trimmed.
-        let mut solid = 0;
-        let (mut only, mut parts) = (None, 0);
-        let mut as_written = true;
-        loop {
-            if reader.rest.starts_with("${") {
-                let found = self.interpolation(reader, at, trail)?;
-                parts += 1;
-                as_written = false;
-                append(&mut text, &found)?;
-                solid = text.len();
-                only = Some(found).filter(|_| parts == 1);
-                continue;
-            }
-            match reader.next() {
-                Some(c @ (',' | '}')) => {
-                    text.truncate(solid);
-                    let argument = match only {
-                        Some(found) => Argument::of(&found)?,
-                        None if as_written => Argument::written(text),
-                        None => Argument::Text(text),
-                    };
-                    return Ok((argument, c));
-                }
-                Some(c @ (' ' | '\t')) => text.push(c),
-                Some('\\') if reader.rest.starts_with(|c| r"\()[]{}:=, 	".contains(c)) => {
-                    text.extend(reader.next());
-                    solid = text.len();
-                    (parts, only, as_written) = (parts + 1, None, false);
-                }
-                Some(c) if c.is_ascii_alphanumeric() || r"_/-\+.$%*@?|:".contains(c) => {
-                    text.push(c);
-                    solid = text.len();
-                    (parts, only) = (parts + 1, None);
-                }
-                Some(c) => {
-                    return Err(mistake(format!(
-                        "{c:?} cannot stand in a default without quotes around it"
-                    )));
-                }
-                None => return Err(mistake("an interpolation is not closed: } is missing")),
-            }
-        }
-    }
-}
-
-/// Whether the name of a variable says that it holds a secret: `VAULT_TOKEN`, not `VAULT_TOKEN_FILE`.
-fn may_be_secret(variable: &str) -> bool {
-    const WORDS: [&str; 5] = ["PASSPHRASE", "PASSWD", "PASSWORD", "SECRET", "TOKEN"];
-    let upper = variable.to_ascii_uppercase();
-    let mut words = upper.split('_');
-    words.clone().any(|word| WORDS.contains(&word))
-        && !words.any(|word| matches!(word, "DIR" | "FILE" | "PATH"))
-}
-
-/// An argument of a resolver, by what Python makes of it.
-enum Argument {
-    Text(String),
-    /// A number or a boolean, as Python's `str` writes it.
-    Other(String),
-    Null,
-}
-
-impl Argument {
-    fn of(found: &Found) -> Result<Argument, Trouble> {
-        Ok(match found {
-            Found::Null => Argument::Null,
-            Found::Text(text) => Argument::Text(text.clone()),
-            Found::At(location) => match &location.node.data {
-                Data::Scalar(scalar) => match scalar.meaning().map_err(mistake)? {
-                    Meaning::Null => Argument::Null,
-                    Meaning::Text(text) => Argument::Text(text.to_owned()),
-                    other => Argument::Other(python_str(&other)),
-                },
-                _ => {
-                    return Err(mistake(format!(
-                        "{} cannot be a default",
-                        location.node.kind()
-                    )));
-                }
-            },
-        })
-    }
-
-    /// What stands there without quotes: OmegaConf knows numbers, `true`, `false` and `null` among them.
-    fn written(text: String) -> Argument {
-        let digits = text.replace('_', "");
-        let unsigned = digits.trim_start_matches(['+', '-']);
-        let one_sign = digits.len() - unsigned.len() <= 1;
-        let whole = |text: &str| {
-            text.bytes().all(|byte| byte.is_ascii_digit())
-                && (text == "0" || !text.is_empty() && !text.starts_with('0'))
-        };
-        let lower = text.to_ascii_lowercase();
-        match lower.as_str() {
-            "null" => return Argument::Null,
-            "true" => return Argument::Other("True".to_owned()),
-            "false" => return Argument::Other("False".to_owned()),
-            _ => {}
-        }
-        let grouped = !text.contains("__") && !text.starts_with('_') && !text.ends_with('_');
-        if one_sign && grouped && whole(unsigned) {
-            let sign = if digits.starts_with('-') && unsigned != "0" {
-                "-"
-            } else {
-                ""
-            };
-            return Argument::Other(format!("{sign}{unsigned}"));
-        }
-        let lower = lower.replace('_', "");
-        let number = lower.trim_start_matches(['+', '-']);
-        let mantissa = number.split('e').next().unwrap_or_default();
-        let before = mantissa.split('.').next().unwrap_or_default();
-        let float = one_sign
-            && grouped
-            && (matches!(number, "inf" | "nan")
-                || number
-                    .bytes()
-                    .all(|byte| byte.is_ascii_digit() || b".e+-".contains(&byte))
-                    && (before.is_empty() || whole(before)));
-        match lower.parse::<f64>() {
-            Ok(number) if float => Argument::Other(python_float(number)),
-            _ => Argument::Text(text),
-        }
-    }
 }
 
 /// Splits `a.b[c]` into its names; `None` when it is not of that form.
@@ -545,7 +348,7 @@ pub fn split_key(key: &str) -> Option<Vec<String>> {
 fn no_key(key: &str, part: &str, container: &Node) -> Trouble {
     let advice = match &container.data {
         Data::Map(entries) => nearest(part, entries.iter().map(|(key, _)| key.text.as_str()))
-            .map_or(String::new(), |near| format!(": did you mean {near}?")),
+            .map_or(String::new(), |near| format!(": {}", did_you_mean(near))),
         _ => String::new(),
     };
     Trouble {
@@ -603,40 +406,5 @@ fn python_str(meaning: &Meaning) -> String {
         Meaning::Int(number) => number.to_string(),
         Meaning::Float(number) => python_float(*number),
         Meaning::Text(text) => (*text).to_owned(),
-    }
-}
-
-/// A text that is being read.
-struct Reader<'a> {
-    rest: &'a str,
-}
-
-impl Reader<'_> {
-    fn next(&mut self) -> Option<char> {
-        let mut chars = self.rest.chars();
-        let c = chars.next();
-        self.rest = chars.as_str();
-        c
-    }
-
-    /// Passes over `count` bytes of ASCII.
-    fn skip(&mut self, count: usize) {
-        self.rest = self.rest.get(count..).unwrap_or_default();
-    }
-
-    /// Passes over as many `c` as there are, and says how many.
-    fn run(&mut self, c: char) -> usize {
-        let rest = self.rest.trim_start_matches(c);
-        let count = self.rest.len() - rest.len();
-        self.rest = rest;
-        count
-    }
-
-    /// Passes over blanks, and says whether there were any.
-    fn blanks(&mut self) -> bool {
-        let rest = self.rest.trim_start_matches([' ', '\t']);
-        let any = rest.len() < self.rest.len();
-        self.rest = rest;
-        any
     }
 }

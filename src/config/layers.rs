@@ -10,7 +10,7 @@ use super::files::Raw;
 use super::interpolation::{Found, Tree, split_key};
 use super::yaml::{Data, Key, Node, Place, Wrong};
 use super::{UsageError, variable};
-use crate::nearest::nearest;
+use crate::nearest::{advice, there_are};
 use crate::sys;
 
 /// One of the store's files that have a block for each value of a selector.
@@ -120,21 +120,16 @@ impl Raw {
             Some(file) => file.display().to_string(),
             None => String::new(),
         };
-        let there_are = || match layer.selectors().as_slice() {
-            [] => "there is none".to_owned(),
-            all => format!("there are {}", all.join(", ")),
-        };
         let given = variable(selector)?;
         let Some(value) = given.clone().or_else(found) else {
             return Err(UsageError(format!(
                 "{} has a layer for each {name}, and {selector} is not set: {}",
                 file(),
-                there_are()
+                there_are(&layer.selectors())
             )));
         };
         if layer.tree.get(&value).is_none() {
-            let advice = nearest(&value, layer.selectors())
-                .map_or_else(there_are, |near| format!("did you mean {near}?"));
+            let advice = advice(&value, &layer.selectors());
             let how = match given {
                 Some(_) => format!("{selector} is {value:?}"),
                 None => format!("this {name} is {value:?} ({selector} says otherwise)"),

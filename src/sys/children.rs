@@ -1,5 +1,6 @@
 //! Children: their end, brought about or waited for, whatever becomes of this process.
 
+use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicI32, Ordering};
 
@@ -31,6 +32,22 @@ pub fn end_of(child: u32) -> Option<OwnedFd> {
     }
 }
 
+/// Whether the child has ended. It is not reaped: the number is still its, and how it ended can still be asked.
+///
+/// # Errors
+/// What `waitid` says: there is no such child.
+pub fn has_ended(child: u32) -> io::Result<bool> {
+    // SAFETY: all zeros is a valid siginfo, and waitid writes to a live one; it leaves the zeros while the child runs.
+    unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        match libc::waitid(libc::P_PID, child as libc::id_t, &raw mut info, flags) {
+            0 => Ok(info.si_pid() != 0),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+}
+
 /// The children that are running; negative for a whole process group, zero for none.
 static CHILDREN: [AtomicI32; 32] = [const { AtomicI32::new(0) }; 32];
 
@@ -49,7 +66,7 @@ pub fn remember_child(pid: u32, group: bool) {
     }
 }
 
-/// Forgets a child that is reaped: its number may become another's.
+/// Forgets a child, before it is reaped: its number may become another's.
 pub fn forget_child(pid: u32) {
     let pid = pid.cast_signed();
     for place in &CHILDREN {
@@ -67,5 +84,28 @@ pub fn kill_all() {
             // SAFETY: plain numbers; the child has not been reaped.
             unsafe { libc::kill(child, libc::SIGKILL) };
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Command, Stdio};
+
+    #[test]
+    fn that_a_child_has_ended_can_be_asked_again_and_again() {
+        let mut child = Command::new("sh")
+            .args(["-c", "read line; exit 3"])
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        assert!(!has_ended(child.id()).unwrap());
+        drop(child.stdin.take());
+        while !has_ended(child.id()).unwrap() {
+            std::thread::yield_now();
+        }
+        assert!(has_ended(child.id()).unwrap());
+        assert_eq!(child.wait().unwrap().code(), Some(3));
+        assert!(has_ended(child.id()).is_err());
     }
 }

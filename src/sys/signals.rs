@@ -24,22 +24,17 @@ pub fn wake() -> RawFd {
     WAKE_READ.load(Ordering::Relaxed)
 }
 
-/// From now on a signal that would end this process is only noted ([`signalled`]), and wakes [`wait_readable`]: there
+/// From now on a signal that would end this process is only noted ([`signalled`]), and wakes [`wait_readable`](super::wait_readable): there
 /// is something to be cleaned up first. A signal that was ignored stays ignored.
 pub fn watch_signals() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        let mut ends = [-1; 2];
+        if let Some([read, write]) = pipe() {
+            WAKE_READ.store(read, Ordering::Relaxed);
+            WAKE_WRITE.store(write, Ordering::Relaxed);
+        }
         // SAFETY: the calls are given valid structures, and the handler does only what a handler may.
         unsafe {
-            if libc::pipe(ends.as_mut_ptr()) == 0 {
-                for end in ends {
-                    libc::fcntl(end, libc::F_SETFD, libc::FD_CLOEXEC);
-                    libc::fcntl(end, libc::F_SETFL, libc::O_NONBLOCK);
-                }
-                WAKE_READ.store(ends[0], Ordering::Relaxed);
-                WAKE_WRITE.store(ends[1], Ordering::Relaxed);
-            }
             for signal in ENDING {
                 let mut action: libc::sigaction = std::mem::zeroed();
                 if libc::sigaction(signal, std::ptr::null(), &raw mut action) == 0
@@ -60,6 +55,27 @@ pub fn watch_signals() {
             }
         }
     });
+}
+
+/// A pipe that is closed on exec and never waits, in one step where that can be had: another thread may start a child
+/// in between.
+fn pipe() -> Option<[RawFd; 2]> {
+    let mut ends = [-1; 2];
+    // SAFETY: the array holds two descriptors.
+    #[cfg(not(target_vendor = "apple"))]
+    let status = unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) };
+    // SAFETY: the array holds two descriptors.
+    #[cfg(target_vendor = "apple")]
+    let status = unsafe { libc::pipe(ends.as_mut_ptr()) };
+    #[cfg(target_vendor = "apple")]
+    for end in ends {
+        // SAFETY: plain numbers.
+        unsafe {
+            libc::fcntl(end, libc::F_SETFD, libc::FD_CLOEXEC);
+            libc::fcntl(end, libc::F_SETFL, libc::O_NONBLOCK);
+        }
+    }
+    (status == 0).then_some(ends)
 }
 
 /// The signal handler: stores two words and writes a byte.
@@ -119,4 +135,26 @@ pub fn die_of(signal: c_int) {
 /// Ends this process as a closed pipe does: quietly, by SIGPIPE.
 pub fn die_of_closed_pipe() {
     die_of(libc::SIGPIPE);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_child_inherits_the_pipe_and_no_handler_waits_for_it() {
+        for end in pipe().unwrap() {
+            // SAFETY: the descriptor is open, and nobody else has it.
+            let (descriptor, file) = unsafe {
+                let flags = (
+                    libc::fcntl(end, libc::F_GETFD),
+                    libc::fcntl(end, libc::F_GETFL),
+                );
+                libc::close(end);
+                flags
+            };
+            assert_eq!(descriptor & libc::FD_CLOEXEC, libc::FD_CLOEXEC);
+            assert_eq!(file & libc::O_NONBLOCK, libc::O_NONBLOCK);
+        }
+    }
 }

@@ -5,7 +5,7 @@ use crate::backend::{self, BACKENDS};
 use crate::config::interpolation::{Found, Location};
 use crate::config::yaml::Key as YamlKey;
 use crate::config::{Given, Key, Kind, REQUIRED, Section, Value};
-use crate::nearest::nearest;
+use crate::nearest::{advice, did_you_mean, nearest};
 
 /// Keys whose values would be secrets.
 const SECRETS: &[&str] = &[
@@ -50,7 +50,7 @@ impl<'c> Checker<'c> {
         if command.is_none() && !elsewhere {
             let text = match near {
                 _ if SECRETS.contains(&name) => SECRET.to_owned(),
-                Some(near) => format!("there is no such key: did you mean {near}?"),
+                Some(near) => format!("there is no such key: {}", did_you_mean(near)),
                 None => "there is no such key, and a backend of your own has a command".to_owned(),
             };
             self.mistake(place, path, text);
@@ -70,7 +70,7 @@ impl<'c> Checker<'c> {
         if let (Some(Value::Texts(words)), Some(place)) = (words.map(|given| &given.value), command)
             && !words.iter().skip(1).any(|word| word.contains("{name}"))
         {
-            let advice = near.map_or(String::new(), |near| format!("; did you mean {near}?"));
+            let advice = near.map_or(String::new(), |near| format!("; {}", did_you_mean(near)));
             let text = format!("among its arguments must be {{name}}, the secret's name{advice}");
             self.mistake(place, path.to("command"), text);
         }
@@ -156,10 +156,7 @@ impl<'c> Checker<'c> {
                     .filter_map(|key| key.name.strip_prefix(prefix)?.split('.').next());
                 let mut known: Vec<&str> = known.collect();
                 known.dedup();
-                let advice = match nearest(&key.text, known.iter().copied()) {
-                    Some(near) => format!("did you mean {near}?"),
-                    None => format!("there are {}", known.join(", ")),
-                };
+                let advice = advice(&key.text, &known);
                 self.mistake(key.place, path, format!("there is no such key: {advice}"));
             }
         }

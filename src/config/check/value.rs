@@ -6,7 +6,7 @@ use super::{Checker, Way};
 use crate::config::interpolation::{Found, Location};
 use crate::config::yaml::{Data, Meaning, Scalar, boolean};
 use crate::config::{Kind, Source, Value, home, seconds};
-use crate::nearest::nearest;
+use crate::nearest::{did_you_mean, nearest};
 
 impl<'c> Checker<'c> {
     /// The value of a key that takes `kind`; `None`: it is not given, or wrong.
@@ -190,7 +190,7 @@ fn typed(
             }
             (Kind::Choice(choices), _) => {
                 let near = nearest(&word.text, choices.iter().copied());
-                let advice = near.map_or(String::new(), |near| format!(": did you mean {near}?"));
+                let advice = near.map_or(String::new(), |near| format!(": {}", did_you_mean(near)));
                 return Err(format!("it takes {}{advice}", takes(kind)));
             }
             (Kind::Bool, What::Bool(value)) => Value::Bool(*value),

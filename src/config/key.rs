@@ -1,0 +1,213 @@
+//! The keys of the configuration: what each takes, and the values they are given.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{UsageError, utf8};
+
+/// One key of a backend's section.
+#[derive(Debug)]
+pub struct Key {
+    /// Its name; a dot stands between the names of a nested one.
+    pub name: &'static str,
+    /// What it takes.
+    pub kind: Kind,
+    /// The value when it is not given, as the documentation shows it.
+    pub default: &'static str,
+    /// An environment variable that gives the same and wins over the configuration.
+    pub variable: Option<&'static str>,
+    /// One line for people.
+    pub about: &'static str,
+}
+
+/// What a key takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Any text.
+    Text,
+    /// A list of texts; one text alone is a list of one.
+    Texts,
+    /// A file or directory: may begin with `~/`, and a relative one is relative to the configuration file.
+    Path,
+    /// A list of such.
+    Paths,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// Yes or no.
+    Bool,
+    /// A list of whole numbers from 1 to 255, exit statuses.
+    Statuses,
+    /// A program and its arguments. With a slash in it, the program is a path as in [`Kind::Path`].
+    Command,
+    /// A number of seconds.
+    Seconds,
+}
+
+/// The value of a key, of the type that its [`Kind`] says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// Of [`Kind::Text`] and [`Kind::Choice`].
+    Text(String),
+    /// Of [`Kind::Texts`] and [`Kind::Command`].
+    Texts(Vec<String>),
+    /// Of [`Kind::Path`].
+    Path(PathBuf),
+    /// Of [`Kind::Paths`].
+    Paths(Vec<PathBuf>),
+    /// Of [`Kind::Bool`].
+    Bool(bool),
+    /// Of [`Kind::Statuses`].
+    Statuses(Vec<u8>),
+    /// Of [`Kind::Seconds`].
+    Seconds(Duration),
+}
+
+impl Value {
+    /// What the variable `source` says, for a key of `kind`. No table gives a variable to a key of another kind than
+    /// these four: how a list would be split is for whoever adds one to say.
+    pub(super) fn of_variable(
+        value: OsString,
+        kind: Kind,
+        source: &str,
+    ) -> Result<Value, UsageError> {
+        // Paths are bytes; all else is text.
+        if kind == Kind::Path {
+            let path = PathBuf::from(value);
+            return Ok(Value::Path(std::path::absolute(&path).unwrap_or(path)));
+        }
+        let text = utf8(value, source)?;
+        let wrong = |takes: &str| {
+            Err(UsageError(format!(
+                "{source} is {text:?}: it takes {takes}"
+            )))
+        };
+        match kind {
+            Kind::Text => Ok(Value::Text(text)),
+            Kind::Choice(words) if words.contains(&text.as_str()) => Ok(Value::Text(text)),
+            Kind::Choice(words) => wrong(&words.join(" or ")),
+            // The words of YAML, which the same key takes in a file, and those that the official clients of Vault take
+            // in their variables (Go's ParseBool), since ours stand beside them; in any case, as is usual there.
+            Kind::Bool => match text.to_ascii_lowercase().as_str() {
+                "1" | "t" | "true" | "yes" | "on" => Ok(Value::Bool(true)),
+                "0" | "f" | "false" | "no" | "off" => Ok(Value::Bool(false)),
+                _ => wrong("true or false"),
+            },
+            Kind::Path
+            | Kind::Paths
+            | Kind::Texts
+            | Kind::Command
+            | Kind::Statuses
+            | Kind::Seconds => wrong("nothing: its key stands in the configuration alone"),
+        }
+    }
+
+    /// The same with `***` for the password in every `scheme://user:password@host`.
+    pub(super) fn without_passwords(self) -> Value {
+        let clean = |text: String| {
+            let Some((scheme, rest)) = text.split_once("://") else {
+                return text;
+            };
+            let host = rest.find('/').unwrap_or(rest.len());
+            match rest.get(..host).and_then(|authority| authority.rfind('@')) {
+                Some(at) => match rest[..at].split_once(':') {
+                    Some((user, _)) => format!("{scheme}://{user}:***{}", &rest[at..]),
+                    None => text,
+                },
+                None => text,
+            }
+        };
+        match self {
+            Value::Text(text) => Value::Text(clean(text)),
+            Value::Texts(texts) => Value::Texts(texts.into_iter().map(clean).collect()),
+            other => other,
+        }
+    }
+
+    /// The default of a key, as its documentation shows it.
+    pub(super) fn of_default(key: &Key) -> Value {
+        let list = || key.default.split(", ").filter(|item| !item.is_empty());
+        match key.kind {
+            Kind::Bool => Value::Bool(matches!(key.default, "true" | "yes")),
+            Kind::Texts | Kind::Paths => Value::Texts(list().map(str::to_owned).collect()),
+            Kind::Statuses => {
+                Value::Statuses(list().filter_map(|item| item.parse().ok()).collect())
+            }
+            _ => Value::Text(key.default.to_owned()),
+        }
+    }
+}
+
+/// The key that every backend's section has.
+pub const REQUIRED: Key = Key {
+    name: "required",
+    kind: Kind::Bool,
+    default: "no",
+    variable: None,
+    about: "whether it counts as failed when it is unavailable",
+};
+
+/// The longest deadline: a day.
+pub const LONGEST_TIMEOUT: Duration = Duration::from_secs(86_400);
+
+/// Reads a number of seconds such as `10` or `0.5`; `source` is where the user gave it.
+///
+/// # Errors
+/// Anything but decimal digits with at most one point, zero, and more than [`LONGEST_TIMEOUT`].
+pub fn seconds(text: &str, source: &str) -> Result<Duration, UsageError> {
+    let plain = text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    match text.parse::<f64>() {
+        Ok(seconds) if plain && seconds >= 0.001 && seconds <= LONGEST_TIMEOUT.as_secs_f64() => {
+            Ok(Duration::from_secs_f64(seconds))
+        }
+        _ => Err(UsageError(format!(
+            "{source} {text:?}: it takes a number of seconds from 0.001 to 86400, such as 10 or 0.5"
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::BACKENDS;
+
+    #[test]
+    fn every_key_with_a_variable_takes_what_a_variable_can_say() {
+        let keys = BACKENDS.iter().flat_map(|entry| entry.keys);
+        for key in keys.filter(|key| key.variable.is_some()) {
+            let one = matches!(
+                key.kind,
+                Kind::Text | Kind::Choice(_) | Kind::Path | Kind::Bool
+            );
+            assert!(one, "{key:?}");
+        }
+    }
+
+    #[test]
+    fn a_variable_says_yes_and_no_as_yaml_and_vault_do() {
+        let said = |text: &str| Value::of_variable(text.into(), Kind::Bool, "X");
+        for text in ["1", "t", "True", "YES", "on"] {
+            assert_eq!(said(text), Ok(Value::Bool(true)));
+        }
+        for text in ["0", "F", "false", "no", "Off"] {
+            assert_eq!(said(text), Ok(Value::Bool(false)));
+        }
+        let wrong = said("maybe").unwrap_err();
+        assert_eq!(wrong.0, r#"X is "maybe": it takes true or false"#);
+    }
+
+    #[test]
+    fn a_password_in_an_address_is_left_out() {
+        for (text, clean) in [
+            ("http://u:p@h/x", "http://u:***@h/x"),
+            ("http://u@h", "http://u@h"),
+            ("http://h/a:b@c", "http://h/a:b@c"),
+            ("u:p@h", "u:p@h"),
+        ] {
+            let value = Value::Text(text.to_owned()).without_passwords();
+            assert_eq!(value, Value::Text(clean.to_owned()));
+        }
+    }
+}
