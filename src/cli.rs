@@ -93,22 +93,31 @@ pub fn run(arguments: Vec<OsString>) -> u8 {
     status as u8
 }
 
-/// Tells the user what went wrong; the status of that kind of error.
+/// Tells the user what went wrong, if a person can do anything about it; the status of that kind of error.
 fn explain(error: &anyhow::Error) -> Status {
     if let Some(UsageError(mistakes)) = error.downcast_ref() {
         mistakes.lines().for_each(message::say);
         Status::Usage
     } else {
-        message::say(&format!("{error:#}"));
+        // What a signal has interrupted ends by that signal, which says all there is to say.
+        let interrupted = |error: &io::Error| error.kind() == io::ErrorKind::Interrupted;
+        if !error.downcast_ref().is_some_and(interrupted) {
+            message::say(&format!("{error:#}"));
+        }
         Status::Failed
     }
 }
 
-/// Writes `parts` to standard output.
+/// Writes `parts` to standard output, which is the last that a command does: what it has opened is closed.
 ///
 /// # Errors
-/// A failed write. A closed pipe ends the program.
+/// A failed write. A closed pipe ends the program, and so does a signal.
 fn write_out(parts: &[&[u8]]) -> anyhow::Result<()> {
+    // There is nothing to be cleaned up any more, and a write to a full pipe would go on after a signal that is only noted.
+    sys::unwatch_signals();
+    if sys::signalled().is_some() {
+        return Err(io::Error::from(io::ErrorKind::Interrupted).into());
+    }
     let result = sys::write_all(sys::STDOUT, parts);
     if result
         .as_ref()
