@@ -15,9 +15,8 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 HAS_TARGET := $(wildcard $(shell rustc --print target-libdir --target $(TARGET) 2>/dev/null))
 PROGRAM  ?= $(if $(HAS_TARGET),$(STATIC),$(NATIVE))
 
-# Systems that cannot be run here, and the features whose dependencies need no C compiler for them.
+# Systems that cannot be run here, but type-checked.
 FOREIGN  := aarch64-apple-darwin x86_64-unknown-freebsd
-PORTABLE := age,config,credentials,keyring
 
 # The other processor: built here, and run under an emulator.
 EMULATED := aarch64-unknown-linux-musl
@@ -66,7 +65,8 @@ fuzz: ## every fuzz target for SECONDS (15); needs cargo-fuzz
 	    echo "$$target: $$(sed -n 's/^stat::number_of_executed_units: *//p' $$log) inputs"; done
 
 mutants: ## change what is trusted most, bit by bit: some test must notice; needs cargo-mutants
-	$(CARGO) mutants -f src/name.rs -f src/resolve.rs -f src/secret.rs -f src/process.rs -- --lib
+	$(CARGO) mutants -f src/name.rs -f src/resolve.rs -f 'src/resolve/*.rs' -f src/side_by_side.rs -f src/secret.rs \
+	    -f src/process.rs -f 'src/process/*.rs' -- --lib
 	$(CARGO) mutants -f src/cli.rs -F 'Status::worse|From<&Outcome>|replace (run -> u8|explain -> Status)' \
 	    -- --bins --test all -- cli::tests get::
 
@@ -98,14 +98,10 @@ lint: ## clippy, warnings denied; shellcheck on the scripts
 	$(CARGO) clippy --no-default-features --all-targets -- -D warnings
 	if command -v shellcheck >/dev/null; then shellcheck tests/programs/build tests/programs/install $(filter-out .ci/sbom,$(wildcard .ci/*)); fi
 
-type: ## cargo check: all features and targets, and none
+type: ## cargo check: all features and targets, and none; the same for macOS and FreeBSD
 	$(CARGO) check --all-features --all-targets
 	$(CARGO) check --no-default-features
-	@for target in $(FOREIGN); do \
-	    if [ -d "$$(rustc --print target-libdir --target $$target)" ]; then \
-	        echo "cargo check --target $$target"; \
-	        $(CARGO) check --quiet --target $$target --lib --bins --no-default-features --features '$(PORTABLE)' || exit 1; \
-	    else echo "make type: $$target is not installed and not checked" >&2; fi; done
+	.ci/foreign $(FOREIGN)
 
 deny: ## licences, duplicates, sources, and advisories from MXM_SECRETS_ADVISORY_DB: cargo-deny
 	.ci/deny

@@ -6,8 +6,8 @@
 //! apart: a record of TLS, a chunk of an age file. Their buffers pass through here.
 //!
 //! A lookup takes some kilobytes and ends. The C library's allocator asks the kernel for pages and returns them many
-//! times on the way, which is a good part of the whole run. What does not fit goes to the C library, so that memory
-//! does not grow without end.
+//! times on the way, which is a good part of the whole run, and lookups side by side wait for its one lock. What does
+//! not fit goes to the C library, so that memory does not grow without end.
 //!
 //! Where there is no memory left, the program ends here with a message and its status of failures: it could do nothing
 //! that needs none.
@@ -18,10 +18,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::sys;
 
-/// The size of the block, in bytes. It costs nothing but the pages that are used.
-const SIZE: usize = 256 << 10;
-/// The largest piece that comes from the block, in bytes.
-const LARGEST: usize = 4 << 10;
+/// The size of the block, in bytes: a hundred secrets of Vault take a third of it. It costs nothing but the pages that
+/// are used.
+const SIZE: usize = 2 << 20;
+/// The largest piece that comes from the block, in bytes: more than a record of TLS, the largest of what is taken again
+/// and again.
+const LARGEST: usize = 64 << 10;
 
 /// See the module.
 pub struct Arena {
@@ -152,7 +154,8 @@ mod tests {
     /// What is freed, cut off or moved away from is zero.
     #[test]
     fn freed_memory_is_wiped() {
-        let arena = Box::new(Arena::new());
+        static ARENA: Arena = Arena::new();
+        let arena = &ARENA;
         let layout = Layout::from_size_align(100, 8).unwrap();
         let of = |size| Layout::from_size_align(size, 8).unwrap();
         // SAFETY: the block outlives its pieces, so that they can be looked at when they are free.
@@ -186,7 +189,8 @@ mod tests {
     /// Pieces are aligned and disjoint, keep what is written to them, and go on past the end of the block.
     #[test]
     fn pieces_are_aligned_and_disjoint() {
-        let arena = Box::new(Arena::new());
+        static ARENA: Arena = Arena::new();
+        let arena = &ARENA;
         let mut pieces = Vec::new();
         for index in 0..2000_usize {
             let layout = Layout::from_size_align(1 + index * 7 % 5000, 1 << (index % 7)).unwrap();

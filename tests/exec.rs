@@ -40,6 +40,7 @@ fn same(home: &Home, script: &str, prepare: impl Fn(&mut Command)) -> String {
     let mut under_exec = home.mxm_secrets(shell(&["--secret", "prod/api-key"], script));
     for command in [&mut under_env, &mut under_exec] {
         // SAFETY: close_range may be called between fork and exec. What other tests have open is none of ours.
+        #[cfg(target_os = "linux")]
         unsafe {
             command.pre_exec(|| {
                 libc::syscall(

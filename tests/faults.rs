@@ -1,29 +1,28 @@
-//! The matrix of faults: every backend with everything that can be in its way, and what it must say of it.
+//! The matrix of faults: every backend with everything that can be in its way. Each cell has one status and one message,
+//! to the letter, and each is here: [`matrix::ROWS`] is the table, `asked.rs` stages what happens to those who are asked,
+//! `system.rs` what the system does to us.
 //!
-//! What is peculiar to one backend stands with that backend: files that are cut or no files in age/damage.rs and
-//! credentials.rs, answers of a server in vault_faults.rs, plugins of age in age/plugin.rs.
+//! More of what is peculiar to one backend stands with that backend: files that are cut anywhere in age/damage.rs,
+//! answers of a server in vault_faults.rs, plugins of age in age/plugin.rs.
 
-mod programs;
-#[cfg(all(
-    target_os = "linux",
-    feature = "age",
-    feature = "credentials",
-    feature = "keyring",
-    feature = "vault"
-))]
+mod asked;
+mod limits;
+mod matrix;
 mod system;
 
 use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::support::{Transcript, transcript};
+use crate::leaks::Place;
+use crate::support::vault::Scripted;
+use crate::support::{Home, Transcript, transcript};
 
 /// Runs a command that nothing may make hang.
-fn run(command: &mut Command) -> Transcript {
+fn run(command: Command) -> Transcript {
     const FOREVER: Duration = Duration::from_secs(120);
-    let began = Instant::now();
-    let seen = transcript(command);
+    let (began, mut command) = (Instant::now(), command);
+    let seen = transcript(&mut command);
     assert!(began.elapsed() < FOREVER, "{command:?} hung");
     seen
 }
@@ -43,4 +42,84 @@ fn is_gone(pid: &str) -> bool {
         }
     }
     false
+}
+
+/// What makes trouble for a command.
+type Arrange = dyn Fn(&Scene, Command) -> Command + Send + Sync;
+
+/// A backend in trouble.
+struct Scene {
+    owner: Owner,
+    /// What an undisturbed lookup prints.
+    whole: Vec<u8>,
+    /// Makes the trouble for a command, unless it is made already.
+    arrange: Box<Arrange>,
+    /// How the command is run to its end.
+    run: fn(Command) -> Transcript,
+    /// Whether only what `get` prints matters.
+    get_alone: bool,
+}
+
+enum Owner {
+    Home(Home),
+    Place(Place),
+    Server(Scripted, Home),
+}
+
+impl Scene {
+    /// In this home trouble is made already.
+    fn of(owner: Owner, whole: impl Into<Vec<u8>>) -> Scene {
+        Scene {
+            owner,
+            whole: whole.into(),
+            arrange: Box::new(|_, command| command),
+            run,
+            get_alone: false,
+        }
+    }
+
+    fn home(&self) -> &Home {
+        match &self.owner {
+            Owner::Home(home) | Owner::Server(_, home) => home,
+            Owner::Place(place) => place.home(),
+        }
+    }
+
+    /// A command in its environment.
+    fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        match &self.owner {
+            Owner::Place(place) => place.command(program),
+            _ => self.home().command(program),
+        }
+    }
+
+    /// The program under test, in its trouble.
+    fn mxm_secrets(&self, arguments: &[&str]) -> Command {
+        let mut command = self.command(crate::support::program_under_test());
+        command.args(arguments);
+        (self.arrange)(self, command)
+    }
+
+    /// `text` with the names of this scene in their places.
+    fn fill_in(&self, text: &str) -> String {
+        let (address, prefix) = match &self.owner {
+            Owner::Server(server, _) => (server.address(), ""),
+            Owner::Place(place) => (place.address().to_owned(), &place.canary[..8]),
+            Owner::Home(_) => (String::new(), ""),
+        };
+        text.replace("{passwd}", &home_of_user())
+            .replace("{prefix}", prefix)
+            .replace("{home}", &self.home().path().display().to_string())
+            .replace("{address}", &address)
+    }
+}
+
+/// The home directory that the system knows of this user.
+fn home_of_user() -> String {
+    // SAFETY: the entry is there until the next call, and nobody else here asks for one.
+    let directory = unsafe {
+        let entry = libc::getpwuid(libc::geteuid()).as_ref();
+        entry.map(|entry| std::ffi::CStr::from_ptr(entry.pw_dir))
+    };
+    directory.map_or_else(String::new, |path| path.to_string_lossy().into_owned())
 }

@@ -261,8 +261,44 @@ fn a_key_without_its_permissions_is_failed() {
     session(&home, &name(), script).has(4, "", &["session keyring", "permission denied"]);
 }
 
+/// Where the kernel has no room to make a key ours, that is what is told, and not that it may not be read.
+#[test]
+fn want_of_room_is_told_as_such() {
+    let Some(home) = home() else { return };
+    let Some(strace) = program("strace") else {
+        return;
+    };
+    home.install("strace", &strace);
+    let name = name();
+    let _key = UserKey::new(&home, &name, "s3cret", "@u");
+    let trace = "strace -qqq -e trace=keyctl -o log";
+    session(
+        &home,
+        &name,
+        &format!("{trace} \"$MXM\" get --backend keyring \"$N\""),
+    )
+    .is(0, "s3cret\n", "");
+    let log = std::fs::read_to_string(home.path().join("log")).unwrap();
+    let link = |line: &str| line.starts_with("keyctl(KEYCTL_LINK");
+    let number = 1 + log.lines().position(link).expect(&log);
+    for (error, words) in [
+        ("ENOMEM", "the kernel has not enough memory"),
+        ("EDQUOT", "the quota of keys of this user is used up"),
+    ] {
+        let inject = format!("-e inject=keyctl:error={error}:when={number}");
+        let script = format!("{trace} {inject} \"$MXM\" get --backend keyring \"$N\"");
+        session(&home, &name, &script).is(
+            4,
+            "",
+            &format!(
+                "mxm-secrets: keyring failed: mxm:{name} in the user session keyring (for {name}): {words}\n"
+            ),
+        );
+    }
+}
+
 /// Refuses the calls for keys with `errno`, as the seccomp filter of a container does.
-fn refuse(command: &mut Command, errno: i32) {
+pub fn refuse(command: &mut Command, errno: i32) {
     let rule = |code: u32, jump: u8, k: u32| libc::sock_filter {
         code: code as u16,
         jt: jump,

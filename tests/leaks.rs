@@ -7,15 +7,18 @@ mod calls;
 mod memory;
 mod processes;
 mod scanner;
+mod stranger;
 
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::sync::OnceLock;
 
 use crate::support::store::Store;
 use crate::support::vault::{ROOT, Server, member};
 use crate::support::{Home, find, not_run, program, program_under_test};
+use crate::vault_logins::{jwt, keys};
 
 /// The secret's name in every store.
 pub const NAME: &str = "leaks/canary";
@@ -34,6 +37,8 @@ pub struct Place {
     key: Vec<u8>,
     /// The port of the server, which alone may be talked to.
     server: Option<String>,
+    /// How to get there.
+    address: String,
     /// The keys of the session that the program is started in.
     keys: Vec<(String, Vec<u8>)>,
 }
@@ -55,7 +60,11 @@ fn canary() -> String {
 impl Place {
     /// The store; `None` (said loudly) where it cannot be set up.
     pub fn new(backend: &'static str) -> Option<Place> {
-        let canary = canary();
+        Place::with(backend, canary())
+    }
+
+    /// The same with a value of one's own, `canary`, which must have eight bytes.
+    pub fn with(backend: &'static str, canary: String) -> Option<Place> {
         let binary = format!("{canary}\0{canary}");
         let text = format!("{canary}\nuser: {canary}\n");
         let mut place = Place {
@@ -65,6 +74,7 @@ impl Place {
             credential: None,
             key: Vec::new(),
             server: None,
+            address: String::new(),
             keys: Vec::new(),
         };
         match backend {
@@ -93,8 +103,10 @@ impl Place {
                     .arg(place.home().path().join(".passage/identities"))
                     .status();
                 assert!(private.unwrap().success());
-                for (name, value) in [(NAME, &text), (BINARY, &binary)] {
-                    let plain = place.home().write("plain", value);
+                for (name, value, plain) in
+                    [(NAME, &text, "plain"), (BINARY, &binary, "plain-binary")]
+                {
+                    let plain = place.home().write(plain, value);
                     place
                         .home()
                         .write(&format!(".passage/store/{name}.age"), "");
@@ -114,6 +126,7 @@ impl Place {
                 let answer = server.set_up("auth/token/create", "{\"policies\":[\"root\"]}");
                 let token = member(&answer, "client_token");
                 place.owner = Owner::Home(server.home());
+                place.address = server.address.clone();
                 place.server = server.address.rsplit(':').next().map(str::to_owned);
                 place.home().write(".vault-token", &token);
                 place.set("MXM_SECRETS_VAULT_PREFIX", format!("{canary:.8}"));
@@ -150,6 +163,96 @@ impl Place {
         Some(place)
     }
 
+    /// The store in Vault, with a login in place of a token. What it logs in with is the credential.
+    pub fn login(method: &'static str) -> Option<Place> {
+        static MOUNTED: OnceLock<()> = OnceLock::new();
+        let (server, mut place) = (Server::shared()?, Place::new("vault")?);
+        let keys = keys();
+        MOUNTED.get_or_init(|| {
+            server.policy(
+                "leaks",
+                r#"path "secret/data/*" { capabilities = ["read"] }"#,
+            );
+            for method in ["approle", "jwt"] {
+                let kind = format!("{{\"type\":\"{method}\"}}");
+                server.set_up(&format!("sys/auth/leaks-{method}"), &kind);
+            }
+            server.set_up(
+                "auth/leaks-approle/role/leaks",
+                r#"{"token_policies":"leaks"}"#,
+            );
+        });
+        std::fs::remove_file(place.home().path().join(".vault-token")).unwrap();
+        place.set("MXM_SECRETS_VAULT_AUTH_METHOD", method);
+        place.set("MXM_SECRETS_VAULT_AUTH_MOUNT", format!("leaks-{method}"));
+        let (file, credential) = match method {
+            "approle" => {
+                let role = "auth/leaks-approle/role/leaks";
+                let answer = server.api("GET", &format!("{role}/role-id"), "");
+                let role_id = place.home().write("role_id", member(&answer, "role_id"));
+                place.set("MXM_SECRETS_VAULT_ROLE_ID_FILE", role_id);
+                let answer = server.set_up(&format!("{role}/secret-id"), "");
+                ("SECRET_ID", member(&answer, "secret_id"))
+            }
+            _ => {
+                let public = std::fs::read_to_string(keys.path().join("pub.pem")).unwrap();
+                let public = public.replace('\n', "\\n");
+                server.set_up(
+                    "auth/leaks-jwt/config",
+                    &format!("{{\"jwt_validation_pubkeys\":[\"{public}\"]}}"),
+                );
+                server.set_up(
+                    "auth/leaks-jwt/role/leaks",
+                    r#"{"role_type":"jwt","user_claim":"sub","bound_audiences":["vault"],"token_policies":"leaks"}"#,
+                );
+                place.set("MXM_SECRETS_VAULT_AUTH_ROLE", "leaks");
+                let claims = r#"{"sub":"me","aud":"vault","iat":1700000000,"nbf":1700000000,"exp":4000000000}"#;
+                ("JWT", jwt(keys.path(), claims))
+            }
+        };
+        let path = place.home().write("credential", &credential);
+        place.set(&format!("MXM_SECRETS_VAULT_{file}_FILE"), path);
+        place.credential = Some(credential);
+        Some(place)
+    }
+
+    /// A store of age whose only identity is one of a plugin.
+    pub fn plugin() -> Option<Place> {
+        let (keygen, plugin) = (program("age-keygen-1.3.2")?, program("age-plugin-pq")?);
+        let mut place = Place::new("age")?;
+        place.home().install("age-plugin-pq", &plugin);
+        let made = place.home().command(keygen).arg("-pq").output().unwrap();
+        let text = String::from_utf8(made.stdout).unwrap();
+        let recipient = text.split("public key: ").nth(1).unwrap();
+        let recipient = recipient.lines().next().unwrap();
+        let native = place.home().write("native", &text);
+        let mut command = place.home().command(&plugin);
+        command
+            .arg("-identity")
+            .stdin(std::fs::File::open(native).unwrap());
+        let identity = String::from_utf8(command.output().unwrap().stdout).unwrap();
+        place.home().write(".passage/identities", &identity);
+        for name in [NAME, BINARY] {
+            let file = place
+                .home()
+                .path()
+                .join(format!(".passage/store/{name}.age"));
+            let mut command = place.home().command(program("age")?);
+            command.args(["-r", recipient, "-o"]).arg(&file);
+            let plain = if name == NAME {
+                "plain"
+            } else {
+                "plain-binary"
+            };
+            command.arg(place.home().path().join(plain));
+            assert!(command.status().unwrap().success());
+        }
+        let identity = identity.split("AGE-PLUGIN-PQ-1").nth(1).unwrap();
+        place.credential = Some(identity.trim_end().to_owned());
+        place.key = Vec::new();
+        Some(place)
+    }
+
     /// A place whose backend does what a script says, in a home with its canary in the file [`NAME`].
     fn faulty(script: &str) -> Place {
         let mut place = Place::new("own").unwrap();
@@ -159,6 +262,11 @@ impl Place {
         let file = place.home().write("faulty.yaml", text);
         place.set("MXM_SECRETS_CONFIG", file);
         place
+    }
+
+    /// The address of the server, if there is one.
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     pub fn home(&self) -> &Home {

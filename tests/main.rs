@@ -10,7 +10,15 @@ mod config;
 #[cfg(feature = "credentials")]
 mod credentials;
 mod exec;
-#[cfg(feature = "config")]
+#[cfg(all(
+    target_os = "linux",
+    not(mxm_secrets_portable),
+    feature = "age",
+    feature = "config",
+    feature = "credentials",
+    feature = "keyring",
+    feature = "vault"
+))]
 mod faults;
 mod get;
 mod gopass;

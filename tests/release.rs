@@ -1,10 +1,12 @@
 //! What is handed out: the package for cargo, the tarball, the Debian package, and the step to the next version.
 
+use std::env;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::{Home, program, program_under_test, transcript};
+use crate::support::{Home, copy_program, not_run, program, program_under_test, transcript};
 
 const TARGET: &str = "x86_64-unknown-linux-musl";
 
@@ -56,10 +58,8 @@ fn the_package_for_cargo_has_the_source_and_what_a_user_reads() {
             ])
             .current_dir(checkout()),
     );
-    let others: Vec<&str> = listed
-        .lines()
-        .filter(|file| !file.starts_with("src/"))
-        .collect();
+    let source = |file: &str| file.starts_with("src/") && file.ends_with(".rs");
+    let others: Vec<&str> = listed.lines().filter(|file| !source(file)).collect();
     let expected = [
         ".cargo_vcs_info.json",
         "CHANGELOG.md",
@@ -72,8 +72,67 @@ fn the_package_for_cargo_has_the_source_and_what_a_user_reads() {
         "completions/mxm-secrets.bash",
         "completions/mxm-secrets.fish",
         "man/mxm-secrets.1",
+        // Drawn into the man page.
+        "src/cli/docs/manual.mdoc",
     ];
     assert_eq!(others, expected);
+}
+
+/// Built without optimisation beside what these tests were built from, so that nothing but the package's own source is
+/// compiled once more; what comes of it goes elsewhere, since other tests run the program that is there.
+#[test]
+fn the_package_for_cargo_installs_and_runs() {
+    let home = Home::new();
+    let scratch = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let cargo = |arguments: &[&OsStr]| {
+        let mut command = Command::new(env!("CARGO"));
+        // What cargo says of these tests; build scripts would take it for a change.
+        for (variable, _) in env::vars_os() {
+            let name = variable.to_string_lossy();
+            if name.starts_with("CARGO_MANIFEST_") || name.starts_with("CARGO_PKG_") {
+                command.env_remove(&variable);
+            }
+        }
+        output(
+            command
+                .args(arguments)
+                .args(["--offline", "--locked", "--quiet", "--target-dir"])
+                .arg(home.path().join("target"))
+                .env("CARGO_BUILD_BUILD_DIR", scratch.parent().unwrap())
+                .current_dir(checkout()),
+        )
+    };
+    cargo(&["package", "--no-verify", "--allow-dirty"].map(OsStr::new));
+    let name = concat!("mxm-secrets-", env!("CARGO_PKG_VERSION"));
+    let package = home
+        .path()
+        .join("target/package")
+        .join(format!("{name}.crate"));
+    assert!(fs::metadata(&package).unwrap().len() < 1 << 20);
+
+    // The same place every time: cargo keeps what it has built of every other one. With the time of now: cargo would
+    // take files of 2006, as they are in the package, for those that it knows.
+    let source = scratch.join(name);
+    let _ = fs::remove_dir_all(&source);
+    output(
+        Command::new("tar")
+            .args(["--touch", "-xzf"])
+            .arg(package)
+            .current_dir(scratch),
+    );
+    let words = ["install", "--debug", "--path"].map(OsStr::new);
+    let root = [OsStr::new("--root"), home.path().as_os_str()];
+    cargo(&[&words[..], &[source.as_os_str()], &root].concat());
+
+    let installed = home.path().join("bin/mxm-secrets");
+    let mut get = home.command(&installed);
+    get.args(["get", "prod/api-key"])
+        .env("PROD_API_KEY", "s3cret");
+    transcript(&mut get).is(0, "s3cret\n", "");
+    // What nobody has asked for is there, too: every backend.
+    let mut list = home.command(&installed);
+    let listed = output(list.args(["list-backends", "--backend", "env"]));
+    assert!(!listed.contains("not built in"), "{listed}");
 }
 
 #[test]
@@ -118,30 +177,84 @@ fn the_tarball_is_whole_and_the_same_every_time() {
     assert!(!inside.contains("pkg:cargo/assert_cmd@"), "{inside}");
 }
 
+/// A database of one advisory, against every version of a crate, as RustSec's are laid out.
+fn advisory(home: &Home, krate: &str) -> PathBuf {
+    let database = home.path().join(krate);
+    home.write(
+        &format!("{krate}/crates/{krate}/RUSTSEC-2026-9999.md"),
+        format!(
+            "```toml\n[advisory]\nid = \"RUSTSEC-2026-9999\"\npackage = \"{krate}\"\ndate = \"2026-01-01\"\n\
+            \n[versions]\npatched = []\n```\n\n# It is made up\n\nFor a test.\n"
+        ),
+    );
+    for arguments in [
+        &["init", "--quiet"][..],
+        &["add", "."],
+        &["commit", "--quiet", "--message=One"],
+    ] {
+        output(
+            Command::new("git")
+                .args(["-c", "user.name=a", "-c", "user.email=a@b.example"])
+                .args(arguments)
+                .current_dir(&database)
+                .env("GIT_COMMITTER_DATE", "2026-02-03T12:00:00Z"),
+        );
+    }
+    database
+}
+
 #[test]
-fn the_debian_package_installs_runs_and_goes_away() {
+fn an_advisory_against_what_is_linked_is_found() {
+    if program("cargo-deny").is_none() || program("git").is_none() {
+        return;
+    }
+    let home = Home::new();
+    let deny = |database: Option<&Path>| {
+        let mut command = Command::new(checkout().join(".ci/deny"));
+        command.env_remove("MXM_SECRETS_ADVISORY_DB");
+        if let Some(database) = database {
+            command.env("MXM_SECRETS_ADVISORY_DB", database);
+        }
+        transcript(&mut command)
+    };
+    let seen = deny(Some(&advisory(&home, "lexopt")));
+    assert_eq!(seen.status, Some(1), "{}", seen.stderr);
+    assert!(seen.stderr.contains("RUSTSEC-2026-9999"), "{}", seen.stderr);
+    let said = String::from_utf8(seen.stdout).unwrap();
+    assert!(said.contains("as of 2026-02-03: 1 of them"), "{said}");
+
+    // One that nothing here needs, and none at all.
+    let seen = deny(Some(&advisory(&home, "left-pad")));
+    assert_eq!(seen.status, Some(0), "{}", seen.stderr);
+    let seen = deny(None);
+    seen.has(0, &seen.stdout, &["\nNOT CHECKED: advisories: "]);
+}
+
+/// Packs the Debian package and gives its path.
+fn debian_package(home: &Home) -> Option<PathBuf> {
+    let name = format!("mxm-secrets_{}-1_amd64.deb", env!("CARGO_PKG_VERSION"));
+    Some(packed(home, "deb", "dist")?.join(name))
+}
+
+#[test]
+fn the_debian_package_pleases_lintian_and_installs_anywhere() {
     let home = Home::new();
     let (Some(dpkg), Some(lintian)) = (program("dpkg"), program("lintian")) else {
         return;
     };
-    let Some(folder) = packed(&home, "deb", "dist") else {
+    let Some(package) = debian_package(&home) else {
         return;
     };
-    let package = folder.join(format!(
-        "mxm-secrets_{}-1_amd64.deb",
-        env!("CARGO_PKG_VERSION")
-    ));
-    let complaints = output(
-        Command::new(lintian)
-            .args(["--allow-root", "--fail-on=none"])
-            // The program of the tests is linked as tests are.
-            .args([
-                "--suppress-tags",
-                "missing-depends-line,undeclared-elf-prerequisites,mismatched-override",
-            ])
-            .arg(&package),
-    );
-    assert_eq!(complaints, "");
+    let mut check = Command::new(lintian);
+    check.args(["--allow-root", "--fail-on=none"]);
+    if env::var_os("MXM_SECRETS_TEST_PROGRAM").is_none() {
+        // The program of the tests is linked as tests are.
+        check.args([
+            "--suppress-tags",
+            "missing-depends-line,undeclared-elf-prerequisites,mismatched-override",
+        ]);
+    }
+    assert_eq!(output(check.arg(&package)), "");
 
     let root = home.path().join("root");
     let admin = root.join("var/lib/dpkg");
@@ -164,9 +277,77 @@ fn the_debian_package_installs_runs_and_goes_away() {
     let version = output(home.command(&installed).arg("--version"));
     let expected = format!("mxm-secrets {}", env!("CARGO_PKG_VERSION"));
     assert!(version.starts_with(&expected), "{version}");
-    assert!(root.join("usr/share/man/man1/mxm-secrets.1.gz").is_file());
     run(&["--remove", "mxm-secrets"]);
     assert!(!root.join("usr").exists());
+}
+
+/// What this machine has of the package, in any place that a package may put files into.
+fn traces() -> String {
+    output(Command::new("find").args([
+        "/etc",
+        "/usr/bin",
+        "/usr/lib",
+        "/usr/share",
+        "/var/lib/dpkg",
+        "-name",
+        "*mxm-secrets*",
+    ]))
+}
+
+/// Takes the package away again, however the test ends.
+struct Installed;
+
+impl Drop for Installed {
+    fn drop(&mut self) {
+        let _ = Command::new("dpkg")
+            .args(["--purge", "mxm-secrets"])
+            .output();
+    }
+}
+
+/// On the machine itself, which is CI's then: as users do it, so that man finds the page and nothing stays behind.
+#[test]
+fn the_debian_package_installs_runs_and_goes_away() {
+    let home = Home::new();
+    let root = output(Command::new("id").arg("-u")) == "0\n";
+    if !root || env::var_os("CI").is_none_or(|ci| ci != "true") {
+        return not_run("only root installs a package, and only in CI");
+    }
+    if ["dpkg", "man"].iter().any(|name| program(name).is_none()) {
+        return;
+    }
+    let Some(package) = debian_package(&home) else {
+        return;
+    };
+    // One at a time: another checkout's tests may be running.
+    let turn = fs::File::create("/run/lock/mxm-secrets-tests").unwrap();
+    turn.lock().unwrap();
+    assert_eq!(traces(), "", "mxm-secrets is installed here");
+
+    let installed = Installed;
+    output(Command::new("dpkg").arg("--install").arg(&package));
+    let mut get = home.command("/usr/bin/mxm-secrets");
+    get.args(["get", "prod/api-key"])
+        .env("PROD_API_KEY", "s3cret");
+    transcript(&mut get).is(0, "s3cret\n", "");
+    let page = output(Command::new("man").args(["-w", "mxm-secrets"]));
+    assert_eq!(page, "/usr/share/man/man1/mxm-secrets.1.gz\n");
+    for completion in [
+        "bash-completion/completions/mxm-secrets",
+        "fish/vendor_completions.d/mxm-secrets.fish",
+        "zsh/vendor-completions/_mxm-secrets",
+    ] {
+        let file = Path::new("/usr/share").join(completion);
+        assert!(file.is_file(), "{}", file.display());
+    }
+    // Every file is as its sum in the package says.
+    let differing = output(Command::new("dpkg").args(["--verify", "mxm-secrets"]));
+    assert_eq!(differing, "");
+
+    drop(installed);
+    assert_eq!(traces(), "");
+    let known = transcript(Command::new("dpkg-query").args(["--status", "mxm-secrets"]));
+    assert_eq!(known.status, Some(1));
 }
 
 #[test]
@@ -175,17 +356,21 @@ fn the_next_version_is_one_command() {
     let clone = home.path().join("clone");
     fs::create_dir_all(clone.join("src/cli/docs")).unwrap();
     fs::create_dir(clone.join(".ci")).unwrap();
+    fs::create_dir(clone.join("fuzz")).unwrap();
     let files = [
         "Cargo.toml",
         "Cargo.lock",
+        "fuzz/Cargo.lock",
         "CHANGELOG.md",
         "src/cli/docs/manual.mdoc",
     ];
-    for file in files.iter().chain(&[".ci/version"]) {
+    for file in files {
         fs::copy(checkout().join(file), clone.join(file)).unwrap();
     }
+    let script = clone.join(".ci/version");
+    copy_program(&checkout().join(".ci/version"), &script);
     let version = |new: &str| {
-        let mut command = Command::new(clone.join(".ci/version"));
+        let mut command = Command::new(&script);
         transcript(command.arg(new).env("SOURCE_DATE_EPOCH", "4102444800"))
     };
     let old = env!("CARGO_PKG_VERSION");
@@ -199,7 +384,9 @@ fn the_next_version_is_one_command() {
     version("99.0.0").is(0, "", "");
     let read = |file: &str| fs::read_to_string(clone.join(file)).unwrap();
     assert!(read("Cargo.toml").contains("\nversion = \"99.0.0\"\n"));
-    assert!(read("Cargo.lock").contains("name = \"mxm-secrets\"\nversion = \"99.0.0\"\n"));
+    for lock in ["Cargo.lock", "fuzz/Cargo.lock"] {
+        assert!(read(lock).contains("name = \"mxm-secrets\"\nversion = \"99.0.0\"\n"));
+    }
     assert!(read("CHANGELOG.md").contains("## [Unreleased]\n\n## [99.0.0] - 2100-01-01\n"));
     assert!(read("src/cli/docs/manual.mdoc").contains("\n.Dd January 1, 2100\n"));
     version("99.0.0").is(2, "", "make version: CHANGELOG.md already has 99.0.0\n");

@@ -356,7 +356,7 @@ sys.stdin.read()
 ";
 
 #[test]
-#[cfg(target_os = "linux")]
+#[cfg_attr(not(target_os = "linux"), ignore = "a full backlog drops on Linux")]
 fn a_black_hole_takes_no_longer_than_the_deadline_or_a_signal() {
     let Some(python) = program("python3") else {
         return;

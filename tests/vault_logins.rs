@@ -144,7 +144,7 @@ fn base64url(bytes: &[u8]) -> String {
 }
 
 /// A JWT with these claims, signed with the key in `directory`.
-fn jwt(directory: &Path, claims: &str) -> String {
+pub fn jwt(directory: &Path, claims: &str) -> String {
     let head = base64url(br#"{"alg":"RS256","typ":"JWT"}"#);
     let signed = format!("{head}.{}", base64url(claims.as_bytes()));
     fs::write(directory.join("in"), &signed).unwrap();
@@ -155,7 +155,8 @@ fn jwt(directory: &Path, claims: &str) -> String {
     )
 }
 
-fn keys() -> TempDir {
+/// A directory with a key, and the public half of it.
+pub fn keys() -> TempDir {
     let directory = TempDir::new().unwrap();
     openssl(directory.path(), "genrsa -out key.pem 2048");
     openssl(directory.path(), "rsa -in key.pem -pubout -out pub.pem");

@@ -230,7 +230,10 @@ fn another_ca_of_the_same_name_is_no_ca_of_it() {
 
 /// Where nothing else is said, the system's certificates count. SSL_CERT_FILE names them, as for OpenSSL.
 #[test]
-#[cfg(target_os = "linux")]
+#[cfg_attr(
+    not(target_os = "linux"),
+    ignore = "SSL_CERT_FILE and the trust store are files on Linux"
+)]
 fn the_certificates_of_the_system_count() {
     let Some(server) = Server::shared() else {
         return;
@@ -253,7 +256,10 @@ fn the_certificates_of_the_system_count() {
 
 /// The same with the file of the trust store itself, which only this one process sees otherwise.
 #[test]
-#[cfg(target_os = "linux")]
+#[cfg_attr(
+    not(target_os = "linux"),
+    ignore = "SSL_CERT_FILE and the trust store are files on Linux"
+)]
 fn the_trust_store_of_the_system_counts() {
     let Some(server) = Server::shared() else {
         return;

@@ -97,9 +97,7 @@ mod kernel {
                     return Answer::failed(format!("the {keyring}, for {name}: {}", words(error)));
                 }
             };
-            if foreign {
-                possess(id);
-            }
+            let possessed = if foreign { possess(id) } else { Ok(()) };
             let (key, error) = match ring.search(description) {
                 Ok(key) => match read(key) {
                     Ok(secret) => {
@@ -110,7 +108,7 @@ mod kernel {
                 },
                 Err(error) => (None, error),
             };
-            match error {
+            match cause(error, possessed) {
                 KeyError::KeyDoesNotExist => {}
                 KeyError::KeyExpired | KeyError::KeyRevoked => {
                     gone.get_or_insert(format!("{description} in the {keyring} {}", end(error)));
@@ -120,15 +118,16 @@ mod kernel {
                     let id = key.map_or_else(String::new, |key| {
                         format!("key {}, ", key.get_id().as_raw_id())
                     });
-                    return Answer::Failed(
-                        Reason::from(format!(
-                            "{description} in the {keyring} ({id}for {name}): {}",
-                            words(error)
-                        ))
-                        .hint(
+                    let mut reason = Reason::from(format!(
+                        "{description} in the {keyring} ({id}for {name}): {}",
+                        words(error)
+                    ));
+                    if error == KeyError::AccessDenied {
+                        reason = reason.hint(
                             "keyctl describe shows the permissions; reading needs search or read",
-                        ),
-                    );
+                        );
+                    }
+                    return Answer::Failed(reason);
                 }
             }
         }
@@ -152,9 +151,18 @@ mod kernel {
     /// Links a keyring of the user into the process keyring, which ends with this process: a key can be found in a
     /// keyring that the session is not linked to, but it can be read only where it is possessed. Where this fails the
     /// key may still be readable by its permissions, so that the read tells.
-    fn possess(id: KeyRingIdentifier) {
-        if let Ok(process) = KeyRing::from_special_id(KeyRingIdentifier::Process, true) {
-            let _ = process.link_keyring_id(id);
+    fn possess(id: KeyRingIdentifier) -> Result<(), KeyError> {
+        KeyRing::from_special_id(KeyRingIdentifier::Process, true)?.link_keyring_id(id)
+    }
+
+    /// Why the key could not be had: what has kept the keyring from being ours, if that was want of room.
+    fn cause(error: KeyError, possessed: Result<(), KeyError>) -> KeyError {
+        match (error, possessed) {
+            (
+                KeyError::AccessDenied,
+                Err(want @ (KeyError::OutOfMemory | KeyError::QuotaExceeded)),
+            ) => want,
+            _ => error,
         }
     }
 
@@ -194,17 +202,28 @@ mod kernel {
     }
 
     fn words(error: KeyError) -> String {
-        match error {
-            KeyError::AccessDenied => "permission denied".to_owned(),
-            KeyError::PermissionDenied => "operation not permitted".to_owned(),
-            NO_SUCH_CALL => "there is no such system call".to_owned(),
-            KeyError::KeyRejected => "the key was rejected".to_owned(),
+        let words = match error {
+            KeyError::AccessDenied => "permission denied",
+            KeyError::PermissionDenied => "operation not permitted",
+            NO_SUCH_CALL => "there is no such system call",
+            KeyError::KeyRejected => "the key was rejected",
+            KeyError::KeyExpired | KeyError::KeyRevoked => end(error),
             KeyError::InvalidArguments | KeyError::InvalidDescription => {
-                "no key can be called that".to_owned()
+                "no key can be called that"
             }
-            KeyError::Unknown(number) => std::io::Error::from_raw_os_error(number).to_string(),
-            error => format!("{error:?}"),
-        }
+            KeyError::OutOfMemory => "the kernel has not enough memory",
+            KeyError::QuotaExceeded => "the quota of keys of this user is used up",
+            KeyError::OperationNotSupported => "a key of this type cannot be read",
+            KeyError::KeyDoesNotExist
+            | KeyError::KeyringDoesNotExist
+            | KeyError::InvalidIdentifier
+            | KeyError::MissingFileOrDirectory => "it is not there",
+            KeyError::BadAddress | KeyError::WriteError => "its value cannot be handed over",
+            KeyError::Unknown(number) => {
+                return std::io::Error::from_raw_os_error(number).to_string();
+            }
+        };
+        words.to_owned()
     }
 }
 

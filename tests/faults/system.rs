@@ -1,388 +1,377 @@
 //! What the system refuses, or does to the program in the middle of its work, on every backend with its real store.
 
+use std::fs;
 use std::io::Read;
 use std::os::fd::AsRawFd;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Command, Stdio};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use super::run;
+use super::limits::{least_memory, limited};
+use super::{Owner, Scene, run};
 use crate::leaks::{NAME, Place};
-use crate::support::{Home, Transcript, find, not_run, transcript};
+use crate::support::vault::{Scripted, kv};
+use crate::support::{
+    Home, Transcript, emulated, find, not_run, program, program_under_test, transcript,
+};
 
-const BACKENDS: [&str; 7] = [
-    "env",
-    "gopass",
-    "age",
-    "vault",
-    "credentials",
-    "keyring",
-    "own",
-];
-
-/// Runs `check` on every backend, side by side, with what an undisturbed lookup prints.
-fn everywhere(check: impl Fn(&Place, &[u8]) + Sync) {
-    std::thread::scope(|scope| {
-        for backend in BACKENDS {
-            let check = &check;
-            let test = std::thread::current().name().unwrap_or("").to_owned();
-            std::thread::Builder::new()
-                .name(format!("{test}: {backend}"))
-                .spawn_scoped(scope, move || {
-                    let Some(place) = Place::new(backend) else {
-                        return;
-                    };
-                    let whole = run(&mut get(&place));
-                    assert_eq!(whole.status, Some(0), "{backend}: {}", whole.stderr);
-                    check(&place, &whole.stdout);
-                })
-                .unwrap();
-        }
-    });
+/// What the system does.
+#[derive(Clone, Copy, Debug)]
+pub enum Trouble {
+    /// Every other call that a signal may interrupt is interrupted.
+    Interrupted,
+    /// There is no descriptor left for what the backend opens.
+    Descriptors,
+    /// There is only as much memory as the program needs to begin.
+    Memory,
+    /// The kernel itself has none left for keys.
+    NoKernelMemory,
+    /// Standard output is a pipe that is full and does not wait.
+    FullPipe,
+    /// Standard output is on a full disk.
+    FullDisk,
+    /// /proc is empty.
+    NoProc,
+    /// The variable is not set.
+    Without(&'static str),
+    /// Nothing can be written below the home directory.
+    ReadOnly,
+    /// These standard descriptors are closed.
+    Closed(&'static [i32]),
+    /// The clock on the wall goes back by an hour whenever it is looked at.
+    ClockBack,
+    /// A sandbox in which there are no keyrings.
+    NoKeyrings,
 }
 
-/// A lookup with time enough for a busy machine.
-fn get(place: &Place) -> Command {
-    place.mxm_secrets(["get", "--raw", "--timeout", "60", NAME])
-}
-
-/// Whatever was in the way: either the whole value with status 0, or a failure that is told, with nothing printed.
-#[track_caller]
-fn found_or_failed(place: &Place, fault: &str, seen: &Transcript, whole: &[u8]) {
-    let backend = place.backend;
-    match seen.status {
-        Some(0) => assert_eq!(seen.stdout, whole, "{backend}, {fault}: {}", seen.stderr),
-        Some(4) => {
-            let told = seen.stderr.starts_with("mxm-secrets: ");
-            assert!(
-                told && seen.stdout.is_empty(),
-                "{backend}, {fault}: {seen:?}"
-            );
-        }
-        _ => panic!("{backend}, {fault}: {seen:?}"),
+/// The backend in this trouble, with its real store.
+pub fn scene(backend: &'static str, trouble: Trouble) -> Option<Scene> {
+    if let Trouble::Memory = trouble {
+        return memory(backend);
     }
-    assert!(
-        !seen.stderr.contains(&place.canary),
-        "{backend}, {fault}: {seen:?}"
-    );
+    let place = Place::new(backend)?;
+    let whole = run(place.mxm_secrets(["get", "--raw", NAME]));
+    assert_eq!(whole.status, Some(0), "{backend}: {}", whole.stderr);
+    let mut scene = Scene::of(Owner::Place(place), whole.stdout);
+    match trouble {
+        Trouble::Interrupted => {
+            let first = loader_reads()? + 1;
+            traced(&mut scene, move |_| {
+                [
+                    format!("read:error=EINTR:when={first}+2"),
+                    "?readv,write,writev,recvfrom,sendto:error=EINTR:when=1+2".to_owned(),
+                    "?poll,ppoll:error=EINTR:when=1+2".to_owned(),
+                ]
+                .iter()
+                .flat_map(|fault| inject(fault))
+                .collect()
+            })?;
+        }
+        // What is opened for the backend; the configuration has been read before.
+        Trouble::Descriptors => {
+            let file = match backend {
+                "age" => Some(".passage/store/leaks/canary.age"),
+                "credentials" => Some("mnt/leaks_canary"),
+                _ => None,
+            };
+            traced(&mut scene, move |scene| match file {
+                Some(file) => {
+                    let file = scene.home().path().join(file).display().to_string();
+                    let path = ["-P".to_owned(), file];
+                    [&path[..], &inject("openat:error=EMFILE")].concat()
+                }
+                None => inject("pipe,pipe2,socket,socketpair:error=EMFILE"),
+            })?;
+        }
+        Trouble::NoKernelMemory => traced(&mut scene, |_| inject("keyctl:error=ENOMEM"))?,
+        Trouble::Memory => unreachable!(),
+        Trouble::FullPipe => {
+            scene.run = into_a_full_pipe;
+            scene.get_alone = true;
+        }
+        Trouble::FullDisk => {
+            scene.run = onto_a_full_disk;
+            scene.get_alone = true;
+        }
+        Trouble::NoProc => mounted(&mut scene, "\"$0\" -t tmpfs none /proc")?,
+        Trouble::ReadOnly => mounted(
+            &mut scene,
+            "\"$0\" --bind \"$HOME\" \"$HOME\" && \"$0\" -o remount,bind,ro \"$HOME\"",
+        )?,
+        Trouble::Without(variable) => {
+            scene.arrange = Box::new(move |_, mut command| {
+                command.env_remove(variable);
+                command
+            });
+        }
+        Trouble::Closed(closed) => {
+            scene.get_alone = true;
+            scene.arrange = Box::new(move |_, command| close(command, closed));
+        }
+        Trouble::ClockBack => {
+            let clock = clock()?;
+            scene.arrange = Box::new(move |_, mut command| {
+                command.env("LD_PRELOAD", &clock);
+                command
+            });
+        }
+        Trouble::NoKeyrings => {
+            if emulated("qemu itself may not run in it") {
+                return None;
+            }
+            scene.arrange = Box::new(|_, mut command| {
+                crate::keyring::refuse(&mut command, libc::ENOSYS);
+                command
+            });
+        }
+    }
+    Some(scene)
 }
 
-/// Sets limits before the program starts.
-fn limited(mut command: Command, resource: u32, limit: u64) -> Command {
-    let set = move || {
-        let limit = libc::rlimit {
-            rlim_cur: limit,
-            rlim_max: limit,
-        };
-        // SAFETY: the pointer is to a live structure.
-        match unsafe { libc::setrlimit(resource as _, &raw const limit) } {
-            0 => Ok(()),
-            _ => Err(std::io::Error::last_os_error()),
-        }
-    };
-    // SAFETY: one system call.
-    unsafe { command.pre_exec(set) };
+fn close(mut command: Command, closed: &'static [i32]) -> Command {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    // SAFETY: the descriptors are the program's to be.
+    unsafe {
+        command.pre_exec(move || {
+            for &fd in closed {
+                libc::close(fd);
+            }
+            Ok(())
+        });
+    }
     command
 }
 
-#[test]
-fn every_standard_stream_may_be_closed() {
-    everywhere(|place, whole| {
-        for closed in 1..8 {
-            let mut command = get(place);
-            command.stdout(Stdio::piped()).stderr(Stdio::piped());
-            let close = move || {
-                for fd in (0..3).filter(|fd| closed & (1 << fd) != 0) {
-                    // SAFETY: the descriptor is the program's to be.
-                    unsafe { libc::close(fd) };
-                }
-                Ok(())
-            };
-            // SAFETY: system calls alone.
-            unsafe { command.pre_exec(close) };
-            let seen = run(&mut command);
-            let (out, err) = (closed & 2 == 0, closed & 4 == 0);
-            let place = place.backend;
-            assert_eq!(
-                seen.status,
-                Some(if out { 0 } else { 4 }),
-                "{place}: {seen:?}"
-            );
-            assert_eq!(seen.stdout, if out { whole } else { b"" }, "{place}");
-            let told =
-                "mxm-secrets: cannot write to standard output: Bad file descriptor (os error 9)\n";
-            assert_eq!(seen.stderr, if !out && err { told } else { "" }, "{place}");
-        }
+/// Runs the program under strace, whose `options` make calls fail: those of the program itself, not of its children.
+fn traced(
+    scene: &mut Scene,
+    options: impl Fn(&Scene) -> Vec<String> + Send + Sync + 'static,
+) -> Option<()> {
+    let strace = program("strace")?;
+    scene.arrange = Box::new(move |scene, command| {
+        let mut traced = scene.command(&strace);
+        traced
+            .args(["-qqq", "-o", "/dev/null"])
+            .args(options(scene));
+        traced.arg(command.get_program()).args(command.get_args());
+        traced
     });
+    Some(())
 }
 
-#[test]
-fn descriptors_may_run_out() {
-    everywhere(|place, whole| {
-        for limit in 3..20 {
-            let seen = run(&mut limited(get(place), libc::RLIMIT_NOFILE, limit));
-            // That is the end before the beginning, where libraries are shared.
-            if seen.stderr.contains("error while loading shared libraries") {
-                continue;
-            }
-            found_or_failed(place, &format!("{limit} descriptors"), &seen, whole);
-        }
-    });
+/// The option that makes these calls fail.
+fn inject(fault: &str) -> Vec<String> {
+    vec!["-e".to_owned(), format!("inject={fault}")]
 }
 
-#[test]
-fn memory_may_run_out() {
-    everywhere(|place, whole| {
-        for resource in [libc::RLIMIT_AS, libc::RLIMIT_DATA] {
-            let mut limit: u64 = 1 << 18;
-            while limit < 1 << 30 {
-                // Below that the program cannot be started at all.
-                let version = place.mxm_secrets(["--version"]);
-                if run(&mut limited(version, resource, limit)).status == Some(0) {
-                    let seen = run(&mut limited(get(place), resource, limit));
-                    found_or_failed(place, &format!("{limit} bytes of memory"), &seen, whole);
-                }
-                limit += limit / 6;
-            }
-        }
-    });
+/// How often the loader of shared libraries reads before the program begins.
+fn loader_reads() -> Option<usize> {
+    let strace = program("strace")?;
+    let home = Home::new();
+    let log = home.path().join("log");
+    let mut command = home.command(strace);
+    command.args(["-qqq", "-e", "trace=read", "-o"]).arg(&log);
+    command.arg(program_under_test()).arg("--version");
+    assert_eq!(run(command).status, Some(0));
+    Some(fs::read_to_string(log).unwrap().lines().count())
 }
 
-/// Where it runs out in the middle of the work, that is told, and exec starts nothing.
-#[test]
-fn memory_may_run_out_in_the_middle() {
-    let mut home = Home::new();
-    let value = "canary ".repeat(1_200_000);
-    home.write("mnt/a", &value);
-    home.set("CREDENTIALS_DIRECTORY", home.path().join("mnt"));
-    home.set("MXM_SECRETS_BACKENDS", "credentials");
-    let ask =
-        |arguments: &[&str], limit| run(&mut limited_memory(home.mxm_secrets(arguments))(limit));
-    let enough = (1..)
-        .map(|n| n << 18)
-        .find(|&limit| ask(&["--version"], limit).status == Some(0));
-    let enough = enough.unwrap() + (2 << 20);
-    let told = "mxm-secrets: there is not enough memory\n";
-    ask(&["get", "a"], enough).is(4, "", told);
-    ask(&["resolve", "a"], enough).is(4, "", told);
-    ask(
-        &["exec", "--secret", "a", "--", "/bin/echo", "started"],
-        enough,
-    )
-    .is(125, "", told);
-    assert_eq!(
-        ask(&["get", "--raw", "a"], enough + (100 << 20)).stdout,
-        value.as_bytes()
-    );
-}
-
-/// A child that goes on without us is ended with us.
-#[test]
-fn no_child_is_left_when_memory_runs_out() {
-    let mut home = Home::new();
-    home.link(&["head", "sleep"]);
-    home.fake(
-        "gopass",
-        "echo $$ >child; head -c 14000000 /dev/zero; exec sleep 1000",
-    );
-    home.set("MXM_SECRETS_BACKENDS", "gopass");
-    let mut short = 0;
-    for limit in (8..40).step_by(4) {
-        let command = home.mxm_secrets(["get", "a"]);
-        let mut command = limited_memory(command)(limit << 20);
-        let child = home.path().join("child");
-        let _ = std::fs::remove_file(&child);
-        let seen = run(command.env("MXM_SECRETS_TIMEOUT", "1"));
-        if seen.stderr == "mxm-secrets: there is not enough memory\n" {
-            assert_eq!(seen.status, Some(4));
-            short += 1;
-            let pid = std::fs::read_to_string(child).unwrap();
-            assert!(super::is_gone(pid.trim()), "{limit} MiB: {pid} is left");
-        }
+/// Runs the program where `script` has mounted something; `$0` is mount.
+fn mounted(scene: &mut Scene, script: &'static str) -> Option<()> {
+    let (Some(unshare), Some(mount)) = (find("unshare"), find("mount")) else {
+        not_run("unshare and mount are not here");
+        return None;
+    };
+    if transcript(Command::new(&unshare).args(["-m", "true"])).status != Some(0) {
+        not_run("only root can mount");
+        return None;
     }
-    assert!(short > 0, "no limit was small enough");
-}
-
-fn limited_memory(command: Command) -> impl FnOnce(u64) -> Command {
-    move |limit| limited(command, libc::RLIMIT_AS, limit)
-}
-
-#[test]
-fn a_signal_that_is_none_of_ours_changes_nothing() {
-    everywhere(|place, whole| {
-        let mut child = start(place);
-        let pid = child.id() as libc::pid_t;
-        while child.try_wait().unwrap().is_none() {
-            for signal in [libc::SIGWINCH, libc::SIGCHLD, libc::SIGSTOP, libc::SIGCONT] {
-                // SAFETY: the child has not been reaped.
-                unsafe { libc::kill(pid, signal) };
-            }
-            std::thread::sleep(Duration::from_micros(500));
-        }
-        let output = child.wait_with_output().unwrap();
-        let seen = String::from_utf8_lossy(&output.stderr);
-        let backend = place.backend;
-        assert_eq!(output.status.code(), Some(0), "{backend}: {seen}");
-        assert_eq!(output.stdout, whole, "{backend}");
+    scene.arrange = Box::new(move |scene, program| {
+        let mut command = scene.command(&unshare);
+        command.args(["-m", "/bin/sh", "-c", &format!("{script} && exec \"$@\"")]);
+        command.arg(&mount).arg(program.get_program());
+        command.args(program.get_args());
+        command
     });
+    Some(())
 }
 
-fn start(place: &Place) -> Child {
-    get(place)
-        .stdout(Stdio::piped())
+/// A pipe of one page that is full but for a few bytes, and that does not wait. It is read when the writer waits.
+fn into_a_full_pipe(mut command: Command) -> Transcript {
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    // SAFETY: the descriptor is open.
+    let size = unsafe {
+        libc::fcntl(writer.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK);
+        libc::fcntl(writer.as_raw_fd(), libc::F_SETPIPE_SZ, 4096)
+    };
+    let filled = usize::try_from(size).unwrap() - 7;
+    std::io::Write::write_all(&mut (&writer), &vec![b'.'; filled]).unwrap();
+    let child = command
+        .stdout(writer)
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap()
-}
-
-#[test]
-fn a_reader_may_be_slow_and_a_pipe_full() {
-    everywhere(|place, whole| {
-        // A pipe of one page that is full but for a few bytes, and that does not wait.
-        let (mut reader, writer) = std::io::pipe().unwrap();
-        // SAFETY: the descriptor is open.
-        let size = unsafe {
-            libc::fcntl(writer.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK);
-            libc::fcntl(writer.as_raw_fd(), libc::F_SETPIPE_SZ, 4096)
-        };
-        let filled = usize::try_from(size).unwrap() - 7;
-        std::io::Write::write_all(&mut (&writer), &vec![b'.'; filled]).unwrap();
-        let mut command = get(place);
-        let child = command
-            .stdout(writer)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        drop(command);
-        std::thread::sleep(Duration::from_millis(300));
-        let mut seen = Vec::new();
-        reader.read_to_end(&mut seen).unwrap();
-        let output = child.wait_with_output().unwrap();
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(0), "{}: {told}", place.backend);
-        assert_eq!(&seen[filled..], whole, "{}", place.backend);
-    });
-}
-
-#[test]
-fn a_signal_ends_a_write_that_waits() {
-    everywhere(|place, _| {
-        for wait in [0, libc::O_NONBLOCK] {
-            let (reader, writer) = std::io::pipe().unwrap();
-            // SAFETY: the descriptor is open.
-            unsafe { libc::fcntl(writer.as_raw_fd(), libc::F_SETPIPE_SZ, 4096) };
-            std::io::Write::write_all(&mut (&writer), &[b'.'; 4096]).unwrap();
-            // SAFETY: as above.
-            unsafe { libc::fcntl(writer.as_raw_fd(), libc::F_SETFL, wait) };
-            let mut child = get(place).stdout(writer).spawn().unwrap();
-            let waits = || {
-                let status = std::fs::read_to_string(format!("/proc/{}/wchan", child.id()));
-                status.is_ok_and(|place| place.contains("pipe") || place.contains("poll"))
-            };
-            while !waits() {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-            std::thread::sleep(Duration::from_millis(300));
-            assert!(child.try_wait().unwrap().is_none());
-            // SAFETY: the child has not been reaped.
-            unsafe { libc::kill(child.id() as libc::pid_t, libc::SIGTERM) };
-            let status = child.wait().unwrap();
-            assert_eq!(status.signal(), Some(libc::SIGTERM), "{}", place.backend);
-            drop(reader);
-        }
-    });
-}
-
-#[test]
-fn the_environment_may_say_nothing() {
-    for (variable, expected) in [
-        (
-            "HOME",
-            [
-                ("env", 0, ""),
-                ("gopass", 0, ""),
-                ("age", 4, "there is no age store"),
-                ("vault", 4, ""),
-                ("credentials", 0, ""),
-                ("keyring", 0, ""),
-                ("own", 2, "own"),
-            ],
-        ),
-        (
-            "PATH",
-            [
-                ("env", 0, ""),
-                ("gopass", 4, "gopass is not installed"),
-                ("age", 0, ""),
-                ("vault", 0, ""),
-                ("credentials", 0, ""),
-                ("keyring", 0, ""),
-                ("own", 0, ""),
-            ],
-        ),
-    ] {
-        everywhere(|place, whole| {
-            let (_, status, told) = expected
-                .iter()
-                .find(|(name, ..)| *name == place.backend)
-                .unwrap();
-            let seen = run(get(place).env_remove(variable));
-            assert_eq!(
-                seen.status,
-                Some(*status),
-                "{} without {variable}: {seen:?}",
-                place.backend
-            );
-            assert_eq!(seen.stdout, if *status == 0 { whole } else { b"" });
-            assert!(
-                seen.stderr.contains(told),
-                "{} without {variable}: {seen:?}",
-                place.backend
-            );
-        });
+        .unwrap();
+    drop(command);
+    std::thread::sleep(Duration::from_millis(300));
+    let mut stdout = Vec::new();
+    reader.read_to_end(&mut stdout).unwrap();
+    let output = child.wait_with_output().unwrap();
+    Transcript {
+        status: output.status.code(),
+        stdout: stdout.split_off(filled),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
 }
 
-#[test]
-fn proc_may_be_missing_and_the_disk_read_only() {
-    let (Some(unshare), Some(mount)) = (find("unshare"), find("mount")) else {
-        return not_run("unshare and mount are not here");
+fn onto_a_full_disk(mut command: Command) -> Transcript {
+    let disk = fs::OpenOptions::new().write(true).open("/dev/full");
+    let child = command
+        .stdout(disk.unwrap())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let output = child.wait_with_output().unwrap();
+    Transcript {
+        status: output.status.code(),
+        stdout: Vec::new(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// As much memory as the program needs to begin, and a value for which that is too little.
+fn memory(backend: &'static str) -> Option<Scene> {
+    /// As far as the memory goes that is there at first.
+    const ROOM: u64 = 2 << 20;
+    let large = "canary-value\n".repeat(600_000);
+    let (owner, resource, room) = match backend {
+        // The kernel hands over no more than this in a variable, and no more in a key.
+        "env" => {
+            let place = Place::with(backend, "v".repeat(60_000))?;
+            (Owner::Place(place), libc::RLIMIT_AS, 0)
+        }
+        "keyring" => {
+            let place = Place::with(backend, "v".repeat(16_000))?;
+            (Owner::Place(place), libc::RLIMIT_AS, 0)
+        }
+        "vault" => {
+            let value = large.replace('\n', "\\n");
+            let answer = kv(&format!("{{\"value\":\"{value}\"}}"));
+            let server = Scripted::answering(answer);
+            let home = server.home();
+            (Owner::Server(server, home), libc::RLIMIT_AS, ROOM)
+        }
+        // The real one does not even begin in so little.
+        "gopass" => {
+            let mut home = Home::new();
+            home.link(&["cat"]);
+            home.write("large", &large);
+            home.fake("gopass", "echo $$ >>children; exec cat large");
+            home.set("MXM_SECRETS_BACKENDS", "gopass");
+            (Owner::Home(home), libc::RLIMIT_AS, ROOM)
+        }
+        _ => {
+            let place = Place::with(backend, large)?;
+            (Owner::Place(place), libc::RLIMIT_AS, ROOM)
+        }
     };
-    let root = transcript(Command::new(&unshare).args(["-m", "true"])).status == Some(0);
-    if !root {
-        return not_run("only root can take /proc away");
-    }
-    everywhere(|place, whole| {
-        let home = place.home().path().display();
-        for (fault, script) in [
-            ("no /proc", "\"$0\" -t tmpfs none /proc".to_owned()),
-            (
-                "read-only",
-                format!("\"$0\" --bind {home} {home} && \"$0\" -o remount,bind,ro {home}"),
-            ),
-        ] {
-            let program = get(place);
-            let mut command = place.command(&unshare);
-            command.args(["-m", "/bin/sh", "-c", &format!("{script} && exec \"$@\"")]);
-            command
-                .arg(&mount)
-                .arg(program.get_program())
-                .args(program.get_args());
-            found_or_failed(place, fault, &run(&mut command), whole);
-        }
-    });
+    let mut scene = Scene::of(owner, "");
+    let limit = least_memory(|| scene.command(program_under_test()), resource) + room;
+    scene.arrange = Box::new(move |_, command| limited(command, resource, limit));
+    Some(scene)
 }
 
-/// A deadline is kept by a clock that nobody can set: [`std::time::Instant`]. The other one is for certificates alone.
+/// A library that is loaded before all others, and whose clock on the wall goes back by an hour whenever it is looked
+/// at. `None` (said loudly) for a program that loads none.
+fn clock() -> Option<PathBuf> {
+    const SOURCE: &str = r#"
+        #define _GNU_SOURCE
+        #include <sys/syscall.h>
+        #include <sys/time.h>
+        #include <time.h>
+        #include <unistd.h>
+        static long back;
+        int clock_gettime(clockid_t clock, struct timespec *time) {
+            int status = syscall(SYS_clock_gettime, clock, time);
+            if (clock == CLOCK_REALTIME) time->tv_sec -= __atomic_add_fetch(&back, 3600, __ATOMIC_RELAXED);
+            return status;
+        }
+        int gettimeofday(struct timeval *time, void *zone) {
+            (void)zone;
+            struct timespec now;
+            int status = clock_gettime(CLOCK_REALTIME, &now);
+            time->tv_sec = now.tv_sec;
+            time->tv_usec = now.tv_nsec / 1000;
+            return status;
+        }
+        time_t time(time_t *into) {
+            struct timespec now;
+            clock_gettime(CLOCK_REALTIME, &now);
+            if (into) *into = now.tv_sec;
+            return now.tv_sec;
+        }
+    "#;
+    static CLOCK: OnceLock<(Home, PathBuf)> = OnceLock::new();
+    if std::env::var_os("MXM_SECRETS_TEST_PROGRAM").is_some() {
+        not_run("a static program asks the kernel itself for the time");
+        return None;
+    }
+    let (_, library) = CLOCK.get_or_init(|| {
+        let home = Home::new();
+        let source = home.write("clock.c", SOURCE);
+        let library = home.path().join("clock.so");
+        let made = Command::new("cc")
+            .args(["-shared", "-fPIC", "-O1", "-o"])
+            .args([&library, &source])
+            .status();
+        assert!(made.unwrap().success());
+        (home, library)
+    });
+    Some(library.clone())
+}
+
+/// A deadline is kept by a clock that nobody can set.
 #[test]
-fn no_deadline_looks_at_the_clock_on_the_wall() {
+fn a_deadline_is_kept_when_the_clock_goes_back() {
+    let Some(clock) = clock() else { return };
+    let home = Home::new();
+    home.link(&["sleep", "date"]);
+    home.fake(
+        "gopass",
+        "date +%s >>times; date +%s >>times; exec sleep 1000",
+    );
+    let mut command = home.mxm_secrets(["get", "--timeout", "0.5", "a"]);
+    command.env("LD_PRELOAD", clock);
+    run(command).is(
+        4,
+        "",
+        "mxm-secrets: gopass failed: gopass gave no answer in time and was killed, asked for a\n",
+    );
+    // What should go back did.
+    let times = fs::read_to_string(home.path().join("times")).unwrap();
+    let now = std::time::SystemTime::UNIX_EPOCH
+        .elapsed()
+        .unwrap()
+        .as_secs();
+    assert!(
+        times
+            .lines()
+            .all(|time| time.parse::<u64>().unwrap() <= now - 3000),
+        "{times}"
+    );
+}
+
+/// The clock on the wall is for certificates alone.
+#[test]
+fn no_source_looks_at_the_clock_on_the_wall() {
     fn look(directory: &std::path::Path) {
-        for entry in std::fs::read_dir(directory).unwrap() {
+        for entry in fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 look(&path);
             } else {
-                let text = std::fs::read_to_string(&path).unwrap();
+                let text = fs::read_to_string(&path).unwrap();
                 for clock in ["SystemTime", "CLOCK_REALTIME", "gettimeofday"] {
                     assert!(!text.contains(clock), "{clock} in {}", path.display());
                 }

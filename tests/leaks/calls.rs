@@ -186,6 +186,14 @@ fn objection(call: &str, server: Option<&str>) -> Option<&'static str> {
     }
 }
 
+/// Whether the arguments are a mistake, so that nothing is asked.
+pub fn is_usage(arguments: &[&str]) -> bool {
+    let wrong = ["--no-such-option", "../x", "no-such-backend"];
+    arguments == ["get"]
+        || arguments == ["no-such-command"]
+        || arguments.iter().any(|argument| wrong.contains(argument))
+}
+
 /// Runs the program under strace and looks at all it does.
 #[track_caller]
 fn only_reads(place: &Place, strace: &Path, arguments: &[&str]) {
@@ -201,7 +209,15 @@ fn only_reads(place: &Place, strace: &Path, arguments: &[&str]) {
         .arg(super::tested())
         .args(arguments);
     let seen = transcript(&mut command);
-    assert_ne!(seen.status, Some(2), "{what}: {}", seen.stderr);
+    assert_eq!(
+        seen.status == Some(2),
+        is_usage(arguments),
+        "{what}: {}",
+        seen.stderr
+    );
+    if let ["get", NAME] = arguments {
+        assert_eq!(seen.status, Some(0), "{what}: {}", seen.stderr);
+    }
     assert!(!seen.stderr.contains("strace"), "{what}: {}", seen.stderr);
     assert_eq!(left_by(place.home()), Vec::<String>::new(), "{what}");
 
@@ -234,17 +250,19 @@ fn only_reads(place: &Place, strace: &Path, arguments: &[&str]) {
     fs::remove_dir_all(&directory).unwrap();
 }
 
-fn every_command_only_reads(backend: &'static str) {
-    let Some(strace) = program("strace") else {
-        return;
-    };
-    let Some(place) = Place::new(backend) else {
+fn every_command_only_reads(place: Option<Place>) {
+    let (Some(strace), Some(place)) = (program("strace"), place) else {
         return;
     };
     let file = format!("F={NAME}");
     for arguments in [
         &["get", NAME][..],
         &["get", "no/such"],
+        &["get"],
+        &["get", "--no-such-option"],
+        &["get", "../x"],
+        &["get", "--backend", "no-such-backend", NAME],
+        &["no-such-command"],
         &["resolve", "--explain", "--all", NAME, "no/such"],
         &["list-backends"],
         &["config"],
@@ -261,37 +279,52 @@ fn every_command_only_reads(backend: &'static str) {
 
 #[test]
 fn with_env_every_command_only_reads() {
-    every_command_only_reads("env");
+    every_command_only_reads(Place::new("env"));
 }
 
 #[test]
 fn with_gopass_every_command_only_reads() {
-    every_command_only_reads("gopass");
+    every_command_only_reads(Place::new("gopass"));
 }
 
 #[test]
 fn with_age_every_command_only_reads() {
-    every_command_only_reads("age");
+    every_command_only_reads(Place::new("age"));
 }
 
 #[test]
 fn with_vault_every_command_only_reads() {
-    every_command_only_reads("vault");
+    every_command_only_reads(Place::new("vault"));
 }
 
 #[test]
 fn with_credentials_every_command_only_reads() {
-    every_command_only_reads("credentials");
+    every_command_only_reads(Place::new("credentials"));
 }
 
 #[test]
 fn with_the_keyring_every_command_only_reads() {
-    every_command_only_reads("keyring");
+    every_command_only_reads(Place::new("keyring"));
 }
 
 #[test]
 fn with_a_backend_of_ones_own_every_command_only_reads() {
-    every_command_only_reads("own");
+    every_command_only_reads(Place::new("own"));
+}
+
+#[test]
+fn with_a_login_by_approle_every_command_only_reads() {
+    every_command_only_reads(Place::login("approle"));
+}
+
+#[test]
+fn with_a_login_by_jwt_every_command_only_reads() {
+    every_command_only_reads(Place::login("jwt"));
+}
+
+#[test]
+fn with_a_plugin_of_age_every_command_only_reads() {
+    every_command_only_reads(Place::plugin());
 }
 
 /// What is looked for would be found.

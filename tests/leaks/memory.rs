@@ -1,5 +1,8 @@
 //! The process's own memory once the value has been wiped.
 
+use std::io::Write;
+
+use super::calls::is_usage;
 use super::scanner::{Find, Run, run};
 use super::{BINARY, NAME, Place};
 use crate::support::vault::{Scripted, answer, kv};
@@ -16,7 +19,7 @@ fn leaves_nothing(place: &Place, arguments: &[&str], status: i32) -> Option<Run>
     assert_eq!(seen.transcript.status, Some(status), "{what}");
     assert_eq!(seen.left(), Vec::<&Find>::new(), "{what}");
     // The value that is asked for, and nothing else.
-    if arguments[0] == "get" && status == 0 {
+    if arguments[0] == "get" && arguments.last() != Some(&"-h") && status == 0 {
         let told = String::from_utf8_lossy(&seen.transcript.stdout);
         assert!(told.contains(&place.canary), "{what}");
         assert!(!seen.transcript.stderr.contains(&place.canary), "{what}");
@@ -33,10 +36,11 @@ fn leaves_nothing(place: &Place, arguments: &[&str], status: i32) -> Option<Run>
     Some(seen)
 }
 
-fn every_path_leaves_nothing(backend: &'static str) {
-    let Some(place) = Place::new(backend) else {
+fn every_path_leaves_nothing(place: Option<Place>) {
+    let Some(place) = place else {
         return;
     };
+    let backend = place.backend;
     if leaves_nothing(&place, &["get", NAME], 0).is_none() {
         return;
     }
@@ -72,42 +76,110 @@ fn every_path_leaves_nothing(backend: &'static str) {
     if backend != "env" {
         leaves_nothing(&place, &["exec", "--secret", BINARY, "--", "true"], 125);
     }
-    leaves_nothing(&place, &["list-backends"], 0);
+    for arguments in [
+        &["list-backends"][..],
+        &["list-backends", "--json"],
+        &["config"],
+        &["config", "--json"],
+        &["config", "--check"],
+        &["--help"],
+        &["get", "-h"],
+        &["--version"],
+        &["get"],
+        &["get", "--no-such-option"],
+        &["get", "../x"],
+        &["get", "--backend", "no-such-backend", NAME],
+        &["no-such-command"],
+    ] {
+        let status = if is_usage(arguments) { 2 } else { 0 };
+        leaves_nothing(&place, arguments, status);
+    }
 }
 
 #[test]
 fn env_leaves_nothing_in_memory() {
-    every_path_leaves_nothing("env");
+    every_path_leaves_nothing(Place::new("env"));
 }
 
 #[test]
 fn gopass_leaves_nothing_in_memory() {
-    every_path_leaves_nothing("gopass");
+    every_path_leaves_nothing(Place::new("gopass"));
 }
 
 #[test]
 fn age_leaves_nothing_in_memory() {
-    every_path_leaves_nothing("age");
+    every_path_leaves_nothing(Place::new("age"));
 }
 
 #[test]
 fn vault_leaves_nothing_in_memory() {
-    every_path_leaves_nothing("vault");
+    every_path_leaves_nothing(Place::new("vault"));
 }
 
 #[test]
 fn credentials_leave_nothing_in_memory() {
-    every_path_leaves_nothing("credentials");
+    every_path_leaves_nothing(Place::new("credentials"));
 }
 
 #[test]
 fn the_keyring_leaves_nothing_in_memory() {
-    every_path_leaves_nothing("keyring");
+    every_path_leaves_nothing(Place::new("keyring"));
 }
 
 #[test]
 fn a_backend_of_ones_own_leaves_nothing_in_memory() {
-    every_path_leaves_nothing("own");
+    every_path_leaves_nothing(Place::new("own"));
+}
+
+#[test]
+fn a_login_by_approle_leaves_nothing_in_memory() {
+    every_path_leaves_nothing(Place::login("approle"));
+}
+
+#[test]
+fn a_login_by_jwt_leaves_nothing_in_memory() {
+    every_path_leaves_nothing(Place::login("jwt"));
+}
+
+#[test]
+fn a_plugin_of_age_leaves_nothing_in_memory() {
+    every_path_leaves_nothing(Place::plugin());
+}
+
+/// The token that a login gives is as little to be left behind as what it was got with, and it goes to nobody.
+#[test]
+fn the_token_of_a_login_is_left_nowhere() {
+    let (place, other) = (Place::new("own").unwrap(), Place::new("own").unwrap());
+    let (token, secret_id) = (place.canary.clone(), other.canary.clone());
+    let canaries = [token.as_bytes(), secret_id.as_bytes()];
+    for (status, found) in [(0, "{\"value\":\"v\"}"), (4, "[]")] {
+        let given = token.clone();
+        let server = Scripted::start(move |request, stream| {
+            let auth =
+                format!("{{\"auth\":{{\"client_token\":\"{given}\",\"token_type\":\"service\"}}}}");
+            let answer = match request.split(' ').nth(1).unwrap_or_default() {
+                "/v1/auth/approle/login" => answer(200, &auth),
+                "/v1/auth/token/revoke-self" => answer(204, ""),
+                _ => kv(found),
+            };
+            let _ = stream.write_all(answer.as_bytes());
+        });
+        let mut home = server.home();
+        let file = home.write("secret_id", &secret_id);
+        home.set("MXM_SECRETS_VAULT_AUTH_METHOD", "approle")
+            .set("MXM_SECRETS_VAULT_ROLE_ID", "r")
+            .set("MXM_SECRETS_VAULT_SECRET_ID_FILE", file);
+        let mut command = home.command(super::tested());
+        command.args(["get", "-v", NAME]).env_remove("VAULT_TOKEN");
+        let Some(seen) = run(command, &canaries, |_| ()) else {
+            return;
+        };
+        assert_eq!(seen.transcript.status, Some(status), "{seen:?}");
+        assert_eq!(seen.left(), Vec::<&Find>::new(), "{seen:?}");
+        seen.tells_nothing(&canaries);
+        let revoked = |request: &String| request.starts_with("POST /v1/auth/token/revoke-self ");
+        assert!(server.requests().iter().any(revoked));
+    }
 }
 
 /// What is looked for would be found: in an argument, in the environment, or in the variables of a shell.

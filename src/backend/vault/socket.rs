@@ -189,11 +189,19 @@ impl Read for Socket {
                 Stream::Unix(stream) => stream.read(into),
             };
             match result {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if is_for_now(&error) => {}
                 result => return result,
             }
         }
     }
+}
+
+/// Whether there is nothing yet, or a signal that is none of ours came in between.
+fn is_for_now(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+    )
 }
 
 impl Write for Socket {
@@ -205,7 +213,7 @@ impl Write for Socket {
                 Stream::Unix(stream) => stream.write(bytes),
             };
             match result {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Err(error) if is_for_now(&error) => {
                     self.wait(Until::Writable)?;
                 }
                 result => return result,
