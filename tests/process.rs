@@ -313,6 +313,10 @@ fn kill(child: &Child, signal: i32) {
 
 /// While it holds a secret the process is not dumpable: nobody but root may look into it, and it leaves no core file.
 #[test]
+#[cfg_attr(
+    any(not(target_os = "linux"), mxm_secrets_portable),
+    ignore = "it is a call of Linux"
+)]
 fn the_process_is_not_dumpable() {
     let home = hanging();
     let mut command = home.mxm_secrets(["get", "a"]);
