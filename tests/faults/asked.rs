@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::symlink;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::time::Duration;
 
@@ -60,6 +61,22 @@ pub fn server(does: fn(&mut TcpStream)) -> Option<Scene> {
     let server = Scripted::start(move |_, stream| does(stream));
     let home = server.home();
     Some(Scene::of(Owner::Server(server, home), VALUE.trim_end()))
+}
+
+/// The server is an agent at a Unix socket that takes no connection, and has a queue that is full.
+pub fn agent() -> Option<Scene> {
+    let mut home = Home::new();
+    let path = home.path().join("agent.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    // SAFETY: the descriptor is open.
+    assert_eq!(unsafe { libc::listen(listener.as_raw_fd(), 0) }, 0);
+    let first = UnixStream::connect(&path).unwrap();
+    // Until this process ends.
+    std::mem::forget((listener, first));
+    home.set("VAULT_ADDR", format!("unix://{}", path.display()))
+        .set("MXM_SECRETS_VAULT_KV_VERSION", "2")
+        .set("MXM_SECRETS_BACKENDS", "vault");
+    Some(Scene::of(Owner::Home(home), ""))
 }
 
 /// This is where the file of the secret should be.

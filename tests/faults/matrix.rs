@@ -44,6 +44,8 @@ enum Stage {
     Program(&'static str),
     /// The server does this.
     Server(fn(&mut std::net::TcpStream)),
+    /// The server is an agent that nobody gets through to.
+    Agent,
     /// This is where the file should be.
     File(fn(&std::path::Path)),
     /// The system does this, to the real store.
@@ -72,7 +74,7 @@ enum Cell {
 
 use Cell::{Is, Never};
 use Gives::{Failed, Missing, Usage, Value};
-use Stage::{File, NoProgram, Nothing, Program, Server, System};
+use Stage::{Agent, File, NoProgram, Nothing, Program, Server, System};
 
 /// A fault with its cells. What is the same for several backends names them all.
 type Row = (&'static str, &'static [(&'static str, Cell)]);
@@ -208,6 +210,7 @@ const ROWS: &[Row] = &[
             ("age", Is(Program("sleep 1000"), Failed(PLUGIN_LATE))),
             ("age", Is(File(files::held_fifo), Failed(says!(age, "was not read in time")))),
             ("vault", Is(Server(servers::hangs), Failed(VAULT_LATE))),
+            ("vault", Is(Agent, Failed(says!(vault, "unix://{home}/agent.sock gave no answer in time")))),
             ("credentials", Is(File(files::fifo), Failed(says!(credentials, "is a FIFO, not a file")))),
             ("keyring", Never(KERNEL)),
             ("env", Never(MEMORY)),
@@ -559,6 +562,7 @@ fn scene(backend: &'static str, stage: Stage) -> Option<Scene> {
         NoProgram => asked::program(backend, None),
         Program(script) => asked::program(backend, Some(script)),
         Server(does) => asked::server(does),
+        Agent => asked::agent(),
         File(puts) => asked::file(backend, puts),
         System(trouble) => system::scene(backend, trouble),
     }

@@ -43,8 +43,7 @@ const HARMLESS: &[&str] = &[
     "recvfrom",
     "recvmsg",
     "shutdown",
-    // A child, and its end. What each child runs is looked at.
-    "execve",
+    // A child, and its end.
     "clone",
     "clone3",
     "fork",
@@ -182,6 +181,11 @@ fn objection(call: &str, server: Option<&str>) -> Option<&'static str> {
         "mmap" => (has("MAP_SHARED") && has("PROT_WRITE")).then_some("writes to a file in memory"),
         "keyctl" => (!KEYCTL.iter().any(|call| arguments.starts_with(call)))
             .then_some("changes a key or a keyring"),
+        "execve" => {
+            let shells = ["sh", "bash", "dash", "zsh", "ksh", "fish"];
+            let program = arguments.split('"').nth(1)?.rsplit('/').next()?;
+            shells.contains(&program).then_some("starts a shell")
+        }
         _ => (!HARMLESS.contains(&name)).then_some("is not known to be harmless"),
     }
 }
@@ -233,8 +237,8 @@ fn only_reads(place: &Place, strace: &Path, arguments: &[&str]) {
     }
     for call in trace.started() {
         let (argv, environment) = call.split_once("], [").unwrap();
-        // The command of exec, and whoever inherits what the user has put into the environment.
-        let given = arguments[0] == "exec" || place.backend == "env";
+        // The command of exec, unless it is given a file, and whoever inherits what the user has put into the environment.
+        let given = arguments.contains(&"--secret") || place.backend == "env";
         for canary in [Some(&place.canary), place.credential.as_ref()] {
             let Some(canary) = canary.map(String::as_str) else {
                 continue;
@@ -271,6 +275,7 @@ fn every_command_only_reads(place: Option<Place>) {
         &["get", "-h"],
         &["--version"],
         &["exec", "--secret", NAME, "--file", &file, "--", "/bin/true"],
+        &["exec", "--file", &file, "--", "/bin/true"],
         &["exec", "--secret", NAME, "--", "no-such-command"],
     ] {
         only_reads(&place, &strace, arguments);
@@ -340,6 +345,7 @@ fn calls_that_write_are_objected_to() {
         "connect(3<TCP:[1]>, {sa_family=AF_INET, sin_port=htons(8200), sin_addr=inet_addr(\"10.0.0.1\")}, 16) = 0",
         "connect(3<UNIX:[1]>, {sa_family=AF_UNIX, sun_path=\"/x\"}, 110) = 0",
         "write(3</tmp/x>, \"a\", 1) = 1",
+        "execve(\"/bin/sh\", [\"sh\", \"-c\", \"a\"], [\"A=b\"]) = 0",
         "keyctl(KEYCTL_UPDATE, 1, \"a\", 1) = 0",
         "mmap(NULL, 1, PROT_READ|PROT_WRITE, MAP_SHARED, 3</tmp/x>, 0) = 0x1",
     ] {

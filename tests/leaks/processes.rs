@@ -1,13 +1,14 @@
 //! Nothing outlives the program: no process, and no core file.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use super::scanner::{Find, run};
 use super::{NAME, Place};
-use crate::support::vault::eventually;
+use crate::support::vault::{Scripted, eventually};
 use crate::support::{Home, not_run};
 
 /// Long enough for the slowest machine to bury the dead.
@@ -56,8 +57,8 @@ fn hanging() -> Place {
 }
 
 /// Sends `signal` to the process once the backend hangs.
-fn signalling(place: &Place, signal: i32) -> impl FnOnce(i32) + Send + 'static {
-    let ready = place.home().path().join("ready");
+fn signalling(home: &Home, signal: i32) -> impl FnOnce(i32) + Send + 'static {
+    let ready = home.path().join("ready");
     let _ = fs::remove_file(&ready);
     move |pid| {
         eventually("the backend hangs", || {
@@ -79,7 +80,7 @@ fn a_signal_leaves_nothing_behind() {
         ] {
             let canaries = place.canaries();
             let command = place.mxm_secrets(arguments);
-            let Some(seen) = run(command, &canaries, signalling(&place, signal)) else {
+            let Some(seen) = run(command, &canaries, signalling(place.home(), signal)) else {
                 return;
             };
             let what = format!("{signal} {arguments:?}: {seen:?}");
@@ -88,6 +89,56 @@ fn a_signal_leaves_nothing_behind() {
             assert_eq!(seen.left(), Vec::<&Find>::new(), "{what}");
             seen.tells_nothing(&canaries);
             assert_eq!(left_by(place.home()), Vec::<String>::new(), "{what}");
+        }
+    }
+}
+
+/// A server that has said half of the value, a plugin that has been given its identity.
+#[test]
+fn a_signal_in_the_middle_leaves_nothing_behind() {
+    let Some(plugin) = Place::plugin() else {
+        return;
+    };
+    fs::remove_file(plugin.home().path().join("bin/age-plugin-pq")).unwrap();
+    plugin.home().link(&["sleep"]);
+    plugin.home().fake(
+        "age-plugin-pq",
+        "while read -r line; do test \"$line\" = '-> done' && break; done; echo $$ >ready; sleep 1000",
+    );
+    let value = Place::new("own").unwrap();
+    let canary = value.canary.clone();
+    let mut home = Home::new();
+    let ready = home.path().join("ready");
+    let server = Scripted::start(move |_, stream| {
+        let _ = stream.write_all(format!("HTTP/1.1 200 X\r\n\r\n{{\"data\":\"{canary}").as_bytes());
+        fs::write(&ready, "\n").unwrap();
+        let _ = stream.read(&mut [0]);
+    });
+    home.set("VAULT_ADDR", server.address())
+        .set("MXM_SECRETS_VAULT_KV_VERSION", "2")
+        .set("MXM_SECRETS_BACKENDS", "vault");
+    home.write(".vault-token", &value.canary);
+    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT] {
+        for arguments in [
+            &["get", "--timeout", "100", NAME, "--default", "V"][..],
+            &["resolve", "--timeout", "100", "--explain", NAME],
+            &["exec", "--timeout", "100", "--secret", NAME, "--", "true"],
+        ] {
+            let vault = home.mxm_secrets(arguments);
+            let age = plugin.mxm_secrets(arguments);
+            for (command, home, canaries) in [
+                (vault, &home, value.canaries()),
+                (age, plugin.home(), plugin.canaries()),
+            ] {
+                let Some(seen) = run(command, &canaries, signalling(home, signal)) else {
+                    return;
+                };
+                let what = format!("{signal} {arguments:?}: {seen:?}");
+                assert_eq!(seen.status.signal(), Some(signal), "{what}");
+                assert_eq!(seen.left(), Vec::<&Find>::new(), "{what}");
+                seen.tells_nothing(&canaries);
+                assert_eq!(left_by(home), Vec::<String>::new(), "{what}");
+            }
         }
     }
 }
@@ -156,7 +207,7 @@ fn there_is_no_core_file() {
         };
         let before = cores();
         let _ = fs::remove_file(place.home().path().join("pid"));
-        let send = signalling(&place, signal);
+        let send = signalling(place.home(), signal);
         let mut command = place.mxm_secrets(["get", NAME]);
         let (sender, receiver) = std::sync::mpsc::channel();
         // The backend tells whose child it is.

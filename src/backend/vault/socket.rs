@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 use crate::process::{self, Deadline};
 use crate::sys::{self, Until};
 
+/// How long to wait for room in the queue of a Unix socket before the next look.
+const MOMENT: Duration = Duration::from_millis(10);
+
 /// How long to wait for the other side.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
@@ -85,6 +88,13 @@ impl Clock {
         Ok(left)
     }
 
+    /// Waits a moment; `TimedOut` when the patience is over.
+    fn pause(&mut self) -> io::Result<()> {
+        let left = self.left()?;
+        let moment = left.map_or(MOMENT, |left| left.min(MOMENT));
+        sys::wait_readable([None], Some(moment)).map(|[_]| ())
+    }
+
     /// Waits until `fd` is ready, for at most `limit`; `TimedOut` when that or the patience is over.
     fn wait(&mut self, fd: BorrowedFd, until: Until, limit: Option<Duration>) -> io::Result<()> {
         let end = limit.map_or(Deadline::never(), Deadline::after);
@@ -106,14 +116,22 @@ impl Socket {
     /// Connects to the Unix socket at `path`.
     ///
     /// # Errors
-    /// What the system says.
+    /// What the system says; `TimedOut` at the deadline.
     pub fn unix(path: &Path, patience: Patience) -> io::Result<Socket> {
-        let stream = UnixStream::connect(path)?;
-        stream.set_nonblocking(true)?;
-        Ok(Socket {
-            stream: Stream::Unix(stream),
-            clock: Clock::start(patience),
-        })
+        let mut clock = Clock::start(patience);
+        loop {
+            match sys::connect_unix(path) {
+                Ok(stream) => {
+                    return Ok(Socket {
+                        stream: Stream::Unix(stream),
+                        clock,
+                    });
+                }
+                // Others wait for it as well; nothing tells when there is room.
+                Err(error) if is_for_now(&error) => clock.pause()?,
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// One end of a pair.
