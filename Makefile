@@ -76,9 +76,11 @@ coverage: export RUSTFLAGS += -C llvm-args=--runtime-counter-relocation
 coverage: ## which lines the tests run; needs cargo-llvm-cov
 	$(CARGO) llvm-cov --all-features --ignore-run-fail
 
+# What is built for it is kept apart from the program and the tests themselves.
 portable: ## tests without the parts that only Linux has, as on other systems
-	RUSTFLAGS='--cfg mxm_secrets_portable' CARGO_TARGET_DIR=target/portable \
-	    $(CARGO) test --locked --no-default-features --features config,credentials,keyring --test all portable
+	RUSTC_WORKSPACE_WRAPPER='$(CURDIR)/.ci/portable-rustc' CARGO_BUILD_BUILD_DIR=target CARGO_TARGET_DIR=target/portable \
+	    $(CARGO) test --locked --all-features --lib --test all -- \
+	    $(or $(TESTS),portable:: process:: sys:: get:: exec:: resolve:: list_backends:: config::own)
 
 shipped: static ## the tests that start the program, with the static one: what is shipped
 	MXM_SECRETS_TEST_PROGRAM='$(abspath $(STATIC))' $(CARGO) test --all-features --test all -- $(TESTS)

@@ -1,4 +1,7 @@
 //! The command line: arguments to a subcommand, and what came of it to an exit status.
+//!
+//! `table` has every command and flag, `parsed` holds the arguments against it, `help` and `docs` show it; `message` and
+//! `report` are what users see. Each command has a file of its name.
 
 mod config;
 #[cfg(test)]
@@ -10,23 +13,20 @@ mod get;
 mod help;
 mod list_backends;
 mod message;
+mod parsed;
 mod report;
 mod resolve;
 mod table;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io;
 
 use anyhow::Context as _;
-use lexopt::Arg;
-use mxm_secrets::Options;
-use mxm_secrets::config::{OnError, UsageError, seconds};
-use mxm_secrets::nearest::{advice, did_you_mean, nearest, there_are};
+use mxm_secrets::config::UsageError;
 use mxm_secrets::resolve::Outcome;
 use mxm_secrets::sys;
 
-use message::Messages;
-use table::{COMMANDS, Command, FLAGS, Flag, Id, Takes};
+use parsed::{Parsed, Stop};
 
 /// The exit statuses: an interface that never changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,22 +93,31 @@ pub fn run(arguments: Vec<OsString>) -> u8 {
     status as u8
 }
 
-/// Tells the user what went wrong; the status of that kind of error.
+/// Tells the user what went wrong, if a person can do anything about it; the status of that kind of error.
 fn explain(error: &anyhow::Error) -> Status {
     if let Some(UsageError(mistakes)) = error.downcast_ref() {
         mistakes.lines().for_each(message::say);
         Status::Usage
     } else {
-        message::say(&format!("{error:#}"));
+        // What a signal has interrupted ends by that signal, which says all there is to say.
+        let interrupted = |error: &io::Error| error.kind() == io::ErrorKind::Interrupted;
+        if !error.downcast_ref().is_some_and(interrupted) {
+            message::say(&format!("{error:#}"));
+        }
         Status::Failed
     }
 }
 
-/// Writes `parts` to standard output.
+/// Writes `parts` to standard output, which is the last that a command does: what it has opened is closed.
 ///
 /// # Errors
-/// A failed write. A closed pipe ends the program.
+/// A failed write. A closed pipe ends the program, and so does a signal.
 fn write_out(parts: &[&[u8]]) -> anyhow::Result<()> {
+    // There is nothing to be cleaned up any more, and a write to a full pipe would go on after a signal that is only noted.
+    sys::unwatch_signals();
+    if sys::signalled().is_some() {
+        return Err(io::Error::from(io::ErrorKind::Interrupted).into());
+    }
     let result = sys::write_all(sys::STDOUT, parts);
     if result
         .as_ref()
@@ -117,211 +126,6 @@ fn write_out(parts: &[&[u8]]) -> anyhow::Result<()> {
         sys::die_of_closed_pipe();
     }
     result.context("cannot write to standard output")
-}
-
-/// A command line that obeys the table.
-pub struct Parsed {
-    /// The subcommand.
-    pub command: &'static Command,
-    flags: Vec<(Id, OsString)>,
-    /// What is no flag, in order.
-    pub operands: Vec<OsString>,
-    /// For a command that runs another one: what stands after `--`.
-    pub command_line: Option<Vec<OsString>>,
-}
-
-/// Why a command line is not carried out.
-pub enum Stop {
-    /// It asks for this text.
-    Help(String),
-    /// It is wrong.
-    Usage(UsageError),
-}
-
-impl From<UsageError> for Stop {
-    fn from(error: UsageError) -> Stop {
-        Stop::Usage(error)
-    }
-}
-
-impl Parsed {
-    /// Reads the command line; `command` is the subcommand as soon as it is known.
-    fn from(
-        arguments: Vec<OsString>,
-        command: &mut Option<&'static Command>,
-    ) -> Result<Parsed, Stop> {
-        let usage = |error: lexopt::Error| UsageError(error.to_string());
-        let mut parser = lexopt::Parser::from_args(arguments);
-        let (mut flags, mut operands) = (Vec::<(&Flag, OsString)>::new(), Vec::new());
-        let mut command_line = None;
-        let mut help = None;
-        loop {
-            // lexopt swallows the `--`, and whoever runs another command must know where it stands.
-            if let Some(mut rest) = parser.try_raw_args()
-                && rest.peek().is_some_and(|word| word == "--")
-                && command.is_some_and(|command| command.runs_another)
-            {
-                rest.next();
-                command_line = Some(rest.collect());
-                break;
-            }
-            let Some(argument) = parser.next().map_err(usage)? else {
-                break;
-            };
-            let flag = match argument {
-                Arg::Value(operand) if command.is_none() => {
-                    *command = Some(find_command(&operand)?);
-                    continue;
-                }
-                Arg::Value(operand) => {
-                    operands.push(operand);
-                    continue;
-                }
-                Arg::Short(letter) => {
-                    let flag = FLAGS.iter().find(|flag| flag.short == Some(letter));
-                    flag.ok_or_else(|| unknown_option(&format!("-{letter}")))?
-                }
-                Arg::Long(name) => {
-                    let flag = FLAGS.iter().find(|flag| flag.long == name);
-                    flag.ok_or_else(|| unknown_option(&format!("--{name}")))?
-                }
-            };
-            if matches!(flag.id, Id::Help | Id::Version) && help.is_none() {
-                help = Some((flag.id, matches!(argument, Arg::Long(_))));
-            }
-            let value = match flag.takes {
-                Takes::Nothing => OsString::new(),
-                _ => parser.value().map_err(usage)?,
-            };
-            if let Takes::Word(_, words) = flag.takes
-                && !words.iter().any(|word| value == *word)
-            {
-                let text = format!("--{} {value:?}: it takes {}", flag.long, words.join(" or "));
-                return Err(UsageError(text).into());
-            }
-            flags.push((flag, value));
-        }
-        match help {
-            Some((Id::Version, _)) => return Err(Stop::Help(help::version())),
-            Some((_, whole)) => return Err(Stop::Help(help::help(*command, whole))),
-            None => {}
-        }
-        let command = command.ok_or_else(|| {
-            UsageError(format!(
-                "no command given: {}; {}",
-                there_are(&commands()),
-                help::POINTER
-            ))
-        })?;
-        if let Some((flag, _)) = flags.iter().find(|(flag, _)| !flag.applies_to(command)) {
-            return Err(
-                UsageError(format!("{} has no option --{}", command.name, flag.long)).into(),
-            );
-        }
-        let flags = flags
-            .into_iter()
-            .map(|(flag, value)| (flag.id, value))
-            .collect();
-        Ok(Parsed {
-            command,
-            flags,
-            operands,
-            command_line,
-        })
-    }
-
-    /// The flags among `ids` with their values, in the order given.
-    pub fn each(&self, ids: &[Id]) -> impl Iterator<Item = (Id, &OsStr)> {
-        self.flags
-            .iter()
-            .filter(|(id, _)| ids.contains(id))
-            .map(|(id, value)| (*id, value.as_os_str()))
-    }
-
-    /// Whether the flag was given.
-    pub fn has(&self, id: Id) -> bool {
-        self.flags.iter().any(|(given, _)| *given == id)
-    }
-
-    /// The value of the flag; the last one when it was given more than once.
-    pub fn value(&self, id: Id) -> Option<&OsStr> {
-        self.flags
-            .iter()
-            .rev()
-            .find(|(given, _)| *given == id)
-            .map(|(_, value)| value.as_os_str())
-    }
-
-    /// The same, as text.
-    fn text(&self, id: Id) -> Result<Option<&str>, UsageError> {
-        let flag = || {
-            FLAGS
-                .iter()
-                .find(|flag| flag.id == id)
-                .map_or("", |flag| flag.long)
-        };
-        self.value(id)
-            .map(|value| {
-                value
-                    .to_str()
-                    .ok_or_else(|| UsageError(format!("the value of --{} is not UTF-8", flag())))
-            })
-            .transpose()
-    }
-
-    /// What the chain's flags say.
-    fn options(&self) -> Result<Options, UsageError> {
-        let mut options = Options::new();
-        if let Some(file) = self.value(Id::Config) {
-            options = options.config_file(file);
-        }
-        if let Some(list) = self.text(Id::Backend)? {
-            options = options.backends(list.split(','));
-        }
-        if let Some(on_error) = self.text(Id::OnError)?.and_then(OnError::parse) {
-            options = options.on_error(on_error);
-        }
-        if let Some(text) = self.text(Id::Timeout)? {
-            options = options.timeout(seconds(text, "--timeout")?);
-        }
-        if self.has(Id::NoInput) {
-            options = options.no_input(true);
-        }
-        Ok(options)
-    }
-
-    /// How much to tell.
-    fn messages(&self) -> Messages {
-        Messages {
-            verbose: self.has(Id::Verbose),
-            quiet: self.has(Id::Quiet),
-        }
-    }
-}
-
-fn find_command(operand: &OsStr) -> Result<&'static Command, UsageError> {
-    let name = operand.to_string_lossy();
-    table::command(&name).ok_or_else(|| {
-        let advice = advice(&name, &commands());
-        UsageError(format!("no command is called {name:?}: {advice}"))
-    })
-}
-
-fn commands() -> Vec<&'static str> {
-    COMMANDS.iter().map(|command| command.name).collect()
-}
-
-fn unknown_option(given: &str) -> UsageError {
-    let name = given.trim_start_matches('-');
-    let near = nearest(name, FLAGS.iter().map(|flag: &Flag| flag.long))
-        .filter(|_| given.starts_with("--"));
-    UsageError(match near {
-        Some(near) => {
-            let advice = did_you_mean(&format!("--{near}"));
-            format!("unknown option {given}: {advice}")
-        }
-        None => format!("unknown option {given}; a name that begins with - needs -- before it"),
-    })
 }
 
 #[cfg(test)]

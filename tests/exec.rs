@@ -619,6 +619,10 @@ fn what_a_variable_cannot_hold_is_told() {
 }
 
 #[test]
+#[cfg_attr(
+    any(not(target_os = "linux"), mxm_secrets_portable),
+    ignore = "files in memory are a part of Linux"
+)]
 fn a_file_in_memory_is_read_again_and_never_written() {
     let home = home();
     home.fake(
@@ -699,6 +703,10 @@ fn an_interruption_starts_nothing() {
 }
 
 #[test]
+#[cfg_attr(
+    any(not(target_os = "linux"), mxm_secrets_portable),
+    ignore = "files in memory are a part of Linux"
+)]
 fn a_value_is_in_no_argument_list_and_no_file() {
     let Some(strace) = program("strace") else {
         return;

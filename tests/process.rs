@@ -1,6 +1,7 @@
 //! Children: what they get, and what becomes of them. Fakes, since no real program can be made to hang or flood.
 
 use std::fs;
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
@@ -263,6 +264,30 @@ fn a_signal_ends_the_child_too_and_tells_our_parent() {
     }
 }
 
+/// A parent that reads nothing more, and ends us.
+#[test]
+fn a_signal_while_we_write_ends_us_without_a_word() {
+    let home = Home::new();
+    home.link(&["head"]);
+    home.fake("gopass", "head -c 1000000 /dev/zero");
+    let mut child = home
+        .mxm_secrets(["get", "a"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Something of it is there, so we write to a pipe that takes no more.
+    let mut stdout = child.stdout.take().unwrap();
+    stdout.read_exact(&mut [0]).unwrap();
+    kill(&child, libc::SIGTERM);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(
+        (output.status.signal(), output.stderr.as_slice()),
+        (Some(libc::SIGTERM), &b""[..])
+    );
+    drop(stdout);
+}
+
 #[test]
 fn an_ignored_signal_stays_ignored() {
     let home = hanging();
@@ -288,6 +313,10 @@ fn kill(child: &Child, signal: i32) {
 
 /// While it holds a secret the process is not dumpable: nobody but root may look into it, and it leaves no core file.
 #[test]
+#[cfg_attr(
+    any(not(target_os = "linux"), mxm_secrets_portable),
+    ignore = "it is a call of Linux"
+)]
 fn the_process_is_not_dumpable() {
     let home = hanging();
     let mut command = home.mxm_secrets(["get", "a"]);

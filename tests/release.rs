@@ -3,6 +3,7 @@
 use std::env;
 use std::ffi::OsStr;
 use std::fs;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -230,22 +231,21 @@ fn an_advisory_against_what_is_linked_is_found() {
     seen.has(0, &seen.stdout, &["\nNOT CHECKED: advisories: "]);
 }
 
-/// Packs the Debian package and gives its path.
-fn debian_package(home: &Home) -> Option<PathBuf> {
-    let name = format!("mxm-secrets_{}-1_amd64.deb", env!("CARGO_PKG_VERSION"));
-    Some(packed(home, "deb", "dist")?.join(name))
-}
-
 #[test]
-fn the_debian_package_pleases_lintian_and_installs_anywhere() {
+fn the_debian_package_installs_runs_and_goes_away() {
     let home = Home::new();
-    let (Some(dpkg), Some(lintian)) = (program("dpkg"), program("lintian")) else {
+    if ["dpkg", "lintian", "man"]
+        .iter()
+        .any(|name| program(name).is_none())
+    {
+        return;
+    }
+    let Some(folder) = packed(&home, "deb", "dist") else {
         return;
     };
-    let Some(package) = debian_package(&home) else {
-        return;
-    };
-    let mut check = Command::new(lintian);
+    let name = format!("mxm-secrets_{}-1_amd64.deb", env!("CARGO_PKG_VERSION"));
+    let package = folder.join(name);
+    let mut check = Command::new("lintian");
     check.args(["--allow-root", "--fail-on=none"]);
     if env::var_os("MXM_SECRETS_TEST_PROGRAM").is_none() {
         // The program of the tests is linked as tests are.
@@ -256,6 +256,12 @@ fn the_debian_package_pleases_lintian_and_installs_anywhere() {
     }
     assert_eq!(output(check.arg(&package)), "");
 
+    installs_below(&home, &package);
+    installs_here(&home, &package);
+}
+
+/// Into a folder that stands for a machine: anyone can do that.
+fn installs_below(home: &Home, package: &Path) {
     let root = home.path().join("root");
     let admin = root.join("var/lib/dpkg");
     for folder in ["info", "updates", "triggers"] {
@@ -266,15 +272,17 @@ fn the_debian_package_pleases_lintian_and_installs_anywhere() {
     }
     let run = |arguments: &[&str]| {
         output(
-            Command::new(&dpkg)
+            Command::new("dpkg")
                 .arg(format!("--root={}", root.display()))
                 .args(["--force-not-root", "--log=/dev/null"])
                 .args(arguments),
         )
     };
     run(&["--install", package.to_str().unwrap()]);
-    let installed = root.join("usr/bin/mxm-secrets");
-    let version = output(home.command(&installed).arg("--version"));
+    let version = output(
+        home.command(root.join("usr/bin/mxm-secrets"))
+            .arg("--version"),
+    );
     let expected = format!("mxm-secrets {}", env!("CARGO_PKG_VERSION"));
     assert!(version.starts_with(&expected), "{version}");
     run(&["--remove", "mxm-secrets"]);
@@ -306,26 +314,19 @@ impl Drop for Installed {
 }
 
 /// On the machine itself, which is CI's then: as users do it, so that man finds the page and nothing stays behind.
-#[test]
-fn the_debian_package_installs_runs_and_goes_away() {
-    let home = Home::new();
+fn installs_here(home: &Home, package: &Path) {
     let root = output(Command::new("id").arg("-u")) == "0\n";
     if !root || env::var_os("CI").is_none_or(|ci| ci != "true") {
         return not_run("only root installs a package, and only in CI");
     }
-    if ["dpkg", "man"].iter().any(|name| program(name).is_none()) {
-        return;
-    }
-    let Some(package) = debian_package(&home) else {
-        return;
-    };
     // One at a time: another checkout's tests may be running.
     let turn = fs::File::create("/run/lock/mxm-secrets-tests").unwrap();
-    turn.lock().unwrap();
+    // SAFETY: plain numbers; given back with the file.
+    assert_eq!(unsafe { libc::flock(turn.as_raw_fd(), libc::LOCK_EX) }, 0);
     assert_eq!(traces(), "", "mxm-secrets is installed here");
 
     let installed = Installed;
-    output(Command::new("dpkg").arg("--install").arg(&package));
+    output(Command::new("dpkg").arg("--install").arg(package));
     let mut get = home.command("/usr/bin/mxm-secrets");
     get.args(["get", "prod/api-key"])
         .env("PROD_API_KEY", "s3cret");

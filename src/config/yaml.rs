@@ -58,7 +58,7 @@ pub fn parse(bytes: &[u8], file: usize) -> Result<Node, Wrong> {
         if let (Some(quoted), Event::Scalar(_, style, _, _)) = (&mut quoted, &event)
             && *style != ScalarStyle::Plain
         {
-            quoted.push(span);
+            quoted.push(span.start.index()..span.end.index());
         }
         if matches!(event, Event::DocumentStart(_)) {
             documents += 1;

@@ -14,7 +14,7 @@ pub fn kill_group(leader: u32) {
 
 /// A descriptor that can be read once the child has ended, on systems that have such a thing (Linux 5.3, pidfd_open(2)).
 pub fn end_of(child: u32) -> Option<OwnedFd> {
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", not(mxm_secrets_portable)))]
     {
         // SAFETY: plain numbers; a descriptor that is not negative is ours to own. It is closed on exec.
         unsafe {
@@ -25,7 +25,7 @@ pub fn end_of(child: u32) -> Option<OwnedFd> {
             Some(std::os::fd::FromRawFd::from_raw_fd(fd))
         }
     }
-    #[cfg(not(target_os = "linux"))]
+    #[cfg(any(not(target_os = "linux"), mxm_secrets_portable))]
     {
         let _ = child;
         None

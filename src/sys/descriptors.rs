@@ -83,6 +83,10 @@ pub fn write_all(fd: RawFd, parts: &[&[u8]]) -> io::Result<()> {
                     }
                     left.remove(0);
                 }
+                // The signal may have cut this write short, and comes only once.
+                if !left.is_empty() && signalled().is_some() {
+                    return Err(io::ErrorKind::Interrupted.into());
+                }
             }
         }
     }

@@ -19,6 +19,9 @@ static WAKE_WRITE: AtomicI32 = AtomicI32::new(-1);
 /// Whether SIGCHLD was ignored when the process was started.
 static CHILDREN_IGNORED: AtomicBool = AtomicBool::new(false);
 
+/// Whether anyone has watched yet.
+static WATCHED: Once = Once::new();
+
 /// What can be read once a watched signal has come; -1 while nobody watches.
 pub fn wake() -> RawFd {
     WAKE_READ.load(Ordering::Relaxed)
@@ -27,8 +30,7 @@ pub fn wake() -> RawFd {
 /// From now on a signal that would end this process is only noted ([`signalled`]), and wakes [`wait_readable`](super::wait_readable): there
 /// is something to be cleaned up first. A signal that was ignored stays ignored.
 pub fn watch_signals() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
+    WATCHED.call_once(|| {
         if let Some([read, write]) = pipe() {
             WAKE_READ.store(read, Ordering::Relaxed);
             WAKE_WRITE.store(write, Ordering::Relaxed);
@@ -95,6 +97,9 @@ extern "C" fn note(signal: c_int) {
 /// From now on a signal ends this process again, as it did before [`watch_signals`]; one that has come is still told
 /// by [`signalled`].
 pub fn unwatch_signals() {
+    if !WATCHED.is_completed() {
+        return;
+    }
     if CHILDREN_IGNORED.load(Ordering::Relaxed) {
         // SAFETY: plain numbers.
         unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };

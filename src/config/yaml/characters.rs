@@ -1,6 +1,6 @@
 //! The characters of a YAML text: those that have no business in one, and tabs where PyYAML takes none.
 
-use saphyr_parser::Span;
+use std::ops::Range;
 
 use super::node::{Place, Wrong, wrong};
 
@@ -54,15 +54,15 @@ pub fn indented_with_a_tab(text: &str, place: Place) -> Option<Wrong> {
     ))
 }
 
-/// Refuses tabs outside of comments and of the scalars at `quoted`: PyYAML does not take them there.
-pub fn check_tabs(text: &str, file: usize, quoted: &[Span]) -> Result<(), Wrong> {
+/// Refuses tabs outside of comments and of the scalars at `quoted`, in characters: PyYAML does not take them there.
+pub fn check_tabs(text: &str, file: usize, quoted: &[Range<usize>]) -> Result<(), Wrong> {
     let mut spans = quoted.iter().peekable();
     let (mut line, mut column) = (1, 0);
     let (mut comment, mut before) = (false, '\n');
     for (index, c) in text.chars().enumerate() {
         column += 1;
-        while spans.next_if(|span| span.end.index() <= index).is_some() {}
-        let inside = spans.peek().is_some_and(|span| span.start.index() <= index);
+        while spans.next_if(|span| span.end <= index).is_some() {}
+        let inside = spans.peek().is_some_and(|span| span.start <= index);
         match c {
             '\n' => (line, column, comment) = (line + 1, 0, false),
             '#' if !inside && matches!(before, ' ' | '\t' | '\n') => comment = true,
