@@ -303,10 +303,8 @@ fn without_more_memory(mut command: Command) -> Transcript {
     // Without it the kernel does not tell calls from other stops.
     let tell = libc::PTRACE_O_TRACESYSGOOD;
     // SAFETY: plain numbers; the process is stopped and ours.
-    assert_eq!(
-        unsafe { libc::ptrace(libc::PTRACE_SETOPTIONS, pid, 0, tell) },
-        0
-    );
+    let set = unsafe { libc::ptrace(libc::PTRACE_SETOPTIONS, pid, 0, tell) };
+    assert_eq!(set, 0);
     let begins = || {
         // SAFETY: the process is stopped and ours; the kernel writes no more into the structure than its size, and all
         // zeros is a valid one, whose members for the beginning of a call are those that are read.
