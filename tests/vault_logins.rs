@@ -9,7 +9,7 @@ use std::sync::{Mutex, OnceLock};
 use tempfile::TempDir;
 
 use crate::support::vault::{Scripted, Server, answer, eventually, member, openssl};
-use crate::support::{Home, program};
+use crate::support::{Home, program, transcript};
 
 /// A server for logins alone, one test at a time, since they count its tokens.
 fn alone(test: impl FnOnce(&Server)) {
@@ -229,6 +229,52 @@ fn jwt_logs_in_from_a_file_a_variable_or_github_actions() {
         home.run(["get", "app"])
             .has(4, "", &["status 403", "id-token: write"]);
     });
+}
+
+/// What a real server does not answer to a login, or only where it is set up in ways of its own.
+#[test]
+fn a_login_that_gives_no_token_tells_why() {
+    let message = |words: &str| format!("mxm-secrets: app: vault failed: {words}\n");
+    for (status, body, words) in [
+        (
+            200,
+            r#"{"auth":{"client_token":"","mfa_requirement":{"mfa_request_id":"x"}}}"#,
+            "the login by approle at auth/approle wants a second factor from a person",
+        ),
+        (
+            200,
+            "{}",
+            "{address} answers the login by approle at auth/approle, but not as Vault does\n\
+             mxm-secrets: hint: check the address: is a proxy or another server there?",
+        ),
+        (
+            404,
+            r#"{"errors":["no handler for route"]}"#,
+            "{address} has no auth/approle: no handler for route\n\
+             mxm-secrets: hint: check auth.mount and the namespace",
+        ),
+    ] {
+        let server = Scripted::answering(answer(status, body));
+        let mut home = server.home();
+        home.set("MXM_SECRETS_VAULT_AUTH_METHOD", "approle")
+            .set("MXM_SECRETS_VAULT_ROLE_ID", "r")
+            .set("MXM_SECRETS_VAULT_SECRET_ID", "canary");
+        let mut command = home.mxm_secrets(["get", "app"]);
+        command.env_remove("VAULT_TOKEN");
+        let words = words.replace("{address}", &server.address());
+        transcript(&mut command).is(4, "", &message(&words));
+    }
+    let server = Scripted::answering("");
+    let mut home = server.home();
+    let empty = home.write("secret_id", "\n");
+    home.set("MXM_SECRETS_VAULT_AUTH_METHOD", "approle")
+        .set("MXM_SECRETS_VAULT_ROLE_ID", "r")
+        .set("MXM_SECRETS_VAULT_SECRET_ID_FILE", empty);
+    let mut command = home.mxm_secrets(["get", "app"]);
+    command.env_remove("VAULT_TOKEN");
+    let words = "the secret_id to log in with is empty";
+    transcript(&mut command).is(4, "", &message(words));
+    assert_eq!(server.requests().len(), 0);
 }
 
 #[test]

@@ -199,6 +199,56 @@ fn a_plugin_cannot_ask_when_nobody_is_there() {
     store.fails("a", &["age-plugin-fake failed: wrong"]);
 }
 
+/// Yes and no, and what may be seen while it is typed.
+#[test]
+fn a_plugin_may_ask_a_person_to_choose() {
+    const TELL: &str = "read -r line; read -r body
+        printf -- '-> error internal\\n'
+        test \"$line $body\" = \"$WANTED\" && printf 'cmlnaHQ\\n' || printf 'd3Jvbmc\\n'
+        read -r line; read -r body; printf -- '-> done\\n\\n'";
+    for (question, shown, typed, wanted) in [
+        (
+            "-> confirm eWVz bm8\\nUmVhbGx5Pw",
+            "age-plugin-fake: Really? (yes or no): ",
+            "y\n",
+            "-> ok yes ",
+        ),
+        (
+            "-> confirm eWVz bm8\\nUmVhbGx5Pw",
+            "age-plugin-fake: Really? (yes or no): ",
+            "n\n",
+            "-> ok no ",
+        ),
+        (
+            "-> confirm eWVz\\nUmVhbGx5Pw",
+            "age-plugin-fake: Really? (yes): ",
+            "yes\n",
+            "-> ok yes ",
+        ),
+        (
+            "-> request-public\\nUElO",
+            "age-plugin-fake: PIN: ",
+            "1234\n",
+            "-> ok MTIzNA",
+        ),
+    ] {
+        let script = format!("{LISTEN}; WANTED='{wanted}'; printf -- '{question}\\n'; {TELL}");
+        let Some(store) = store(&script) else { return };
+        let mut terminal = Terminal::start(store.home.mxm_secrets(["get", "a"]));
+        terminal.shows(shown);
+        terminal.types(typed);
+        let (status, screen) = terminal.ends();
+        assert_eq!(status.code(), Some(4), "{screen}");
+        assert!(screen.contains("age-plugin-fake failed: right"), "{screen}");
+        // Nobody is there: it has to do without an answer.
+        let script = script.replace(wanted, "-> fail ");
+        let Some(alone) = self::store(&script) else {
+            return;
+        };
+        alone.fails("a", &["age-plugin-fake failed: right"]);
+    }
+}
+
 #[test]
 fn a_plugin_may_ask_a_person() {
     let Some(store) = store(&format!("{LISTEN}\n{ASK}")) else {

@@ -263,3 +263,52 @@ fn config_shows_what_is_in_effect_and_why() {
         .run(["config", "--check"])
         .is(0, "there is no configuration file\n", "");
 }
+
+/// A value of every kind, for people and for programs.
+#[test]
+fn config_shows_values_of_every_kind() {
+    let home = Home::new();
+    let path = home.write(
+        "c.yaml",
+        "mxm_secrets:\n  timeout: 2.5\n  credentials: {directories: [/a, b]}\n  own: {command: [x, \"{name}\"], miss: [44, 45], required: yes}\n",
+    );
+    let (path, directory) = (path.display(), home.path().display());
+    let shown = |arguments: &[&str]| {
+        let seen = home.run(arguments);
+        assert_eq!((seen.status, seen.stderr.as_str()), (Some(0), ""));
+        String::from_utf8(seen.stdout).unwrap()
+    };
+    let text = shown(&["config", "--config", "c.yaml"]);
+    let json = shown(&["config", "--config", "c.yaml", "--json"]);
+    for (key, value, in_json, line) in [
+        ("timeout", "2.5".to_owned(), "2.5".to_owned(), 2),
+        (
+            "credentials.directories",
+            format!("[/a, {directory}/b]"),
+            format!("[\"/a\",\"{directory}/b\"]"),
+            3,
+        ),
+        (
+            "own.command",
+            "[x, {name}]".to_owned(),
+            "[\"x\",\"{name}\"]".to_owned(),
+            4,
+        ),
+        ("own.miss", "[44, 45]".to_owned(), "[44,45]".to_owned(), 4),
+        ("own.required", "yes".to_owned(), "true".to_owned(), 4),
+    ] {
+        let words: Vec<&str> = text
+            .lines()
+            .find(|line| line.trim_start().starts_with(&format!("{key} ")))
+            .unwrap()
+            .split("  ")
+            .map(str::trim)
+            .filter(|word| !word.is_empty())
+            .collect();
+        assert_eq!(words, [key, &value, &format!("{path}:{line}")]);
+        let line = format!(
+            "{{\"schema\":1,\"key\":\"{key}\",\"value\":{in_json},\"source\":\"file\",\"file\":\"{path}\",\"line\":{line},\"name\":null}}\n"
+        );
+        assert!(json.contains(&line), "{line} in {json}");
+    }
+}
