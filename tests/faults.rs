@@ -14,7 +14,7 @@ use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::leaks::Place;
+use crate::support::place::Place;
 use crate::support::vault::Scripted;
 use crate::support::{Home, Transcript, transcript};
 

@@ -2,13 +2,10 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, OnceLock};
 
-use tempfile::TempDir;
-
-use crate::support::vault::{Scripted, Server, answer, eventually, member, openssl};
+use crate::support::vault::{Scripted, Server, answer, eventually, jwt, keys, member, openssl};
 use crate::support::{Home, program, transcript};
 
 /// A server for logins alone, one test at a time, since they count its tokens.
@@ -126,41 +123,6 @@ fn a_secret_id_of_one_use_or_wrapped_is_used_once() {
         home.run(["get", "app"])
             .has(4, "", &["does not unwrap the secret_id", "find out who"]);
     });
-}
-
-fn base64url(bytes: &[u8]) -> String {
-    let mut child = Command::new("openssl")
-        .args(["base64", "-A"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(bytes).unwrap();
-    let text = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
-    text.trim()
-        .trim_end_matches('=')
-        .replace('+', "-")
-        .replace('/', "_")
-}
-
-/// A JWT with these claims, signed with the key in `directory`.
-pub fn jwt(directory: &Path, claims: &str) -> String {
-    let head = base64url(br#"{"alg":"RS256","typ":"JWT"}"#);
-    let signed = format!("{head}.{}", base64url(claims.as_bytes()));
-    fs::write(directory.join("in"), &signed).unwrap();
-    openssl(directory, "dgst -sha256 -sign key.pem -out signature in");
-    format!(
-        "{signed}.{}",
-        base64url(&fs::read(directory.join("signature")).unwrap())
-    )
-}
-
-/// A directory with a key, and the public half of it.
-pub fn keys() -> TempDir {
-    let directory = TempDir::new().unwrap();
-    openssl(directory.path(), "genrsa -out key.pem 2048");
-    openssl(directory.path(), "rsa -in key.pem -pubout -out pub.pem");
-    directory
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{Owner, Scene};
-use crate::leaks::Place;
+use crate::support::place::Place;
 use crate::support::vault::{Scripted, kv};
 use crate::support::{Home, find};
 

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use super::run;
-use crate::leaks::{NAME, Place};
+use crate::support::place::{NAME, Place};
 use crate::support::{Home, Transcript, program_under_test};
 
 pub const BACKENDS: [&str; 7] = [

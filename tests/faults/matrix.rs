@@ -6,7 +6,7 @@ use super::asked::{self, files, servers};
 use super::limits::BACKENDS;
 use super::system::{self, Trouble};
 use super::{Scene, is_gone};
-use crate::leaks::NAME;
+use crate::support::place::NAME;
 
 /// Everything that can be in the way of a backend.
 const FAULTS: [&str; 21] = [

@@ -6,8 +6,8 @@ use std::fs;
 use std::path::Path;
 
 use super::processes::left_by;
-use super::{NAME, Place};
-use crate::support::{program, transcript};
+use crate::support::place::{NAME, Place};
+use crate::support::{program, program_under_test, transcript};
 
 /// What is recorded. A question mark: not every machine has it.
 const RECORDED: &str = "trace=%file,%network,%process,?write,?pwrite64,?writev,?pwritev,?pwritev2,?sendfile,\
@@ -210,7 +210,7 @@ fn only_reads(place: &Place, strace: &Path, arguments: &[&str]) {
     ]);
     command
         .arg(directory.join("of"))
-        .arg(super::tested())
+        .arg(program_under_test())
         .args(arguments);
     let seen = transcript(&mut command);
     assert_eq!(

@@ -4,7 +4,8 @@ use std::io::Write;
 
 use super::calls::is_usage;
 use super::scanner::{Find, Run, run};
-use super::{BINARY, NAME, Place};
+use crate::support::place::{BINARY, NAME, Place};
+use crate::support::program_under_test;
 use crate::support::vault::{Scripted, answer, kv};
 
 /// Runs the program in `place` and checks that nothing is left in its memory.
@@ -169,7 +170,7 @@ fn the_token_of_a_login_is_left_nowhere() {
         home.set("MXM_SECRETS_VAULT_AUTH_METHOD", "approle")
             .set("MXM_SECRETS_VAULT_ROLE_ID", "r")
             .set("MXM_SECRETS_VAULT_SECRET_ID_FILE", file);
-        let mut command = home.command(super::tested());
+        let mut command = home.command(program_under_test());
         command.args(["get", "-v", NAME]).env_remove("VAULT_TOKEN");
         let Some(seen) = run(command, &canaries, |_| ()) else {
             return;
@@ -271,7 +272,7 @@ fn a_server_that_fails_leaves_nothing_in_memory() {
             &["exec", "-v", "--secret", NAME, "--", "true"],
         ] {
             let canaries = place.canaries();
-            let mut command = home.command(super::tested());
+            let mut command = home.command(program_under_test());
             command.args(arguments).env_remove("VAULT_TOKEN");
             let Some(seen) = run(command, &canaries, |_| ()) else {
                 return;

@@ -7,7 +7,7 @@ use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use super::scanner::{Find, run};
-use super::{NAME, Place};
+use crate::support::place::{NAME, Place};
 use crate::support::vault::{Scripted, eventually};
 use crate::support::{Home, not_run};
 

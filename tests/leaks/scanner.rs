@@ -11,6 +11,7 @@ use std::os::unix::fs::FileExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus, Stdio};
 
+use crate::support::place::is_unoptimised;
 use crate::support::{Transcript, not_run};
 
 /// The shortest part of a canary that counts: any run of this many of its bytes is found.
@@ -61,7 +62,7 @@ impl Run {
         // Code that is not optimised puts every register that it works with on its stack: httparse looks at 32
         // bytes at a time, past the end of the head. The build that is shipped does not.
         let register = |find: &Find| {
-            super::is_unoptimised() && find.mapping.ends_with("[stack]") && find.bytes.len() <= 32
+            is_unoptimised() && find.mapping.ends_with("[stack]") && find.bytes.len() <= 32
         };
         let left = |find: &&Find| !given(find) && !register(find);
         self.after.iter().filter(left).collect()

@@ -1,5 +1,14 @@
 //! What the tests share: an empty home for each, the program run in it, and the real programs.
 
+#[cfg(all(
+    target_os = "linux",
+    feature = "age",
+    feature = "config",
+    feature = "credentials",
+    feature = "keyring",
+    feature = "vault"
+))]
+pub mod place;
 pub mod store;
 pub mod terminal;
 #[cfg(feature = "vault")]
