@@ -459,7 +459,12 @@ const ROWS: &[Row] = &[
     (
         "ENOMEM by a limit",
         &[
-            (EVERYONE, Is(System(Trouble::Memory), Failed(NO_MEMORY))),
+            (
+                "gopass env age vault credentials own",
+                Is(System(Trouble::Memory), Failed(NO_MEMORY)),
+            ),
+            // No key is so large that there would be no room for it in what a program begins with.
+            ("keyring", Is(System(Trouble::Memory), Value)),
             (
                 "keyring",
                 Is(

@@ -242,25 +242,25 @@ fn onto_a_full_disk(mut command: Command) -> Transcript {
 
 /// As much memory as the program needs to begin, and a value for which that is too little.
 fn memory(backend: &'static str) -> Option<Scene> {
-    /// As far as the memory goes that is there at first.
+    /// As far as the memory goes that is there at first, and that a child needs.
     const ROOM: u64 = 2 << 20;
     let large = "canary-value\n".repeat(600_000);
-    let (owner, resource, room) = match backend {
-        // The kernel hands over no more than this in a variable, and no more in a key.
-        "env" => {
-            let place = Place::with(backend, "v".repeat(60_000))?;
-            (Owner::Place(place), libc::RLIMIT_AS, 0)
-        }
-        "keyring" => {
-            let place = Place::with(backend, "v".repeat(16_000))?;
-            (Owner::Place(place), libc::RLIMIT_AS, 0)
+    let owner = match backend {
+        // The kernel gives no more than this in a variable, and no more in a key: not a byte can be had then.
+        "env" | "keyring" => {
+            let most = if backend == "env" { 60_000 } else { 16_000 };
+            let value = "v".repeat(most);
+            let whole = format!("{value}\nuser: {value}\n");
+            let place = Place::with(backend, value)?;
+            let mut scene = Scene::of(Owner::Place(place), whole);
+            scene.run = without_more_memory;
+            return Some(scene);
         }
         "vault" => {
             let value = large.replace('\n', "\\n");
-            let answer = kv(&format!("{{\"value\":\"{value}\"}}"));
-            let server = Scripted::answering(answer);
+            let server = Scripted::answering(kv(&format!("{{\"value\":\"{value}\"}}")));
             let home = server.home();
-            (Owner::Server(server, home), libc::RLIMIT_AS, ROOM)
+            Owner::Server(server, home)
         }
         // The real one does not even begin in so little.
         "gopass" => {
@@ -269,17 +269,82 @@ fn memory(backend: &'static str) -> Option<Scene> {
             home.write("large", &large);
             home.fake("gopass", "echo $$ >>children; exec cat large");
             home.set("MXM_SECRETS_BACKENDS", "gopass");
-            (Owner::Home(home), libc::RLIMIT_AS, ROOM)
+            Owner::Home(home)
         }
-        _ => {
-            let place = Place::with(backend, large)?;
-            (Owner::Place(place), libc::RLIMIT_AS, ROOM)
-        }
+        _ => Owner::Place(Place::with(backend, large)?),
     };
     let mut scene = Scene::of(owner, "");
-    let limit = least_memory(|| scene.command(program_under_test()), resource) + room;
-    scene.arrange = Box::new(move |_, command| limited(command, resource, limit));
+    let program = || scene.command(program_under_test());
+    let limit = least_memory(program, libc::RLIMIT_AS) + ROOM;
+    scene.arrange = Box::new(move |_, command| limited(command, libc::RLIMIT_AS, limit));
     Some(scene)
+}
+
+/// Runs the program with the memory that it has when it begins: stops it where it forbids others to look into it, the
+/// first thing it does, and takes all the rest away.
+fn without_more_memory(mut command: Command) -> Transcript {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    // SAFETY: a system call between fork and exec.
+    unsafe {
+        command.pre_exec(|| match libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) {
+            0 => Ok(()),
+            _ => Err(std::io::Error::last_os_error()),
+        });
+    }
+    let child = command.spawn().unwrap();
+    let pid = libc::pid_t::try_from(child.id()).unwrap();
+    let stopped = || {
+        let mut status = 0;
+        // SAFETY: the status is a live number.
+        assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
+        assert!(libc::WIFSTOPPED(status), "{status}");
+    };
+    stopped();
+    // Without it the kernel does not tell calls from other stops.
+    let tell = libc::PTRACE_O_TRACESYSGOOD;
+    // SAFETY: plain numbers; the process is stopped and ours.
+    assert_eq!(
+        unsafe { libc::ptrace(libc::PTRACE_SETOPTIONS, pid, 0, tell) },
+        0
+    );
+    let begins = || {
+        // SAFETY: the process is stopped and ours; the kernel writes no more into the structure than its size, and all
+        // zeros is a valid one, whose members for the beginning of a call are those that are read.
+        unsafe {
+            let mut call: libc::ptrace_syscall_info = std::mem::zeroed();
+            libc::ptrace(
+                libc::PTRACE_GET_SYSCALL_INFO,
+                pid,
+                size_of_val(&call),
+                &raw mut call,
+            );
+            call.op == libc::PTRACE_SYSCALL_INFO_ENTRY
+                && call.u.entry.nr == libc::SYS_prctl as u64
+                && call.u.entry.args[0] == libc::PR_SET_DUMPABLE as u64
+        }
+    };
+    while !begins() {
+        // SAFETY: plain numbers; the process is stopped and ours.
+        assert_eq!(unsafe { libc::ptrace(libc::PTRACE_SYSCALL, pid, 0, 0) }, 0);
+        stopped();
+    }
+    let nothing = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the structure is a live one, and nothing is asked for; the process is stopped and ours.
+    unsafe {
+        let none = std::ptr::null_mut();
+        let limited = libc::prlimit(pid, libc::RLIMIT_AS, &raw const nothing, none);
+        assert_eq!(limited, 0);
+        assert_eq!(libc::ptrace(libc::PTRACE_DETACH, pid, 0, 0), 0);
+    }
+    let output = child.wait_with_output().unwrap();
+    Transcript {
+        status: output.status.code(),
+        stdout: output.stdout,
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
 }
 
 /// A library that is loaded before all others, and whose clock on the wall goes back by an hour whenever it is looked
