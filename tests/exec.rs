@@ -512,6 +512,31 @@ fn everything_that_is_wrong_is_told_and_nothing_is_started() {
     assert!(!home.path().join("trace").exists());
 }
 
+#[cfg(feature = "vault")]
+#[test]
+fn a_hint_that_mends_several_secrets_is_given_once() {
+    let arguments = [
+        "exec",
+        "--backend",
+        "vault",
+        "--secret",
+        "x/a",
+        "--secret",
+        "x/b",
+    ];
+    let failure = |name| format!("{name}: vault failed: no address of a Vault server is given");
+    let (a, b) = (failure("x/a"), failure("x/b"));
+    home().run(arguments.iter().chain(&["--", "true"])).is(
+        125,
+        "",
+        &format!(
+            "mxm-secrets: {a}\n\
+             mxm-secrets: hint: set VAULT_ADDR, or address in the section vault of the configuration\n\
+             mxm-secrets: {b}\n"
+        ),
+    );
+}
+
 #[test]
 fn mistakes_have_status_125_and_start_nothing() {
     let home = home();

@@ -1,5 +1,6 @@
 //! What the program says on standard error: its name first, one line a message, hints on lines of their own.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use mxm_secrets::backend::Reason;
@@ -13,6 +14,8 @@ pub struct Messages {
     pub verbose: bool,
     /// No hints, no warnings.
     pub quiet: bool,
+    /// The hints given so far: what fails for a hundred secrets is mended once.
+    hints: Mutex<Vec<String>>,
 }
 
 /// Says one thing.
@@ -36,6 +39,15 @@ pub fn clean(text: &str) -> String {
 }
 
 impl Messages {
+    /// Nothing said so far.
+    pub fn new(verbose: bool, quiet: bool) -> Messages {
+        Messages {
+            verbose,
+            quiet,
+            hints: Mutex::new(Vec::new()),
+        }
+    }
+
     /// Says why something failed, and what can be done about it.
     pub fn problem(&self, problem: &Reason) {
         say(&problem.text);
@@ -63,8 +75,13 @@ impl Messages {
     }
 
     fn hint(&self, reason: &Reason) {
-        if let Some(hint) = reason.hint.as_ref().filter(|_| !self.quiet) {
+        let Some(hint) = reason.hint.as_ref().filter(|_| !self.quiet) else {
+            return;
+        };
+        let mut hints = self.hints.lock().unwrap_or_else(PoisonError::into_inner);
+        if !hints.contains(hint) {
             say(&format!("hint: {hint}"));
+            hints.push(hint.clone());
         }
     }
 }

@@ -184,10 +184,7 @@ impl Parsed {
 
     /// How much to tell.
     pub fn messages(&self) -> Messages {
-        Messages {
-            verbose: self.has(Id::Verbose),
-            quiet: self.has(Id::Quiet),
-        }
+        Messages::new(self.has(Id::Verbose), self.has(Id::Quiet))
     }
 }
 
