@@ -32,10 +32,15 @@ export CC_x86_64_unknown_linux_musl ?= $(call cross,x86_64)
 export CC_aarch64_unknown_linux_musl ?= $(call cross,aarch64)
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER ?= $(CC_aarch64_unknown_linux_musl)
 
-# The static program is the same, bytes for bytes, wherever it is built: no path of this machine gets into it.
-REMAP := --remap-path-prefix=$(CURDIR)=mxm-secrets --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=cargo
+# The static program is the same, bytes for bytes, wherever it is built: no path of this machine gets into it, nor into
+# the objects that ring's C is compiled to, which have theirs for a debugger.
+CARGO_FILES := $(or $(CARGO_HOME),$(HOME)/.cargo)
+REMAP   := --remap-path-prefix=$(CURDIR)=mxm-secrets --remap-path-prefix=$(CARGO_FILES)=cargo
+REMAP_C := -ffile-prefix-map=$(CURDIR)=mxm-secrets -ffile-prefix-map=$(CARGO_FILES)=cargo
 export CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_RUSTFLAGS ?= $(REMAP)
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_RUSTFLAGS ?= $(REMAP)
+export CFLAGS_x86_64_unknown_linux_musl ?= $(REMAP_C)
+export CFLAGS_aarch64_unknown_linux_musl ?= $(REMAP_C)
 
 .PHONY: help build static test fmt lint type deny msrv doc check docs bench install uninstall dist deb reproducible version portable shipped emulated fuzz mutants coverage clean
 .DEFAULT_GOAL := help
