@@ -128,8 +128,15 @@ check: ## everything that must hold before a change lands
 docs: ## rewrite the man page, the completions and the README's synopsis from the tables
 	MXM_SECRETS_DOCS=write $(CARGO) test --all-features --bin mxm-secrets docs
 
+# What a feature costs those who do not use it is seen beside a program without it.
 bench: $(PROGRAM) ## whole processes, side by side, beside their goals
-	MXM_SECRETS_BENCH='$(abspath $(PROGRAM))' $(CARGO) bench --all-features --bench processes
+	@for feature in age vault; do \
+	    all=$$(sed -n 's/^default = \[\(.*\)\]/\1/p' Cargo.toml | tr -d '" ' | tr , '\n' | grep -vx $$feature | paste -sd, -); \
+	    $(CARGO) build --release --locked $(if $(HAS_TARGET),--target $(TARGET)) --target-dir target/without \
+	        --no-default-features --features "$$all" || exit 1; \
+	    cp target/without/$(if $(HAS_TARGET),$(TARGET)/)release/mxm-secrets target/without/$$feature || exit 1; done
+	MXM_SECRETS_BENCH='$(abspath $(PROGRAM))' MXM_SECRETS_BENCH_WITHOUT='$(abspath target/without)' \
+	    $(CARGO) bench --all-features --bench processes
 
 $(STATIC): static
 $(NATIVE): build

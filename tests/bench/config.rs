@@ -55,10 +55,7 @@ pub fn run(bench: &Bench) {
         command
     };
     bench.ratio("get with a five-layer store / without", 1.3, layered, get);
-    bench.figure(
-        "get with a five-layer store, instructions",
-        400_000,
-        "instructions",
-        || instructions(layered()),
-    );
+    bench.figure("get with a five-layer store, instructions", 400_000, || {
+        instructions(layered())
+    });
 }

@@ -1,5 +1,6 @@
 //! The core: the environment backend against the cheapest program there is.
 
+use std::path::Path;
 use std::process::Command;
 
 use crate::Bench;
@@ -9,16 +10,25 @@ use crate::support::{Home, find};
 pub fn run(bench: &Bench) {
     let mut home = Home::new();
     home.set("PROD_API_KEY", "s3cret");
-    let get = || {
-        let mut command = home.command(&bench.program);
+    let get_of = |program: &Path| {
+        let mut command = home.command(program);
         command.args(["get", "--backend", "env", "prod/api-key"]);
         command
     };
+    let get = || get_of(&bench.program);
     bench.ratio("env get / true", 0.65, get, || home.command("/bin/true"));
-    bench.figure("env get, instructions", 75_000, "instructions", || {
-        instructions(get())
-    });
-    bench.figure("the program, bytes", 6 << 20, "bytes", || {
+    for feature in ["age", "vault"] {
+        let title = format!("env get / the same built without {feature}");
+        if let Some(other) = bench
+            .wants(&title)
+            .then(|| bench.without(feature))
+            .flatten()
+        {
+            bench.ratio(&title, 1.0, get, || get_of(&other));
+        }
+    }
+    bench.figure("env get, instructions", 75_000, || instructions(get()));
+    bench.figure("the program, bytes", 6 << 20, || {
         Some(bench.program.metadata().ok()?.len())
     });
     gopass(bench, "1.15.18");
@@ -48,9 +58,8 @@ fn gopass(bench: &Bench, version: &str) {
         bare,
     );
     bench.figure(
-        &format!("gopass {version} get, peak memory of our own"),
+        &format!("gopass {version} get, peak memory of our own, KiB"),
         3000,
-        "KiB",
         || own_peak(get()),
     );
 }

@@ -26,7 +26,7 @@ mod mounts;
 mod vault;
 
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -37,6 +37,7 @@ pub struct Bench {
     /// The program under test: the release build, copied as an installation copies it. Run where the linker has put
     /// it together, piece by piece, it starts up to a third slower: the cached file lies in smaller pieces.
     pub program: PathBuf,
+    place: Home,
     words: Vec<String>,
 }
 
@@ -49,10 +50,10 @@ fn main() {
         .collect();
     let place = Home::new();
     let bench = Bench {
-        program: place.path().join("mxm-secrets"),
+        program: copy(&place, program.as_ref(), "mxm-secrets"),
+        place,
         words,
     };
-    std::fs::copy(program, &bench.program).expect("the program is there");
     println!("{}\n", circumstances());
     println!("| {:58} |       A |       B |  A/B | goal |", "A / B");
     println!("| {:58} |    ---: |    ---: | ---: | ---: |", "---");
@@ -69,6 +70,12 @@ fn main() {
 }
 
 impl Bench {
+    /// The program built without `feature`, where `make bench` has built it.
+    pub fn without(&self, feature: &str) -> Option<PathBuf> {
+        let built = PathBuf::from(std::env::var_os("MXM_SECRETS_BENCH_WITHOUT")?).join(feature);
+        Some(copy(&self.place, &built, &format!("without-{feature}")))
+    }
+
     /// Whether the part with this title is asked for.
     pub fn wants(&self, title: &str) -> bool {
         self.words.is_empty() || self.words.iter().any(|word| title.contains(word.as_str()))
@@ -103,25 +110,26 @@ impl Bench {
         );
     }
 
-    /// Prints a figure that is not a time beside its goal, in `unit`.
-    pub fn figure(
-        &self,
-        title: &str,
-        goal: u64,
-        unit: &str,
-        measure: impl FnOnce() -> Option<u64>,
-    ) {
+    /// Prints a figure that is not a time beside its goal; the title names its unit.
+    pub fn figure(&self, title: &str, goal: u64, measure: impl FnOnce() -> Option<u64>) {
         if !self.wants(title) {
             return;
         }
         match measure() {
             Some(value) => {
                 let verdict = if value <= goal { "" } else { ", missed" };
-                println!("| {title:58} | {value} {unit} | | | {goal}{verdict} |");
+                println!("| {title:58} | {value:>7} | | | {goal}{verdict} |");
             }
             None => println!("| {title:58} | not measured | | | {goal} |"),
         }
     }
+}
+
+/// A copy of `program` in `place`, as an installation makes it.
+fn copy(place: &Home, program: &Path, name: &str) -> PathBuf {
+    let copy = place.path().join(name);
+    std::fs::copy(program, &copy).expect("the program is there");
+    copy
 }
 
 /// The machine, and what is compared with.
@@ -129,7 +137,14 @@ fn circumstances() -> String {
     let first_line = |program: &str, argument: &str| {
         let output = Command::new(program).arg(argument).output().ok()?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        Some(text.lines().next()?.split(" (").next()?.to_owned())
+        Some(
+            text.lines()
+                .next()?
+                .split([',', '('])
+                .next()?
+                .trim()
+                .to_owned(),
+        )
     };
     let cpus = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpus
