@@ -14,7 +14,7 @@ mod deadline;
 mod programs;
 
 pub use conversation::Conversation;
-pub use deadline::Deadline;
+pub use deadline::{Deadline, Ended};
 pub use programs::{candidates, find_program};
 
 use std::io::{self, Read};
@@ -93,6 +93,15 @@ impl std::fmt::Display for Problem {
     }
 }
 
+impl From<Ended> for Problem {
+    fn from(ended: Ended) -> Problem {
+        match ended {
+            Ended::Interrupted => Problem::Interrupted,
+            Ended::TimedOut => Problem::TimedOut,
+        }
+    }
+}
+
 /// Runs `command` to its end and collects its output.
 ///
 /// # Errors
@@ -155,7 +164,7 @@ impl Running {
             ];
             let [stdout_ready, stderr_ready] =
                 sys::wait_readable(fds, deadline.remaining()).map_err(Problem::Io)?;
-            check(deadline)?;
+            deadline.go_on()?;
             if let Some(pipe) = stdout.as_mut().filter(|_| stdout_ready) {
                 match read_once(|| value.read_from(pipe)).map_err(Problem::Io)? {
                     Progress::More => {}
@@ -191,7 +200,7 @@ impl Running {
                 self.over = true;
                 return self.child.wait().map_err(Problem::Io);
             }
-            check(deadline)?;
+            deadline.go_on()?;
             match end.get_or_insert_with(|| sys::end_of(self.child.id())) {
                 Some(end) => {
                     sys::wait_readable([Some(end.as_fd())], deadline.remaining())
@@ -217,17 +226,6 @@ impl Drop for Running {
             sys::forget_child(self.child.id());
             let _ = self.child.wait();
         }
-    }
-}
-
-/// Whether the work may go on.
-fn check(deadline: Deadline) -> Result<(), Problem> {
-    if interrupted() {
-        Err(Problem::Interrupted)
-    } else if deadline.passed() {
-        Err(Problem::TimedOut)
-    } else {
-        Ok(())
     }
 }
 

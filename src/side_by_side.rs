@@ -1,6 +1,6 @@
 //! Work done side by side, in threads, with its results in order.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// How many things are done at once.
@@ -19,7 +19,7 @@ pub(crate) fn side_by_side<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R
     if let [item] = items {
         return vec![work(item)];
     }
-    let (next, finished) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let (next, any) = (AtomicUsize::new(0), AtomicBool::new(false));
     let this = std::thread::current();
     let worker = || {
         let mut done = Vec::new();
@@ -27,7 +27,7 @@ pub(crate) fn side_by_side<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R
             .and_then(|index| Some((index, items.get(index)?)))
         {
             done.push((index, work(item)));
-            finished.fetch_add(1, Ordering::Relaxed);
+            any.store(true, Ordering::Relaxed);
             // Someone waits for the first one; to be woken once more does no harm.
             this.unpark();
         }
@@ -37,7 +37,7 @@ pub(crate) fn side_by_side<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R
         let start = |_| std::thread::Builder::new().spawn_scoped(scope, worker);
         let mut threads: Vec<_> = (0..items.len().min(AT_ONCE)).flat_map(start).collect();
         let began = Instant::now();
-        while finished.load(Ordering::Relaxed) == 0 && !threads.is_empty() {
+        while !any.load(Ordering::Relaxed) && !threads.is_empty() {
             match SLOW.checked_sub(began.elapsed()) {
                 Some(left) => std::thread::park_timeout(left),
                 None => {

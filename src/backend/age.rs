@@ -21,7 +21,7 @@ use age_core::format::{FileKey, Stanza};
 use super::{Answer, Backend, Context, Entry, Reason, Status};
 use crate::config::{Key, Kind, Section};
 use crate::name::Name;
-use crate::process;
+use crate::process::Ended;
 use crate::secret::{LIMIT, Secret};
 use crate::sys;
 use file::File;
@@ -179,13 +179,12 @@ enum Problem {
 
 /// Whether there is time to go on.
 fn in_time(context: &Context) -> Result<(), Problem> {
-    if process::interrupted() {
-        Err(Problem::File("was not decrypted: interrupted"))
-    } else if context.deadline.passed() {
-        Err(Problem::File("was not decrypted in time"))
-    } else {
-        Ok(())
-    }
+    context.deadline.go_on().map_err(|ended| {
+        Problem::File(match ended {
+            Ended::Interrupted => "was not decrypted: interrupted",
+            Ended::TimedOut => "was not decrypted in time",
+        })
+    })
 }
 
 impl Backend for Age {

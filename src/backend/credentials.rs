@@ -12,7 +12,6 @@ use std::path::{Path, PathBuf};
 use super::{Answer, Backend, Context, Entry, Reason, Status};
 use crate::config::{Key, Kind, Section};
 use crate::name::Name;
-use crate::process::interrupted;
 use crate::secret::{LIMIT, Secret, SecretBuffer};
 use crate::sys;
 
@@ -349,7 +348,7 @@ fn read(
 
 /// Whether there is time for another try.
 fn proceed(path: &Path, name: &Name, context: &Context) -> Result<(), Reason> {
-    if context.deadline.passed() || interrupted() {
+    if context.deadline.go_on().is_err() {
         Err(Reason::from(format!(
             "{}: {} is being replaced all the time",
             name.path(),

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::process::{ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use super::{Deadline, Problem, Running, check, read_once};
+use super::{Deadline, Problem, Running, read_once};
 use crate::backend::Context;
 use crate::secret::{Progress, SecretBuffer};
 use crate::sys;
@@ -50,7 +50,7 @@ impl Conversation {
     /// The [`Problem`], after which there is nothing more to say.
     pub fn say(&mut self, mut bytes: &[u8]) -> Result<(), Problem> {
         while !bytes.is_empty() {
-            check(self.deadline)?;
+            self.deadline.go_on()?;
             let moment = Duration::from_millis(200);
             let timeout = self.deadline.remaining().unwrap_or(moment).min(moment);
             self.input
@@ -77,7 +77,7 @@ impl Conversation {
             let [ready] =
                 sys::wait_readable([Some(self.output.as_fd())], self.deadline.remaining())
                     .map_err(Problem::Io)?;
-            check(self.deadline)?;
+            self.deadline.go_on()?;
             if ready {
                 return match read_once(|| heard.read_from(&mut self.output)).map_err(Problem::Io)? {
                     Progress::More => Ok(false),

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::interrupted;
+
 /// A point in time by which something must be done, or never.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline(Option<Instant>);
@@ -27,6 +29,29 @@ impl Deadline {
     pub fn passed(self) -> bool {
         self.remaining() == Some(Duration::ZERO)
     }
+
+    /// Whether what must be done by then may go on.
+    ///
+    /// # Errors
+    /// What has ended it.
+    pub fn go_on(self) -> Result<(), Ended> {
+        if interrupted() {
+            Err(Ended::Interrupted)
+        } else if self.passed() {
+            Err(Ended::TimedOut)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// What has ended something before it was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// A signal that ends this program.
+    Interrupted,
+    /// The deadline.
+    TimedOut,
 }
 
 #[cfg(test)]
@@ -37,6 +62,9 @@ mod tests {
     fn a_deadline_passes_or_does_not() {
         const FAR: Duration = Duration::from_secs(1000);
         assert!(Deadline::after(Duration::ZERO).passed());
+        let late = Deadline::after(Duration::ZERO).go_on();
+        assert_eq!(late, Err(Ended::TimedOut));
+        assert_eq!(Deadline::after(FAR).go_on(), Ok(()));
         let far = Deadline::after(FAR);
         assert!(
             !far.passed()

@@ -16,7 +16,7 @@ use super::file::{self, File};
 use super::plugin::{self, Plugin};
 use super::terminal::{self, Echo, NoAnswer};
 use crate::backend::{Context, Reason};
-use crate::process::{self, Deadline};
+use crate::process::{self, Deadline, Ended};
 use crate::secret::{LIMIT, Progress, Secret, SecretBuffer};
 use crate::sys;
 
@@ -236,12 +236,10 @@ pub fn read_all(
             }
             Err(error) => return Err(cannot(error)),
         }
-        if process::interrupted() {
-            return Err("was not read: interrupted".to_owned());
-        }
-        if deadline.passed() {
-            return Err("was not read in time".to_owned());
-        }
+        deadline.go_on().map_err(|ended| match ended {
+            Ended::Interrupted => "was not read: interrupted".to_owned(),
+            Ended::TimedOut => "was not read in time".to_owned(),
+        })?;
     }
 }
 

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::sync::{Mutex, PoisonError};
 
 use crate::backend::Context;
-use crate::process;
+use crate::process::Ended;
 use crate::secret::{Progress, Secret, SecretBuffer};
 use crate::sys::{self, EchoOff};
 
@@ -106,12 +106,10 @@ fn line(mut terminal: &File, context: &Context) -> Result<Secret, NoAnswer> {
     let mut typed = SecretBuffer::new(LIMIT);
     loop {
         let ready = sys::wait_readable([Some(terminal.as_fd())], context.deadline.remaining());
-        if process::interrupted() {
-            return Err(NoAnswer::Interrupted);
-        }
-        if context.deadline.passed() {
-            return Err(NoAnswer::TimedOut);
-        }
+        context.deadline.go_on().map_err(|ended| match ended {
+            Ended::Interrupted => NoAnswer::Interrupted,
+            Ended::TimedOut => NoAnswer::TimedOut,
+        })?;
         if !matches!(ready, Ok([true])) {
             ready.map_err(|_| NoAnswer::NoTerminal)?;
             continue;
