@@ -18,6 +18,10 @@ PROGRAM  ?= $(if $(HAS_TARGET),$(STATIC),$(NATIVE))
 # Systems that cannot be run here, but type-checked.
 FOREIGN  := aarch64-apple-darwin x86_64-unknown-freebsd
 
+# What these cost those who do not use them is measured beside a program without them.
+FEATURES := $(shell sed -n 's/^default = \[\(.*\)\]/\1/p' Cargo.toml | tr -d '",')
+WITHOUT  := age vault
+
 # The other processor: built here, and run under an emulator.
 EMULATED := aarch64-unknown-linux-musl
 
@@ -128,15 +132,15 @@ check: ## everything that must hold before a change lands
 docs: ## rewrite the man page, the completions and the README's synopsis from the tables
 	MXM_SECRETS_DOCS=write $(CARGO) test --all-features --bin mxm-secrets docs
 
-# What a feature costs those who do not use it is seen beside a program without it.
-bench: $(PROGRAM) ## whole processes, side by side, beside their goals
-	@for feature in age vault; do \
-	    all=$$(sed -n 's/^default = \[\(.*\)\]/\1/p' Cargo.toml | tr -d '" ' | tr , '\n' | grep -vx $$feature | paste -sd, -); \
-	    $(CARGO) build --release --locked $(if $(HAS_TARGET),--target $(TARGET)) --target-dir target/without \
-	        --no-default-features --features "$$all" || exit 1; \
-	    cp target/without/$(if $(HAS_TARGET),$(TARGET)/)release/mxm-secrets target/without/$$feature || exit 1; done
+bench: $(PROGRAM) $(WITHOUT:%=target/without/%) ## whole processes, side by side, beside their goals
 	MXM_SECRETS_BENCH='$(abspath $(PROGRAM))' MXM_SECRETS_BENCH_WITHOUT='$(abspath target/without)' \
 	    $(CARGO) bench --all-features --bench processes
+
+# PROGRAM without one feature.
+target/without/%: $(PROGRAM)
+	$(CARGO) build --release --locked $(if $(HAS_TARGET),--target $(TARGET)) --target-dir target/without \
+	    --no-default-features --features '$(filter-out $*,$(FEATURES))'
+	cp '$(PROGRAM:target/%=target/without/%)' '$@'
 
 $(STATIC): static
 $(NATIVE): build
