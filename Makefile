@@ -136,8 +136,9 @@ bench: $(PROGRAM) $(WITHOUT:%=target/without/%) ## whole processes, side by side
 	MXM_SECRETS_BENCH='$(abspath $(PROGRAM))' MXM_SECRETS_BENCH_WITHOUT='$(abspath target/without)' \
 	    $(CARGO) bench --all-features --bench processes
 
-# PROGRAM without one feature.
-target/without/%: $(PROGRAM)
+# PROGRAM without one feature; cargo knows whether there is anything to do.
+.PHONY: $(WITHOUT:%=target/without/%)
+$(WITHOUT:%=target/without/%): target/without/%: $(PROGRAM)
 	$(CARGO) build --release --locked $(if $(HAS_TARGET),--target $(TARGET)) --target-dir target/without \
 	    --no-default-features --features '$(filter-out $*,$(FEATURES))'
 	cp '$(PROGRAM:target/%=target/without/%)' '$@'
