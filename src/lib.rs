@@ -36,6 +36,7 @@
 //! | `field`, `json` | a field picked out of a text or JSON secret |
 //! | [`process`] | children with deadlines, the search for programs |
 //! | [`secret`] | the only type that holds a value |
+//! | `file` | a file that holds a value |
 //! | [`arena`] | the program's allocator |
 //! | [`sys`] | the calls to the operating system that std does not have, a file per subject |
 //! | [`nearest`] | what was meant by a word that is none of ours |
@@ -49,6 +50,8 @@ pub mod arena;
 pub mod backend;
 pub mod config;
 pub mod field;
+#[cfg(any(feature = "age", feature = "vault"))]
+mod file;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -323,7 +323,7 @@ fn what_is_no_file_for_us_is_failed_with_its_reason() {
     store.fails("large", &["large.age holds more than 16 MiB"]);
     let huge = fs::File::create(store.file("huge")).unwrap();
     huge.set_len(1 << 30).unwrap();
-    store.fails("huge", &["huge.age is too large"]);
+    store.fails("huge", &["huge.age is larger than 24 MiB"]);
     store.insert("limit", vec![7; 16 << 20]);
     store.encrypt(
         "limit-armored",
@@ -347,6 +347,16 @@ fn no_fifo_can_hold_us_up() {
         assert!(made.success());
     }
     store.fails("fifo", &["fifo.age is empty"]);
+    let path = store.home.path().join("fifo");
+    let _late = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(&path)
+        .unwrap();
+    store.insert("a", "s3cret");
+    let mut command = store.home.mxm_secrets(["get", "--timeout", "0.5", "a"]);
+    command.env("PASSAGE_IDENTITIES_FILE", &path);
+    transcript(&mut command).has(4, "", &["the identities file", "fifo was not read in time"]);
 }
 
 #[test]

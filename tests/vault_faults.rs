@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::support::program;
 use crate::support::vault::{Scripted, answer, eventually, free_port, kv};
+use crate::support::{Home, program, program_under_test, transcript};
 
 #[test]
 fn answers_that_are_not_whole_are_failures() {
@@ -378,24 +378,115 @@ fn a_black_hole_takes_no_longer_than_the_deadline_or_a_signal() {
         home.run(["get", "--timeout", "0.5", "a"])
             .has(4, "", &["gave no answer in time"]);
         assert!(started.elapsed() < Duration::from_secs(10));
-        let child = home
-            .mxm_secrets(["get", "--timeout", "50", "a"])
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        // Nothing shows that it has got there.
-        std::thread::sleep(Duration::from_millis(500));
-        let started = Instant::now();
-        let kill = Command::new("kill")
-            .args(["-s", "INT", &child.id().to_string()])
-            .status();
-        assert!(kill.unwrap().success());
-        let output = child.wait_with_output().unwrap();
-        assert!(started.elapsed() < Duration::from_secs(10));
-        assert_eq!(output.status.signal(), Some(2));
+        a_signal_ends_it(&home);
     }
     drop(hole.stdin.take());
     hole.wait().unwrap();
+}
+
+/// Interrupts a lookup that waits for something.
+#[track_caller]
+fn a_signal_ends_it(home: &Home) {
+    let child = home
+        .mxm_secrets(["get", "--timeout", "50", "a"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Nothing shows that it has got there.
+    std::thread::sleep(Duration::from_millis(500));
+    let started = Instant::now();
+    let kill = Command::new("kill")
+        .args(["-s", "INT", &child.id().to_string()])
+        .status();
+    assert!(kill.unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert!(started.elapsed() < Duration::from_secs(10));
+    assert_eq!(output.status.signal(), Some(2));
+}
+
+/// It may be a FIFO, as a shell makes it for `<(…)`, whose writer is late, or never comes.
+#[test]
+fn no_file_takes_longer_than_the_deadline_or_a_signal() {
+    let approle = [
+        ("MXM_SECRETS_VAULT_AUTH_METHOD", "approle"),
+        ("MXM_SECRETS_VAULT_ROLE_ID", "r"),
+    ];
+    let jwt = [
+        ("MXM_SECRETS_VAULT_AUTH_METHOD", "jwt"),
+        ("MXM_SECRETS_VAULT_AUTH_ROLE", "r"),
+    ];
+    let certificate = [("VAULT_CLIENT_CERT", "fifo"), ("VAULT_CLIENT_KEY", "fifo")];
+    for (file, settings) in [
+        (".vault-token", &[][..]),
+        (
+            "fifo",
+            &[approle[0], ("MXM_SECRETS_VAULT_ROLE_ID_FILE", "fifo")],
+        ),
+        (
+            "fifo",
+            &[
+                approle[0],
+                approle[1],
+                ("MXM_SECRETS_VAULT_SECRET_ID_FILE", "fifo"),
+            ],
+        ),
+        (
+            "fifo",
+            &[jwt[0], jwt[1], ("MXM_SECRETS_VAULT_JWT_FILE", "fifo")],
+        ),
+        ("fifo", &[("VAULT_CACERT", "fifo")]),
+        ("fifo", &certificate),
+    ] {
+        let mut home = Home::new();
+        home.set("VAULT_ADDR", format!("https://127.0.0.1:{}", free_port()))
+            .set("MXM_SECRETS_BACKENDS", "vault");
+        for (variable, value) in settings {
+            home.set(variable, value);
+        }
+        let path = home.path().join(file);
+        let made = Command::new("mkfifo").arg(&path).status().unwrap();
+        assert!(made.success());
+        // Nobody writes.
+        home.run(["get", "--timeout", "50", "a"]).has(4, "", &[]);
+        let late = std::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&path);
+        let started = Instant::now();
+        home.run(["get", "--timeout", "0.5", "a"])
+            .has(4, "", &[file, "was not read in time"]);
+        assert!(started.elapsed() < Duration::from_secs(10));
+        a_signal_ends_it(&home);
+        drop(late);
+    }
+}
+
+#[test]
+fn a_credential_may_come_through_a_pipe() {
+    let server = Scripted::start(|request, stream| {
+        let reply = if request.starts_with("POST /v1/auth/approle/login ") {
+            let given = request.ends_with("{\"role_id\":\"r\",\"secret_id\":\"late\"}");
+            let auth = "{\"auth\":{\"client_token\":\"t\",\"token_type\":\"batch\"}}";
+            answer(if given { 200 } else { 400 }, auth)
+        } else {
+            kv("{\"value\":\"v\"}")
+        };
+        let _ = stream.write_all(reply.as_bytes());
+    });
+    let mut home = server.home();
+    home.link(&["sh", "sleep"]);
+    home.set("MXM_SECRETS_VAULT_AUTH_METHOD", "approle")
+        .set("MXM_SECRETS_VAULT_ROLE_ID", "r")
+        .set("MXM_SECRETS_VAULT_SECRET_ID_FILE", "/dev/stdin");
+    let mut command = home.command("sh");
+    command
+        .args([
+            "-c",
+            "unset VAULT_TOKEN; (sleep 0.3; echo late) | \"$1\" get a",
+            "sh",
+        ])
+        .arg(program_under_test());
+    transcript(&mut command).is(0, "v\n", "");
 }
 
 #[test]

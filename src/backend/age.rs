@@ -20,12 +20,13 @@ use age_core::format::{FileKey, Stanza};
 
 use super::{Answer, Backend, Context, Entry, Reason, Status};
 use crate::config::{Key, Kind, Section};
+use crate::file::read_all;
 use crate::name::Name;
 use crate::process::Ended;
 use crate::secret::{LIMIT, Secret};
 use crate::sys;
 use file::File;
-use identities::{Identities, Identity, read_all};
+use identities::{Identities, Identity};
 
 pub const ENTRY: Entry = Entry {
     name: "age",

@@ -79,11 +79,12 @@ pub fn agent() -> Option<Scene> {
     Some(Scene::of(Owner::Home(home), ""))
 }
 
-/// This is where the file of the secret should be.
+/// This is where the file of the secret should be, or, for the server, that of the token.
 pub fn file(backend: &'static str, puts: fn(&Path)) -> Option<Scene> {
     let place = Place::new(backend)?;
     let file = match backend {
         "age" => ".passage/store/leaks/canary.age",
+        "vault" => ".vault-token",
         _ => "mnt/leaks_canary",
     };
     puts(&place.home().path().join(file));

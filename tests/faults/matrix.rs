@@ -210,6 +210,7 @@ const ROWS: &[Row] = &[
             ("age", Is(Program("sleep 1000"), Failed(PLUGIN_LATE))),
             ("age", Is(File(files::held_fifo), Failed(says!(age, "was not read in time")))),
             ("vault", Is(Server(servers::hangs), Failed(VAULT_LATE))),
+            ("vault", Is(File(files::held_fifo), Failed(says!(vault, "{home}/.vault-token was not read in time")))),
             ("vault", Is(Agent, Failed(says!(vault, "unix://{home}/agent.sock gave no answer in time")))),
             ("credentials", Is(File(files::fifo), Failed(says!(credentials, "is a FIFO, not a file")))),
             ("keyring", Never(KERNEL)),
@@ -264,7 +265,7 @@ const ROWS: &[Row] = &[
                     Failed(says!(plugin, "talks without end")),
                 ),
             ),
-            ("age", Is(File(files::flood), Failed(says!(age, "is too large")))),
+            ("age", Is(File(files::flood), Failed(says!(age, "is larger than 24 MiB")))),
             (
                 "vault",
                 Is(
@@ -272,6 +273,7 @@ const ROWS: &[Row] = &[
                     Failed(says!(vault, "the answer of {address} is larger than 16 MiB")),
                 ),
             ),
+            ("vault", Is(File(files::flood), Failed(says!(vault, "{home}/.vault-token is larger than 1 MiB")))),
             ("credentials", Is(File(files::flood), Failed(says!(credentials, "has more than 16 MiB")))),
             ("keyring", Never("the kernel keeps no key of more than 32767 bytes")),
             ("env", Never("the kernel starts no program with a variable of more than 128 KiB")),

@@ -2,7 +2,6 @@
 
 use std::fmt::Write;
 use std::io;
-use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -16,8 +15,9 @@ use super::file::{self, File};
 use super::plugin::{self, Plugin};
 use super::terminal::{self, Echo, NoAnswer};
 use crate::backend::{Context, Reason};
-use crate::process::{self, Deadline, Ended};
-use crate::secret::{LIMIT, Progress, Secret, SecretBuffer};
+use crate::file::read_all;
+use crate::process;
+use crate::secret::{LIMIT, Secret, SecretBuffer};
 use crate::sys;
 
 /// The most work that unlocking may cost, as age has it: 2^22, a quarter of a minute.
@@ -210,36 +210,6 @@ pub fn armored_or_binary(text: &[u8]) -> Option<Result<Vec<u8>, &'static str>> {
         Some(armor::decode(text))
     } else {
         text.starts_with(file::MAGIC).then(|| Ok(text.to_vec()))
-    }
-}
-
-/// Reads a file to its end, whatever kind of file it is.
-pub fn read_all(
-    mut file: &std::fs::File,
-    limit: usize,
-    deadline: Deadline,
-) -> Result<Secret, String> {
-    let cannot = |error: io::Error| format!("cannot be read: {error}");
-    if file.metadata().is_ok_and(|data| data.is_dir()) {
-        return Err("is a directory".to_owned());
-    }
-    let mut buffer = SecretBuffer::new(limit);
-    loop {
-        match buffer.read_from(&mut file) {
-            Ok(Progress::More) => {}
-            Ok(Progress::End) => return Ok(buffer.finish()),
-            Ok(Progress::TooLarge) => return Err("is too large".to_owned()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // A FIFO or the like.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                sys::wait_readable([Some(file.as_fd())], deadline.remaining()).map_err(cannot)?;
-            }
-            Err(error) => return Err(cannot(error)),
-        }
-        deadline.go_on().map_err(|ended| match ended {
-            Ended::Interrupted => "was not read: interrupted".to_owned(),
-            Ended::TimedOut => "was not read in time".to_owned(),
-        })?;
     }
 }
 

@@ -1,8 +1,7 @@
 //! Where the password stores are: only to tell a secret that is not there from one that may not be read, which the
 //! programs report alike.
 
-use std::fs::{self, File};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use crate::sys;
@@ -48,7 +47,7 @@ pub fn unreadable(gopass: bool, path: &str) -> Option<PathBuf> {
         ["gpg", "age"].map(|extension| root.join(format!("{below}.{extension}")))
     });
     files.into_iter().find(|file| {
-        File::open(file).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
+        sys::open_to_read(file).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
     })
 }
 
@@ -78,7 +77,8 @@ fn gopass_roots(path: &str) -> Vec<(String, PathBuf)> {
         .map(|home| home.join(".config"))
         .or_else(|| variable("XDG_CONFIG_HOME"))
         .or_else(|| Some(home()?.join(".config")))
-        .and_then(|directory| fs::read_to_string(directory.join("gopass/config")).ok())
+        .and_then(|directory| sys::open_to_read(&directory.join("gopass/config")).ok())
+        .and_then(|file| io::read_to_string(file).ok())
         .unwrap_or_default();
     let mounts = mounts(&configuration);
     let below = |alias: &str| {

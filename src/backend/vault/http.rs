@@ -269,7 +269,11 @@ impl Client {
             Place::Tcp { tls, host, port } => (*tls, host, *port),
         };
         let tls = match tls {
-            true => Some(self.tls.get_or_init(|| Tls::new(&self.trust)).clone()?),
+            true => Some(
+                self.tls
+                    .get_or_init(|| Tls::new(&self.trust, patience.deadline))
+                    .clone()?,
+            ),
             false => None,
         };
         let socket = match &self.proxy {

@@ -1,6 +1,5 @@
 //! Tokens: the one that is there, or one got by a login that no person is needed for, and given back afterwards.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use super::settings::{Auth, Method, official_name, secret_variable, variable};
 use super::socket::Patience;
 use super::tls::Trust;
 use crate::backend::Reason;
+use crate::file;
 use crate::json::Value;
 use crate::process::Deadline;
 use crate::secret::{Secret, SecretBuffer};
@@ -50,14 +50,16 @@ pub fn describe(auth: &Auth, agent: bool) -> String {
 }
 
 impl Identity {
-    /// The token that is there, without a login.
+    /// The token that is there by `deadline`, without a login.
     ///
     /// # Errors
     /// One that cannot be used.
-    pub fn of_token() -> Result<Identity, Reason> {
+    pub fn of_token(deadline: Deadline) -> Result<Identity, Reason> {
         let token = match official_name("TOKEN") {
             Some(name) => secret_variable(name),
-            None => token_file().map(|path| read(&path)).transpose()?,
+            None => token_file()
+                .map(|path| file::read(&path, FILE_LIMIT, deadline))
+                .transpose()?,
         };
         let token = token.map(trimmed).filter(|token| !token.is_empty());
         if token
@@ -81,8 +83,9 @@ impl Identity {
             .role
             .as_ref()
             .map(|role| Secret::copy_of(role.as_bytes()));
+        let credential = |what, variable, file| credential(what, variable, file, patience.deadline);
         let credentials: Vec<(&str, Secret)> = match auth.method {
-            Method::Token => return Identity::of_token(),
+            Method::Token => return Identity::of_token(patience.deadline),
             Method::AppRole => {
                 let role_id = credential(
                     "role_id",
@@ -316,11 +319,17 @@ impl From<Missing> for Reason {
     }
 }
 
-/// The credential `what`, out of `variable`, else out of `file`.
-fn credential(what: &str, variable: &str, file: Option<&Path>) -> Result<Secret, Missing> {
+/// The credential `what`, out of `variable`, else out of `file` by `deadline`.
+fn credential(
+    what: &str,
+    variable: &str,
+    file: Option<&Path>,
+    deadline: Deadline,
+) -> Result<Secret, Missing> {
     let whole = match (secret_variable(variable), file) {
         (Some(value), _) => value,
-        (None, Some(file)) => read(file).map_err(Missing::Unreadable)?,
+        (None, Some(file)) => file::read(file, FILE_LIMIT, deadline)
+            .map_err(|problem| Missing::Unreadable(problem.into()))?,
         (None, None) => {
             return Err(Missing::NotGiven(
                 Reason::from(format!("no {what} is given to log in with"))
@@ -340,13 +349,6 @@ fn credential(what: &str, variable: &str, file: Option<&Path>) -> Result<Secret,
 fn token_file() -> Option<PathBuf> {
     let home = sys::variable("HOME")?;
     Some(Path::new(&home).join(".vault-token")).filter(|path| path.exists())
-}
-
-fn read(path: &Path) -> Result<Secret, Reason> {
-    File::open(path)
-        .and_then(|mut file| SecretBuffer::new(FILE_LIMIT).read_all(&mut file))
-        .map_err(|error| Reason::from(format!("cannot read {}: {error}", path.display())))?
-        .ok_or_else(|| format!("{} is larger than 1 MiB", path.display()).into())
 }
 
 /// A credential has no blanks at its ends; files and variables may. This is no secret of the user's.

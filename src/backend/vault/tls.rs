@@ -17,7 +17,8 @@ use rustls_platform_verifier::BuilderVerifierExt;
 
 use super::socket::Socket;
 use crate::backend::Reason;
-use crate::secret::{Secret, SecretBuffer};
+use crate::file;
+use crate::process::Deadline;
 
 /// The largest file of certificates or keys, in bytes.
 const FILE_LIMIT: usize = 4 << 20;
@@ -62,11 +63,12 @@ pub struct TlsStream {
 }
 
 impl Tls {
-    /// Reads the certificates.
+    /// Reads the certificates, by `deadline`.
     ///
     /// # Errors
     /// Whichever cannot be read or used.
-    pub fn new(trust: &Trust) -> Result<Tls, Reason> {
+    pub fn new(trust: &Trust, deadline: Deadline) -> Result<Tls, Reason> {
+        let read = |path: &Path| file::read(path, FILE_LIMIT, deadline);
         let provider = Arc::new(ring::default_provider());
         let unusable = |error: rustls::Error| Reason::from(format!("cannot set up TLS: {error}"));
         let builder = ClientConfig::builder_with_provider(provider.clone())
@@ -80,10 +82,9 @@ impl Tls {
                 Reason::from(format!("cannot use the system's certificates: {error}"))
                     .hint("install ca-certificates, or name the file of the CA with VAULT_CACERT")
             })?,
-            Roots::File(path) => builder.with_root_certificates(roots([path.as_path()])?),
+            Roots::File(path) => builder.with_root_certificates(roots(&[path], deadline)?),
             Roots::Directory(path) => {
-                let files = files_of(path)?;
-                builder.with_root_certificates(roots(files.iter().map(PathBuf::as_path))?)
+                builder.with_root_certificates(roots(&files_of(path)?, deadline)?)
             }
             Roots::Pem(pem) => {
                 let mut store = RootCertStore::empty();
@@ -240,14 +241,6 @@ pub fn explain(error: &io::Error) -> Option<(String, Option<&'static str>)> {
     Some((text, hint))
 }
 
-/// Reads a file that may hold a key.
-fn read(path: &Path) -> Result<Secret, Reason> {
-    std::fs::File::open(path)
-        .and_then(|mut file| SecretBuffer::new(FILE_LIMIT).read_all(&mut file))
-        .map_err(|error| Reason::from(format!("cannot read {}: {error}", path.display())))?
-        .ok_or_else(|| format!("{} is larger than 4 MiB", path.display()).into())
-}
-
 fn files_of(directory: &Path) -> Result<Vec<PathBuf>, Reason> {
     let unreadable =
         |error: io::Error| Reason::from(format!("cannot read {}: {error}", directory.display()));
@@ -263,16 +256,14 @@ fn files_of(directory: &Path) -> Result<Vec<PathBuf>, Reason> {
 }
 
 /// The certificates in all of `files`.
-fn roots<'a>(files: impl IntoIterator<Item = &'a Path>) -> Result<RootCertStore, Reason> {
+fn roots<P: AsRef<Path>>(files: &[P], deadline: Deadline) -> Result<RootCertStore, Reason> {
     let mut store = RootCertStore::empty();
     let mut seen = Vec::new();
     for path in files {
-        add(
-            &mut store,
-            read(path)?.expose(),
-            &path.display().to_string(),
-        )?;
-        seen.push(path.display().to_string());
+        let shown = path.as_ref().display().to_string();
+        let pem = file::read(path.as_ref(), FILE_LIMIT, deadline)?;
+        add(&mut store, pem.expose(), &shown)?;
+        seen.push(shown);
     }
     filled(store, &seen.join(", "))
 }
