@@ -32,6 +32,7 @@
 //! | [`name`] | the rules of a secret's name |
 //! | [`resolve`] | the chain, and its report without values |
 //! | `side_by_side` | several lookups at once |
+//! | `aside` | work that no deadline ends by itself |
 //! | [`backend`] | the trait, the four answers, the table of backends; one file per backend |
 //! | `field`, `json` | a field picked out of a text or JSON secret |
 //! | [`process`] | children with deadlines, the search for programs |
@@ -47,6 +48,8 @@
 )]
 
 pub mod arena;
+#[cfg(any(feature = "age", feature = "vault"))]
+mod aside;
 pub mod backend;
 pub mod config;
 pub mod field;

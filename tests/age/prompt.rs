@@ -1,8 +1,12 @@
 //! Passphrases: typed on a terminal that does not show them, and never waited for when nobody is there.
 
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 
 use super::{Store, ssh_key};
 use crate::support::terminal::Terminal;
@@ -175,6 +179,50 @@ fn an_ssh_key_is_unlocked_only_for_a_file_that_is_for_it() {
         assert_eq!(status.code(), Some(4), "{screen}");
         assert!(!screen.contains(PROMPT), "{screen}");
     }
+}
+
+/// How much work it is to unlock a key stands in it, for whoever has written it to choose: here, more than a life is
+/// long.
+#[test]
+fn work_without_end_ends_by_a_signal_and_by_the_deadline() {
+    let Some(store) = ssh(&["-t", "ed25519", "-a", "1"]) else {
+        return;
+    };
+    let path = store.home.path().join(".passage/identities");
+    let text = fs::read_to_string(path).unwrap();
+    let (head, rest) = text.split_once('\n').unwrap();
+    let (key, tail) = rest.split_once("-----").unwrap();
+    let mut key = BASE64_STANDARD.decode(key.replace('\n', "")).unwrap();
+    // Behind the name: the length of the options, that of the salt and the salt, and the rounds.
+    let name = key.windows(6).position(|word| word == b"bcrypt").unwrap();
+    let rounds = &mut key[name + 6 + 4 + 4 + 16..][..4];
+    assert_eq!(rounds, [0, 0, 0, 1]);
+    rounds.copy_from_slice(&[0x7f, 0xff, 0xff, 0xff]);
+    let lines: String = BASE64_STANDARD
+        .encode(key)
+        .as_bytes()
+        .chunks(70)
+        .map(|line| format!("{}\n", String::from_utf8_lossy(line)))
+        .collect();
+    store.identities(format!("{head}\n{lines}-----{tail}"));
+
+    let mut terminal = start(&store, &["get", "a"]);
+    terminal.types(&format!("{PASSPHRASE}\n"));
+    terminal.shows("identities: \n");
+    // Nothing shows that the work has begun.
+    std::thread::sleep(Duration::from_millis(300));
+    terminal.types("\x03");
+    let (status, screen) = terminal.ends();
+    assert_eq!(status.signal(), Some(libc::SIGINT), "{screen}");
+
+    let mut terminal = start(&store, &["get", "--timeout", "5", "a"]);
+    terminal.types(&format!("{PASSPHRASE}\n"));
+    let (status, screen) = terminal.ends();
+    assert_eq!(status.code(), Some(4), "{screen}");
+    assert!(
+        screen.contains("identities was not unlocked in time"),
+        "{screen}"
+    );
 }
 
 /// A terminal in which a shell runs mxm-secrets, which is at the prompt, and then shows the state of the terminal.

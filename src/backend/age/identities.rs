@@ -14,9 +14,10 @@ use super::armor;
 use super::file::{self, File};
 use super::plugin::{self, Plugin};
 use super::terminal::{self, Echo, NoAnswer};
+use crate::aside::Aside;
 use crate::backend::{Context, Reason};
 use crate::file::read_all;
-use crate::process;
+use crate::process::{self, Ended};
 use crate::secret::{LIMIT, Secret, SecretBuffer};
 use crate::sys;
 
@@ -94,7 +95,13 @@ impl Identities {
         }
         let mut opener = scrypt::Identity::new(passphrase(path, context)?);
         opener.set_max_work_factor(MAX_WORK_FACTOR);
-        let key = match opener.unwrap_stanzas(file.stanzas()) {
+        let copy = |stanza: &Stanza| Stanza {
+            tag: stanza.tag.clone(),
+            args: stanza.args.clone(),
+            body: stanza.body.clone(),
+        };
+        let stanzas: Vec<Stanza> = file.stanzas().iter().map(copy).collect();
+        let key = match hard_work(path, context, move || opener.unwrap_stanzas(&stanzas))? {
             Some(Ok(key)) => key,
             None | Some(Err(DecryptError::DecryptionFailed)) => return Err(wrong(path)),
             Some(Err(DecryptError::ExcessiveWork { .. })) => {
@@ -168,7 +175,9 @@ impl LockedSsh {
     }
 
     fn unlock(&self, context: &Context) -> Result<ssh::Identity, Reason> {
-        match self.key.decrypt(passphrase(&self.file, context)?) {
+        let passphrase = passphrase(&self.file, context)?;
+        let key = self.key.clone();
+        match hard_work(&self.file, context, move || key.decrypt(passphrase))? {
             Ok(key) => Ok(key.into()),
             Err(_) => Err(wrong(&self.file)),
         }
@@ -187,6 +196,28 @@ fn passphrase(path: &Path, context: &Context) -> Result<SecretString, Reason> {
     match std::str::from_utf8(typed.expose()) {
         Ok(text) => Ok(SecretString::from(Box::<str>::from(text))),
         Err(_) => Err(wrong(path)),
+    }
+}
+
+/// Makes the key of a passphrase. That is meant to be hard work, and how hard, the file says.
+fn hard_work<R: Send + 'static>(
+    path: &Path,
+    context: &Context,
+    work: impl FnOnce() -> R + Send + 'static,
+) -> Result<R, Reason> {
+    let shown = path.display();
+    let cannot = |error: io::Error| Reason::from(format!("cannot unlock {shown}: {error}"));
+    let work = Aside::begin(work).map_err(cannot)?;
+    loop {
+        let [done] = sys::wait_readable([Some(work.done())], context.deadline.remaining())
+            .map_err(cannot)?;
+        if done {
+            return work.result().map_err(cannot);
+        }
+        context.deadline.go_on().map_err(|ended| match ended {
+            Ended::Interrupted => format!("{shown} was not unlocked: interrupted"),
+            Ended::TimedOut => format!("{shown} was not unlocked in time"),
+        })?;
     }
 }
 

@@ -5,9 +5,9 @@ use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use crate::aside::Aside;
 use crate::process::{self, Deadline};
 use crate::sys::{self, Until};
 
@@ -259,24 +259,19 @@ impl Write for Socket {
     }
 }
 
-/// The addresses of `host`. Looking a name up has no call with a deadline that a signal ends, so a thread does it, and
-/// is left alone with it when it takes too long.
+/// The addresses of `host`. Looking a name up has no call with a deadline that a signal ends.
 fn addresses(host: &str, port: u16, clock: &mut Clock) -> io::Result<Vec<SocketAddr>> {
     if let Ok(ip) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(ip, port)]);
     }
-    let (done, open_until_done) = io::pipe()?;
-    let (sender, receiver) = mpsc::channel();
     let host = host.to_owned();
-    std::thread::Builder::new().spawn(move || {
+    let look_up = move || {
         let found = (host.as_str(), port).to_socket_addrs();
-        let _ = sender.send(found.map(Iterator::collect));
-        drop(open_until_done);
-    })?;
-    clock.wait(done.as_fd(), Until::Readable, None)?;
-    receiver
-        .recv()
-        .map_err(|_| io::Error::other("the look-up has ended without a result"))?
+        found.map(Iterator::collect)
+    };
+    let look_up = Aside::begin(look_up)?;
+    clock.wait(look_up.done(), Until::Readable, None)?;
+    look_up.result()?
 }
 
 /// Connects to `address` within `limit`.

@@ -1,0 +1,63 @@
+//! Work that no deadline and no signal ends by itself, done aside: in a thread, which is left alone with it once nobody
+//! waits any more.
+
+use std::io::{self, PipeReader};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::mpsc::{self, Receiver};
+
+/// Work that is under way.
+pub struct Aside<R> {
+    done: PipeReader,
+    result: Receiver<R>,
+}
+
+impl<R: Send + 'static> Aside<R> {
+    /// Begins `work`.
+    ///
+    /// # Errors
+    /// What the system says that has no thread or descriptor for it.
+    pub fn begin(work: impl FnOnce() -> R + Send + 'static) -> io::Result<Aside<R>> {
+        let (done, open_until_done) = io::pipe()?;
+        let (sender, result) = mpsc::channel();
+        std::thread::Builder::new().spawn(move || {
+            let _ = sender.send(work());
+            drop(open_until_done);
+        })?;
+        Ok(Aside { done, result })
+    }
+
+    /// What can be read, that is: has been hung up, once it is done.
+    pub fn done(&self) -> BorrowedFd<'_> {
+        self.done.as_fd()
+    }
+
+    /// What has come of it; waits for it, if need be.
+    ///
+    /// # Errors
+    /// It has ended without a result.
+    pub fn result(self) -> io::Result<R> {
+        let none = |_| io::Error::other("the work has ended without a result");
+        self.result.recv().map_err(none)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    use crate::sys;
+
+    #[test]
+    fn what_is_done_can_be_seen_and_had() {
+        let (go, wait) = mpsc::channel::<()>();
+        let work = Aside::begin(move || wait.recv().map(|()| 7)).unwrap();
+        let moment = Some(Duration::from_millis(1));
+        let seen = sys::wait_readable([Some(work.done())], moment).unwrap();
+        assert_eq!(seen, [false]);
+        go.send(()).unwrap();
+        let seen = sys::wait_readable([Some(work.done())], None).unwrap();
+        assert_eq!(seen, [true]);
+        assert_eq!(work.result().unwrap(), Ok(7));
+    }
+}
