@@ -99,11 +99,7 @@ fn explain(error: &anyhow::Error) -> Status {
         mistakes.lines().for_each(message::say);
         Status::Usage
     } else {
-        // What a signal has interrupted ends by that signal, which says all there is to say.
-        let interrupted = |error: &io::Error| error.kind() == io::ErrorKind::Interrupted;
-        if !error.downcast_ref().is_some_and(interrupted) {
-            message::say(&format!("{error:#}"));
-        }
+        message::say(&format!("{error:#}"));
         Status::Failed
     }
 }

@@ -1,7 +1,8 @@
 //! Children: what they get, and what becomes of them. Fakes, since no real program can be made to hang or flood.
 
 use std::fs;
-use std::io::Read;
+use std::io::{PipeReader, PipeWriter, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
@@ -240,16 +241,32 @@ fn a_variable_says_whether_a_person_is_there() {
     assert!(!asks("0", &["--no-input"]));
 }
 
+/// A pipe that takes no more, and that nobody reads.
+fn full_pipe() -> (PipeReader, PipeWriter) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let waits = |wait: libc::c_int| {
+        // SAFETY: the descriptor is open.
+        let set = unsafe { libc::fcntl(writer.as_raw_fd(), libc::F_SETFL, wait) };
+        assert_eq!(set, 0);
+    };
+    waits(libc::O_NONBLOCK);
+    while (&writer).write(&[b'.'; 512]).is_ok() {}
+    waits(0);
+    (reader, writer)
+}
+
+/// Not even where what we have to say of it would wait for somebody to read it.
 #[test]
 fn a_signal_ends_the_child_too_and_tells_our_parent() {
     for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT] {
         let home = hanging();
         // The deadline comes after our patience, so that it is the signal that has ended them.
         let arguments = ["get", "a", "--default", "V", "--timeout", "120"];
+        let (unread, full) = full_pipe();
         let child = home
             .mxm_secrets(arguments)
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stderr(full)
             .spawn()
             .unwrap();
         let (inner, grandchild) = (pid(&home, "child"), pid(&home, "grandchild"));
@@ -261,6 +278,7 @@ fn a_signal_ends_the_child_too_and_tells_our_parent() {
             (output.status.signal(), output.stdout.as_slice()),
             (Some(signal), &b""[..])
         );
+        drop(unread);
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mxm_secrets::backend::Reason;
 use mxm_secrets::name::Name;
+use mxm_secrets::process;
 use mxm_secrets::resolve::{Lookup, Observer, Outcome, Step};
 use mxm_secrets::sys;
 
@@ -18,8 +19,12 @@ pub struct Messages {
     hints: Mutex<Vec<String>>,
 }
 
-/// Says one thing.
+/// Says one thing. What a signal has interrupted ends by that signal, which says all there is to say, and nothing that
+/// may be slow to listen keeps it.
 pub fn say(text: &str) {
+    if process::interrupted() {
+        return;
+    }
     let line = format!("mxm-secrets: {}\n", clean(text));
     // There is no one left to tell when standard error cannot be written.
     let _ = sys::write_all(sys::STDERR, &[line.as_bytes()]);
