@@ -1,5 +1,7 @@
 //! What the program says on standard error: its name first, one line a message, hints on lines of their own.
 
+use std::io;
+use std::os::fd::AsFd;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -7,7 +9,7 @@ use mxm_secrets::backend::Reason;
 use mxm_secrets::name::Name;
 use mxm_secrets::process;
 use mxm_secrets::resolve::{Lookup, Observer, Outcome, Step};
-use mxm_secrets::sys;
+use mxm_secrets::sys::{self, Until};
 
 /// How much to tell.
 pub struct Messages {
@@ -19,15 +21,18 @@ pub struct Messages {
     hints: Mutex<Vec<String>>,
 }
 
-/// Says one thing. What a signal has interrupted ends by that signal, which says all there is to say, and nothing that
-/// may be slow to listen keeps it.
+/// Says one thing. What a signal has interrupted ends by that signal, which says all there is to say.
 pub fn say(text: &str) {
-    if process::interrupted() {
-        return;
-    }
     let line = format!("mxm-secrets: {}\n", clean(text));
-    // There is no one left to tell when standard error cannot be written.
-    let _ = sys::write_all(sys::STDERR, &[line.as_bytes()]);
+    let stderr = io::stderr();
+    while !process::interrupted() {
+        // A signal ends this wait even if it comes just before; it would not end a write that then waits.
+        if sys::wait(stderr.as_fd(), Until::Writable, true, None).unwrap_or(true) {
+            // There is no one left to tell when standard error cannot be written.
+            let _ = sys::write_all(sys::STDERR, &[line.as_bytes()]);
+            return;
+        }
+    }
 }
 
 /// `text` with its control characters escaped, since some of it comes from outside and terminals obey them.
