@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::io::Write;
-use std::process::{Command, Stdio};
 use std::sync::{Mutex, OnceLock};
 
-use crate::support::vault::{Scripted, Server, answer, eventually, jwt, keys, member, openssl};
+use crate::support::vault::{
+    Agent, Scripted, Server, answer, eventually, jwt, keys, member, openssl,
+};
 use crate::support::{Home, program, transcript};
 
 /// A server for logins alone, one test at a time, since they count its tokens.
@@ -54,10 +55,14 @@ fn secret_id(server: &Server, role: &str) -> String {
     )
 }
 
-fn approle(server: &Server, role: &str) -> Home {
+fn role_id(server: &Server, role: &str) -> String {
     let answer = server.api("GET", &format!("auth/approle/role/{role}/role-id"), "");
+    member(&answer, "role_id")
+}
+
+fn approle(server: &Server, role: &str) -> Home {
     let mut home = server.home();
-    let role_id = home.write("role_id", format!("{}\n", member(&answer, "role_id")));
+    let role_id = home.write("role_id", format!("{}\n", role_id(server, role)));
     home.set("MXM_SECRETS_VAULT_AUTH_METHOD", "approle")
         .set("MXM_SECRETS_VAULT_ROLE_ID_FILE", role_id);
     home
@@ -313,40 +318,13 @@ fn a_certificate_logs_in() {
 #[test]
 fn an_agent_needs_no_token() {
     alone(|server| {
-        let home = approle(server, "app");
-        let socket = home.path().join("agent.sock");
-        home.write("secret_id", secret_id(server, "app"));
-        let directory = home.path().display();
-        let config = home.write(
-            "agent.hcl",
-            format!(
-                r#"
-                vault {{ address = "{}" ca_cert = "{}" }}
-                auto_auth {{ method "approle" {{ config = {{
-                    role_id_file_path = "{directory}/role_id"
-                    secret_id_file_path = "{directory}/secret_id"
-                }} }} }}
-                api_proxy {{ use_auto_auth_token = true }}
-                listener "unix" {{ address = "{}" tls_disable = true require_request_header = true }}
-                "#,
-                server.address,
-                server.ca.display(),
-                socket.display()
-            ),
-        );
+        let role_id = role_id(server, "app");
+        let secret_id = secret_id(server, "app");
         let before = server.tokens();
-        let mut agent = Command::new(program("vault").unwrap())
-            .args(["agent", "-config"])
-            .arg(&config)
-            .env_clear()
-            .env("HOME", home.path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let agent = Agent::start(server, "approle", &role_id, &secret_id);
         let mut client = Home::new();
         client
-            .set("VAULT_AGENT_ADDR", format!("unix://{}", socket.display()))
+            .set("VAULT_AGENT_ADDR", agent.address())
             .set("VAULT_ADDR", "https://127.0.0.1:1")
             .set("MXM_SECRETS_BACKENDS", "vault");
         eventually("the agent answers", || {
@@ -358,8 +336,7 @@ fn an_agent_needs_no_token() {
             &["unix://", "the agent's token"],
         );
         // It gives its own token back when it ends by a signal, or not; that is not ours.
-        agent.kill().unwrap();
-        agent.wait().unwrap();
+        drop(agent);
         let accessors = server.api("LIST", "auth/token/accessors", "");
         for accessor in accessors.split('"').filter(|text| text.len() == 24) {
             if server.tokens() == before {

@@ -153,7 +153,7 @@ fn child(call: &str) -> Option<i32> {
 }
 
 /// Why a call is not allowed.
-fn objection(call: &str, server: Option<&str>) -> Option<&'static str> {
+fn objection(call: &str, peers: &[String]) -> Option<&'static str> {
     let (name, arguments) = call.split_once('(')?;
     let has = |text: &str| arguments.contains(text);
     match name {
@@ -170,12 +170,7 @@ fn objection(call: &str, server: Option<&str>) -> Option<&'static str> {
             let null = has("\"/dev/null\", O_RDWR") || has("\"/dev/null\", O_WRONLY");
             (writes.iter().any(|flag| has(flag)) && !null).then_some("opens for writing")
         }
-        "connect" => {
-            let port = |port: &str| {
-                has(&format!("sin_port=htons({port})")) && has("inet_addr(\"127.0.0.1\")")
-            };
-            (!server.is_some_and(port)).then_some("connects elsewhere")
-        }
+        "connect" => (!peers.iter().any(|peer| has(peer))).then_some("connects elsewhere"),
         "write" | "writev" => {
             // Standard output and error are pipes in these tests.
             let target = arguments.split(',').next()?;
@@ -237,12 +232,11 @@ fn only_reads(place: &Place, strace: &Path, arguments: &[&str]) {
     assert_eq!(left_by(place.home()), Vec::<String>::new(), "{what}");
 
     let trace = Trace::read(&directory);
-    let server = place.server.as_deref();
     let own = trace.own();
     let ends = |call: &&str| call.starts_with("exit_group(") || call.contains("/true\"");
     assert!(own.iter().any(ends), "{what}: {own:?}");
     for call in own {
-        if let Some(why) = objection(call, server) {
+        if let Some(why) = objection(call, &place.peers) {
             panic!("{what}: {why}: {call}");
         }
     }
@@ -339,6 +333,16 @@ fn with_a_login_by_jwt_every_command_only_reads() {
 }
 
 #[test]
+fn with_a_login_by_a_workflow_every_command_only_reads() {
+    every_command_only_reads(Place::workflow());
+}
+
+#[test]
+fn with_an_agent_every_command_only_reads() {
+    every_command_only_reads(Place::agent());
+}
+
+#[test]
 fn with_a_plugin_of_age_every_command_only_reads() {
     every_command_only_reads(Place::plugin());
 }
@@ -346,6 +350,14 @@ fn with_a_plugin_of_age_every_command_only_reads() {
 /// What is looked for would be found.
 #[test]
 fn calls_that_write_are_objected_to() {
+    let peers = [
+        "sin_port=htons(8200), sin_addr=inet_addr(\"127.0.0.1\")".to_owned(),
+        "sun_path=\"/run/agent\"".to_owned(),
+    ];
+    let allowed = peers
+        .each_ref()
+        .map(|peer| format!("connect(3<socket:[1]>, {{sa_family=AF_INET, {peer}}}, 16) = 0"));
+    assert!(allowed.iter().all(|call| objection(call, &peers).is_none()));
     for call in [
         "openat(AT_FDCWD</>, \"/tmp/x\", O_WRONLY|O_CREAT|O_TRUNC, 0666) = 3</tmp/x>",
         "openat(AT_FDCWD</>, \"/tmp/x\", O_RDWR) = 3</tmp/x>",
@@ -360,7 +372,7 @@ fn calls_that_write_are_objected_to() {
         "keyctl(KEYCTL_UPDATE, 1, \"a\", 1) = 0",
         "mmap(NULL, 1, PROT_READ|PROT_WRITE, MAP_SHARED, 3</tmp/x>, 0) = 0x1",
     ] {
-        assert!(objection(call, Some("8200")).is_some(), "{call}");
+        assert!(objection(call, &peers).is_some(), "{call}");
     }
 }
 

@@ -143,6 +143,11 @@ fn a_login_by_jwt_leaves_nothing_in_memory() {
 }
 
 #[test]
+fn a_login_by_a_workflow_leaves_nothing_in_memory() {
+    every_path_leaves_nothing(Place::workflow());
+}
+
+#[test]
 fn a_plugin_of_age_leaves_nothing_in_memory() {
     every_path_leaves_nothing(Place::plugin());
 }

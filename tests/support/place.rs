@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use super::store::Store;
-use super::vault::{ROOT, Server, jwt, keys, member};
+use super::vault::{Agent, ROOT, Scripted, Server, answer, eventually, jwt, keys, member};
 use super::{Home, find, not_run, program, program_under_test};
 
 /// The secret's name in every store.
@@ -25,10 +25,12 @@ pub struct Place {
     /// The key that an age identity spells. Code that is not optimised leaves a copy on the stack wherever it hands such
     /// a value on, so there it is not looked for.
     key: Vec<u8>,
-    /// The port of the server, which alone may be talked to.
-    pub server: Option<String>,
-    /// How to get there.
+    /// Whom alone one may connect to, as strace shows it.
+    pub peers: Vec<String>,
+    /// The address of the server.
     address: String,
+    /// Asked in place of the server.
+    agent: Option<Box<Agent>>,
     /// The keys of the session that the program is started in.
     keys: Vec<(String, Vec<u8>)>,
 }
@@ -63,8 +65,9 @@ impl Place {
             owner: Owner::Home(Home::new()),
             credential: None,
             key: Vec::new(),
-            server: None,
+            peers: Vec::new(),
             address: String::new(),
+            agent: None,
             keys: Vec::new(),
         };
         match backend {
@@ -117,7 +120,7 @@ impl Place {
                 let token = member(&answer, "client_token");
                 place.owner = Owner::Home(server.home());
                 place.address = server.address.clone();
-                place.server = server.address.rsplit(':').next().map(str::to_owned);
+                place.peers = vec![peer(&server.address)];
                 place.home().write(".vault-token", &token);
                 place.set("MXM_SECRETS_VAULT_PREFIX", format!("{canary:.8}"));
                 assert_ne!(token, ROOT);
@@ -203,6 +206,55 @@ impl Place {
         let path = place.home().write("credential", &credential);
         place.set(&format!("MXM_SECRETS_VAULT_{file}_FILE"), path);
         place.credential = Some(credential);
+        Some(place)
+    }
+
+    /// The store in Vault, with a login by the token that GitHub gives to a workflow.
+    pub fn workflow() -> Option<Place> {
+        let mut place = Place::login("jwt")?;
+        let token = place.credential.clone().unwrap();
+        std::fs::remove_file(place.home().path().join("credential")).unwrap();
+        place.set("MXM_SECRETS_VAULT_JWT_FILE", "");
+        let github = Scripted::answering(answer(200, &format!("{{\"value\":\"{token}\"}}")));
+        place.set(
+            "ACTIONS_ID_TOKEN_REQUEST_URL",
+            format!("{}/token", github.address()),
+        );
+        place.set("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "bearer");
+        place.peers.push(peer(&github.address()));
+        Some(place)
+    }
+
+    /// The store in Vault, behind an agent that has a token for it.
+    pub fn agent() -> Option<Place> {
+        let (server, mut place) = (Server::shared()?, Place::login("approle")?);
+        let take = |file| {
+            let path = place.home().path().join(file);
+            let text = std::fs::read_to_string(&path).unwrap();
+            std::fs::remove_file(path).unwrap();
+            text
+        };
+        let agent = Agent::start(
+            server,
+            "leaks-approle",
+            &take("role_id"),
+            &take("credential"),
+        );
+        for auth in [
+            "AUTH_METHOD",
+            "AUTH_MOUNT",
+            "ROLE_ID_FILE",
+            "SECRET_ID_FILE",
+        ] {
+            place.set(&format!("MXM_SECRETS_VAULT_{auth}"), "");
+        }
+        place.set("VAULT_AGENT_ADDR", agent.address());
+        place.peers = vec![format!("sun_path=\"{}\"", agent.socket.display())];
+        place.agent = Some(Box::new(agent));
+        place.credential = None;
+        eventually("the agent answers", || {
+            place.home().run(["get", NAME]).status == Some(0)
+        });
         Some(place)
     }
 
@@ -299,6 +351,12 @@ impl Place {
             .chain(Some(self.key.as_slice()).filter(|key| !key.is_empty() && !is_unoptimised()))
             .collect()
     }
+}
+
+/// How strace shows that someone connects to `address`, which ends in a port of this machine.
+fn peer(address: &str) -> String {
+    let port = address.rsplit(':').next().unwrap();
+    format!("sin_port=htons({port}), sin_addr=inet_addr(\"127.0.0.1\")")
 }
 
 /// Names another build of the program to be tested, such as the one that is shipped.

@@ -165,6 +165,67 @@ impl Server {
     }
 }
 
+/// An agent that logs in to a server, and that others ask at a Unix socket; it ends with this value.
+pub struct Agent {
+    pub socket: PathBuf,
+    process: Child,
+    _home: Home,
+}
+
+impl Agent {
+    /// Starts one that logs in by the approle at `mount`.
+    pub fn start(server: &Server, mount: &str, role_id: &str, secret_id: &str) -> Agent {
+        let home = Home::new();
+        home.write("role_id", role_id);
+        home.write("secret_id", secret_id);
+        let socket = home.path().join("agent.sock");
+        let directory = home.path().display();
+        let config = format!(
+            r#"
+            vault {{ address = "{}" ca_cert = "{}" }}
+            auto_auth {{ method "approle" {{
+                mount_path = "auth/{mount}"
+                config = {{
+                    role_id_file_path = "{directory}/role_id"
+                    secret_id_file_path = "{directory}/secret_id"
+                }}
+            }} }}
+            api_proxy {{ use_auto_auth_token = true }}
+            listener "unix" {{ address = "{}" tls_disable = true require_request_header = true }}
+            "#,
+            server.address,
+            server.ca.display(),
+            socket.display()
+        );
+        let process = Command::new(program("vault").unwrap())
+            .args(["agent", "-config"])
+            .arg(home.write("agent.hcl", config))
+            .env_clear()
+            .env("HOME", home.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Agent {
+            socket,
+            process,
+            _home: home,
+        }
+    }
+
+    /// Its address.
+    pub fn address(&self) -> String {
+        format!("unix://{}", self.socket.display())
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
 /// The text of the first member called `name` of some JSON.
 #[track_caller]
 pub fn member(json: &str, name: &str) -> String {
