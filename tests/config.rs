@@ -16,7 +16,9 @@ fn the_examples_of_the_readme_are_without_mistakes() {
     use crate::support::Home;
     let readme = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     let text = std::fs::read_to_string(readme).unwrap();
-    for example in text.split("```yaml\n").skip(1) {
+    let examples: Vec<&str> = text.split("```yaml\n").skip(1).collect();
+    assert!(examples.len() >= 3);
+    for example in examples {
         let example = example.split("```").next().unwrap();
         // The files of a store stand in one block, each under its name.
         let home = Home::new();

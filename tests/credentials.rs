@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::support::rights::{again, bound};
 use crate::support::{Home, Transcript, find, not_run, program, program_under_test, transcript};
 
 const GET: [&str; 3] = ["get", "--backend", "credentials"];
@@ -27,30 +28,6 @@ fn get(home: &Home, name: &str) -> Transcript {
 
 fn explain(home: &Home, name: &str) -> Transcript {
     home.run([&GET[..], &["--verbose", name]].concat())
-}
-
-/// A command as a user whom permissions bind: root without its capabilities is one, and still owns its files.
-fn bound(command: &Command) -> Command {
-    // SAFETY: geteuid only reads.
-    if unsafe { libc::geteuid() } != 0 {
-        return again(command, Command::new(command.get_program()));
-    }
-    let mut setpriv = Command::new(find("setpriv").expect("util-linux is everywhere"));
-    setpriv
-        .args(["--bounding-set=-all", "--inh-caps=-all"])
-        .arg(command.get_program());
-    again(command, setpriv)
-}
-
-/// The arguments and the environment of `command`, for `other`.
-fn again(command: &Command, mut other: Command) -> Command {
-    other.args(command.get_args()).env_clear();
-    other.envs(
-        command
-            .get_envs()
-            .filter_map(|(name, value)| Some((name, value?))),
-    );
-    other
 }
 
 #[test]

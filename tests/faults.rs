@@ -10,13 +10,13 @@ mod limits;
 mod matrix;
 mod system;
 
-use std::fs;
 use std::process::Command;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use crate::support::place::Place;
 use crate::support::vault::Scripted;
-use crate::support::{Home, Transcript, transcript};
+use crate::support::{Home, Transcript, state, transcript};
 
 /// Runs a command that nothing may make hang.
 fn run(command: Command) -> Transcript {
@@ -31,12 +31,7 @@ fn run(command: Command) -> Transcript {
 fn is_gone(pid: &str) -> bool {
     let end = Instant::now() + Duration::from_secs(60);
     while Instant::now() < end {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        match stat
-            .rsplit(") ")
-            .next()
-            .and_then(|rest| rest.chars().next())
-        {
+        match state(pid.parse().unwrap()) {
             Some('Z') | None => return true,
             Some(_) => std::thread::sleep(Duration::from_millis(5)),
         }
@@ -116,10 +111,14 @@ impl Scene {
 
 /// The home directory that the system knows of this user.
 fn home_of_user() -> String {
-    // SAFETY: the entry is there until the next call, and nobody else here asks for one.
-    let directory = unsafe {
-        let entry = libc::getpwuid(libc::geteuid()).as_ref();
-        entry.map(|entry| std::ffi::CStr::from_ptr(entry.pw_dir))
+    static HOME: OnceLock<String> = OnceLock::new();
+    let ask = || {
+        // SAFETY: the entry is there until the next call, and nobody else here asks for one, nor does this, again.
+        let directory = unsafe {
+            let entry = libc::getpwuid(libc::geteuid()).as_ref();
+            entry.map(|entry| std::ffi::CStr::from_ptr(entry.pw_dir))
+        };
+        directory.map_or_else(String::new, |path| path.to_string_lossy().into_owned())
     };
-    directory.map_or_else(String::new, |path| path.to_string_lossy().into_owned())
+    HOME.get_or_init(ask).clone()
 }

@@ -46,10 +46,10 @@ fn values_come_as_they_are() {
             .home
             .run(["get", "prod/multi#user"])
             .is(0, "bob\n", "");
-        store.home.run(["get", "prod/multi#first"]).has(
+        store.home.run(["get", "-v", "prod/multi#first"]).has(
             1,
             "",
-            &["prod/multi has no field first"].map(|_| "missing"),
+            &["gopass: miss: prod/multi has no field first", "missing"],
         );
     });
 }

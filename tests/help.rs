@@ -25,9 +25,11 @@ fn flags(help: &str) -> Vec<&str> {
     let listed = options
         .lines()
         .filter(|line| line.starts_with("  ") && !line.starts_with("       "));
-    listed
+    let flags: Vec<&str> = listed
         .filter_map(|line| line.split_whitespace().find(|word| word.starts_with("--")))
-        .collect()
+        .collect();
+    assert!(!flags.is_empty());
+    flags
 }
 
 #[test]

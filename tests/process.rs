@@ -1,8 +1,7 @@
 //! Children: what they get, and what becomes of them. Fakes, since no real program can be made to hang or flood.
 
 use std::fs;
-use std::io::{PipeReader, PipeWriter, Read, Write};
-use std::os::fd::AsRawFd;
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
@@ -10,7 +9,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::terminal::Terminal;
-use crate::support::{Home, STRANGER, transcript};
+use crate::support::{Home, STRANGER, full_pipe, state, transcript};
 
 /// Long enough for the slowest machine; a test that waits this long has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -43,11 +42,7 @@ fn pid(home: &Home, file: &str) -> i32 {
 /// Waits until the process is gone (or a zombie that nobody has reaped yet).
 fn is_gone(pid: i32) {
     let end = Instant::now() + PATIENCE;
-    let state = || {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        stat.rsplit(')').next()?.trim().chars().next()
-    };
-    while state().is_some_and(|state| state != 'Z') {
+    while state(pid.unsigned_abs()).is_some_and(|state| state != 'Z') {
         assert!(Instant::now() < end, "process {pid} is still there");
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -56,7 +51,7 @@ fn is_gone(pid: i32) {
 #[test]
 fn at_the_deadline_the_whole_group_is_killed() {
     let home = hanging();
-    home.run(["get", "a", "--timeout", "0.5", "--default", "V"]).is(
+    home.run(["get", "a", "--timeout", "3", "--default", "V"]).is(
         4,
         "",
         "mxm-secrets: gopass failed: gopass gave no answer in time and was killed, asked for a\n",
@@ -70,7 +65,7 @@ fn a_child_that_closes_its_output_and_hangs_is_killed() {
     let home = Home::new();
     home.link(&["sleep"]);
     home.fake("gopass", "echo $$ >child\nexec >&- 2>&-\nsleep 1000");
-    home.run(["get", "a", "--timeout", "0.5"])
+    home.run(["get", "a", "--timeout", "3"])
         .has(4, "", &["gave no answer in time"]);
     is_gone(pid(&home, "child"));
 }
@@ -136,11 +131,7 @@ fn a_program_that_cannot_be_run_is_a_failure() {
     home.run(["get", "a", "-v"])
         .has(4, "", &["gopass cannot be run: Permission denied"]);
     fs::remove_file(home.path().join("bin/gopass")).unwrap();
-    home.fake("gopass", "");
-    let broken = fs::read_to_string(home.path().join("bin/gopass"))
-        .unwrap()
-        .replace("/bin/sh", "/no/such/sh");
-    home.write("bin/gopass", broken);
+    home.fake("gopass", "#!/no/such/sh\n");
     home.run(["get", "a", "-v"])
         .has(4, "", &["gopass cannot be run: No such file"]);
 }
@@ -206,8 +197,7 @@ fn in_interactive_use_the_terminal_stays_usable() {
     );
     // With a deadline of one's own, it holds for a person, too.
     let home = hanging();
-    let (status, screen) =
-        Terminal::start(home.mxm_secrets(["get", "a", "--timeout", "0.5"])).ends();
+    let (status, screen) = Terminal::start(home.mxm_secrets(["get", "a", "--timeout", "3"])).ends();
     assert_eq!(status.code(), Some(4), "{screen}");
     is_gone(pid(&home, "child"));
     // SAFETY: the process is this test's own grandchild.
@@ -231,6 +221,7 @@ fn a_variable_says_whether_a_person_is_there() {
     let asks = |no_input: &str, arguments: &[&str]| {
         let mut command = home.mxm_secrets(["get", "a"].iter().chain(arguments));
         let seen = transcript(command.env("MXM_SECRETS_NO_INPUT", no_input));
+        assert_eq!(seen.status, Some(0), "{}", seen.stderr);
         !String::from_utf8(seen.stdout)
             .unwrap()
             .contains("--pinentry-mode error")
@@ -241,20 +232,6 @@ fn a_variable_says_whether_a_person_is_there() {
     assert!(!asks("0", &["--no-input"]));
 }
 
-/// A pipe that takes no more, and that nobody reads.
-fn full_pipe() -> (PipeReader, PipeWriter) {
-    let (reader, writer) = std::io::pipe().unwrap();
-    let waits = |wait: libc::c_int| {
-        // SAFETY: the descriptor is open.
-        let set = unsafe { libc::fcntl(writer.as_raw_fd(), libc::F_SETFL, wait) };
-        assert_eq!(set, 0);
-    };
-    waits(libc::O_NONBLOCK);
-    while (&writer).write(&[b'.'; 512]).is_ok() {}
-    waits(0);
-    (reader, writer)
-}
-
 /// Not even where what we have to say of it would wait for somebody to read it.
 #[test]
 fn a_signal_ends_the_child_too_and_tells_our_parent() {
@@ -262,7 +239,7 @@ fn a_signal_ends_the_child_too_and_tells_our_parent() {
         let home = hanging();
         // The deadline comes after our patience, so that it is the signal that has ended them.
         let arguments = ["get", "a", "--default", "V", "--timeout", "120"];
-        let (unread, full) = full_pipe();
+        let (unread, full) = full_pipe(0);
         let child = home
             .mxm_secrets(arguments)
             .stdout(Stdio::piped())
@@ -312,7 +289,7 @@ fn an_ignored_signal_stays_ignored() {
     let mut shell = home.command("/bin/sh");
     let program = home.mxm_secrets([""; 0]).get_program().to_owned();
     shell
-        .args(["-c", "trap '' INT; exec \"$0\" get a --timeout 2"])
+        .args(["-c", "trap '' INT; exec \"$0\" get a --timeout 4"])
         .arg(program);
     let child = shell
         .stdout(Stdio::piped())

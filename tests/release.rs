@@ -198,6 +198,9 @@ fn advisory(home: &Home, krate: &str) -> PathBuf {
                 .args(["-c", "user.name=a", "-c", "user.email=a@b.example"])
                 .args(arguments)
                 .current_dir(&database)
+                .env_clear()
+                .env("PATH", std::env::var_os("PATH").unwrap())
+                .env("HOME", home.path())
                 .env("GIT_COMMITTER_DATE", "2026-02-03T12:00:00Z"),
         );
     }
@@ -274,7 +277,7 @@ fn installs_below(home: &Home, package: &Path) {
         output(
             Command::new("dpkg")
                 .arg(format!("--root={}", root.display()))
-                .args(["--force-not-root", "--log=/dev/null"])
+                .args(["--force-not-root", "--force-bad-path", "--log=/dev/null"])
                 .args(arguments),
         )
     };

@@ -333,7 +333,8 @@ fn a_server_that_is_not_there_or_speaks_no_tls_is_a_failure() {
     home.set("BAO_ADDR", format!("http://127.0.0.1:{}", free_port()));
     home.run(["get", "a"])
         .has(4, "", &["cannot connect to http://127.0.0.1:", "refused"]);
-    home.set("BAO_ADDR", "https://no-such-host.invalid");
+    home.set("BAO_ADDR", "https://no-such-host.invalid")
+        .set("RES_OPTIONS", "timeout:1 attempts:1");
     home.run(["get", "a"])
         .has(4, "", &["cannot connect to https://no-such-host.invalid"]);
     home.set("BAO_ADDR", "unix:///nowhere/agent.sock");
@@ -447,7 +448,9 @@ fn no_file_takes_longer_than_the_deadline_or_a_signal() {
         let made = Command::new("mkfifo").arg(&path).status().unwrap();
         assert!(made.success());
         // Nobody writes.
-        home.run(["get", "--timeout", "50", "a"]).has(4, "", &[]);
+        let seen = home.run(["get", "--timeout", "50", "a"]);
+        assert_eq!(seen.status, Some(4), "{}", seen.stderr);
+        assert!(!seen.stderr.contains("in time"), "{}", seen.stderr);
         let late = std::fs::OpenOptions::new()
             .read(true)
             .write(true)

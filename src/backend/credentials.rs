@@ -391,13 +391,13 @@ mod tests {
         let places = places(name.path());
         std::thread::scope(|scope| {
             let reader = || {
-                let context = Context {
-                    deadline: Deadline::after(Duration::from_secs(60)),
-                    unattended: true,
-                    warn: &|_| {},
-                };
                 let mut answers = Vec::new();
                 while !over.load(Ordering::Relaxed) {
+                    let context = Context {
+                        deadline: Deadline::after(Duration::from_secs(60)),
+                        unattended: true,
+                        warn: &|_| {},
+                    };
                     match look(mount, &places, &name, &context) {
                         Ok(Some((secret, _))) if secret.expose() == b"value" => {}
                         other => answers.push(format!("{other:?}")),

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::{Store, filter};
 use crate::support::program;
 use crate::support::terminal::Terminal;
+use crate::support::vault::eventually;
 
 /// An identity of age-plugin-fake.
 const FAKE: &str = "AGE-PLUGIN-FAKE-1DPJKCMR0YMXKZ5";
@@ -99,7 +100,7 @@ fn a_plugin_that_hangs_is_killed_with_all_it_has_started() {
     ] {
         let Some(store) = store(script) else { return };
         let started = Instant::now();
-        let seen = store.home.run(["get", "--timeout", "1", "a"]);
+        let seen = store.home.run(["get", "--timeout", "3", "a"]);
         seen.has(
             4,
             "",
@@ -121,12 +122,9 @@ fn a_signal_ends_us_and_the_plugin() {
     };
     let mut child = store.home.mxm_secrets(["get", "a"]).spawn().unwrap();
     let file = store.home.path().join("pid");
-    let plugin = loop {
-        match fs::read_to_string(&file) {
-            Ok(pid) if pid.ends_with('\n') => break pid,
-            _ => std::thread::sleep(Duration::from_millis(10)),
-        }
-    };
+    let written = || fs::read_to_string(&file).unwrap_or_default();
+    eventually("the plugin runs", || written().ends_with('\n'));
+    let plugin = written();
     let pid = child.id().to_string();
     assert!(Command::new("kill").arg(pid).status().unwrap().success());
     assert_eq!(child.wait().unwrap().signal(), Some(15));

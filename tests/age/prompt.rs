@@ -76,7 +76,7 @@ fn a_protected_identities_file_is_unlocked_by_its_passphrase() {
         assert!(screen.contains("no answer was given"), "{screen}");
     }
 
-    let mut terminal = start(&store, &["get", "--timeout", "0.5", "a"]);
+    let mut terminal = start(&store, &["get", "--timeout", "3", "a"]);
     terminal.types("slow");
     let (status, screen) = terminal.ends();
     assert_eq!(status.code(), Some(4), "{screen}");

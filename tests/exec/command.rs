@@ -16,19 +16,7 @@ fn same(home: &Home, script: &str, prepare: impl Fn(&mut Command)) -> String {
     under_env.args(["sh", "-c", script]);
     let mut under_exec = home.mxm_secrets(shell(&["--secret", "prod/api-key"], script));
     for command in [&mut under_env, &mut under_exec] {
-        // SAFETY: close_range may be called between fork and exec. What other tests have open is none of ours.
-        #[cfg(target_os = "linux")]
-        unsafe {
-            command.pre_exec(|| {
-                libc::syscall(
-                    libc::SYS_close_range,
-                    3,
-                    u32::MAX,
-                    libc::CLOSE_RANGE_CLOEXEC,
-                );
-                Ok(())
-            });
-        }
+        without_others(command);
         prepare(command);
     }
     let (expected, seen) = (transcript(&mut under_env), transcript(&mut under_exec));
@@ -48,6 +36,23 @@ fn same(home: &Home, script: &str, prepare: impl Fn(&mut Command)) -> String {
     String::from_utf8(seen.stdout).unwrap()
 }
 
+/// What other tests have open is none of ours.
+fn without_others(command: &mut Command) {
+    // SAFETY: close_range may be called between fork and exec.
+    #[cfg(target_os = "linux")]
+    unsafe {
+        command.pre_exec(|| {
+            libc::syscall(
+                libc::SYS_close_range,
+                3,
+                u32::MAX,
+                libc::CLOSE_RANGE_CLOEXEC,
+            );
+            Ok(())
+        });
+    }
+}
+
 #[test]
 fn the_command_is_what_it_would_be_under_env() {
     let home = home();
@@ -62,15 +67,16 @@ fn the_command_is_what_it_would_be_under_env() {
     let file = fs::File::open("/dev/null").unwrap();
     let fds = same(&home, "ls /proc/self/fd", |command| {
         let fd = std::os::fd::AsRawFd::as_raw_fd(&file);
-        // SAFETY: dup2 may be called between fork and exec.
+        // SAFETY: dup2 and fcntl may be called between fork and exec. No other test has so many descriptors open.
         unsafe {
             command.pre_exec(move || {
-                libc::dup2(fd, 9);
+                libc::dup2(fd, 900);
+                libc::fcntl(900, libc::F_SETFD, 0);
                 Ok(())
             });
         }
     });
-    assert!(fds.lines().any(|fd| fd == "9"), "{fds}");
+    assert!(fds.lines().any(|fd| fd == "900"), "{fds}");
     let status = "exec cat /proc/self/status";
     let lines =
         format!("{status} | grep -E 'Sig(Blk|Ign|Cgt)|CoreDumping|NoNewPrivs|Seccomp|^Threads'");
@@ -158,8 +164,10 @@ fn the_core_limit_is_put_back() {
                     rlim_cur: 4096 * 512,
                     rlim_max: 8192 * 512,
                 };
-                libc::setrlimit(libc::RLIMIT_CORE, &raw const limit);
-                Ok(())
+                match libc::setrlimit(libc::RLIMIT_CORE, &raw const limit) {
+                    0 => Ok(()),
+                    _ => Err(std::io::Error::last_os_error()),
+                }
             });
         }
     });
@@ -249,6 +257,7 @@ fn closed_descriptors_are_closed_in_the_command() {
         let script = "exec >out; ls /proc/$$/fd; cat <&0; echo x >&2";
         let run = |mut command: Command| {
             let closed = closed.clone();
+            without_others(&mut command);
             // SAFETY: close may be called between fork and exec.
             unsafe {
                 command.pre_exec(move || {
@@ -272,8 +281,7 @@ fn closed_descriptors_are_closed_in_the_command() {
 fn what_cannot_be_run_has_the_statuses_of_env() {
     let home = home();
     home.write("plain", "text");
-    home.fake("broken", "");
-    fs::write(home.path().join("bin/broken"), "#!/no/such/interpreter\n").unwrap();
+    home.fake("broken", "#!/no/such/interpreter\n");
     home.fake("directory", "");
     fs::remove_file(home.path().join("bin/directory")).unwrap();
     fs::create_dir(home.path().join("bin/directory")).unwrap();
@@ -321,8 +329,7 @@ fn what_cannot_be_run_has_the_statuses_of_env() {
 #[test]
 fn a_script_without_an_interpreter_is_not_given_to_a_shell() {
     let home = home();
-    home.fake("script", "");
-    fs::write(home.path().join("bin/script"), "touch trace\n").unwrap();
+    home.program("script", "touch trace\n");
     home.run(["exec", "--", "script"]).is(
         126,
         "",

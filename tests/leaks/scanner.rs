@@ -175,19 +175,17 @@ impl Memory {
         let mut found = Vec::new();
         for (start, end, line) in self.mappings() {
             let mut bytes = vec![0; usize::try_from(end - start).unwrap()];
-            let mut filled = 0;
-            while filled < bytes.len() {
-                match self
-                    .bytes
-                    .read_at(&mut bytes[filled..], start + filled as u64)
-                {
-                    Ok(0) | Err(_) => break,
-                    Ok(count) => filled += count,
+            let (mut at, mut any) = (0, false);
+            while at < bytes.len() {
+                match self.bytes.read_at(&mut bytes[at..], start + at as u64) {
+                    Ok(count) if count > 0 => (at, any) = (at + count, true),
+                    // A page that guards a stack may lie in its midst.
+                    _ => at = (at + 4096) & !4095,
                 }
             }
             // Something can always be read of what can be read at all.
-            assert!(filled > 0, "{line}");
-            needles.search(&bytes[..filled], |at, text| {
+            assert!(any, "{line}");
+            needles.search(&bytes, |at, text| {
                 found.push(Find {
                     address: start + at as u64,
                     bytes: text.to_owned(),

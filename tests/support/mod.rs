@@ -9,6 +9,8 @@
     feature = "vault"
 ))]
 pub mod place;
+#[cfg(any(feature = "age", feature = "credentials"))]
+pub mod rights;
 pub mod store;
 pub mod terminal;
 #[cfg(feature = "vault")]
@@ -16,7 +18,8 @@ pub mod vault;
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io::Write as _;
+use std::io::{PipeReader, PipeWriter, Write as _};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -132,9 +135,12 @@ impl Home {
             true => script.to_owned(),
             false => format!("#!/bin/sh\nprintf '%s\\n' \"$*\" >>'{log}'\n{script}\n"),
         };
-        let draft = self.write(&format!("{name}.sh"), script);
-        fs::set_permissions(&draft, fs::Permissions::from_mode(0o755)).unwrap();
-        copy_program(&draft, &self.path().join("bin").join(name));
+        self.program(name, &script);
+    }
+
+    /// Puts a file with this content on the PATH, and lets it be started.
+    pub fn program(&self, name: &str, content: &str) {
+        write_program(&self.path().join("bin").join(name), content);
     }
 
     /// The lines that a fake has logged.
@@ -216,6 +222,15 @@ fn heed_signals() {
     });
 }
 
+/// Writes a program; see [`copy_program`].
+fn write_program(path: &Path, content: &str) {
+    let draft = TempDir::with_prefix("mxmd").unwrap();
+    let draft = draft.path().join("draft");
+    fs::write(&draft, content).unwrap();
+    fs::set_permissions(&draft, fs::Permissions::from_mode(0o755)).unwrap();
+    copy_program(&draft, path);
+}
+
 /// Copies a program in a process of its own: what another thread starts meanwhile would hold the new file open for
 /// writing for a moment, and a file that is written to cannot be run.
 pub fn copy_program(from: &Path, to: &Path) {
@@ -240,13 +255,12 @@ pub fn program_under_test() -> &'static Path {
             return program;
         };
         let runner = find(runner.to_str().unwrap()).unwrap();
-        // Of this process alone, since a file that is open for writing cannot be started.
+        // Of this process alone: others may be starting theirs.
         let script = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let script = script.join(format!("mxm-secrets-{}", std::process::id()));
         let (runner, program) = (runner.display(), program.display());
         let text = format!("#!/bin/sh\nexec '{runner}' '{program}' \"$@\"\n");
-        fs::write(&script, text).unwrap();
-        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+        write_program(&script, &text);
         script
     })
 }
@@ -314,6 +328,26 @@ pub fn program(name: &str) -> Option<PathBuf> {
         not_run(&format!("{name} is not here"));
     }
     path
+}
+
+/// A pipe that takes no more, and that nobody reads; with these flags on its other end.
+pub fn full_pipe(flags: libc::c_int) -> (PipeReader, PipeWriter) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let set = |flags: libc::c_int| {
+        // SAFETY: the descriptor is open.
+        let set = unsafe { libc::fcntl(writer.as_raw_fd(), libc::F_SETFL, flags) };
+        assert_eq!(set, 0);
+    };
+    set(libc::O_NONBLOCK);
+    while (&writer).write(&[b'.'; 512]).is_ok() {}
+    set(flags);
+    (reader, writer)
+}
+
+/// The letter for what a process is doing; `None`: it is gone.
+pub fn state(pid: u32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit(')').next()?.trim().chars().next()
 }
 
 /// Says that a test cannot be run: past the test runner's capture, and as a failure in CI.

@@ -158,10 +158,10 @@ impl Place {
 
     /// The store in Vault, with a login in place of a token. What it logs in with is the credential.
     pub fn login(method: &'static str) -> Option<Place> {
-        static MOUNTED: OnceLock<()> = OnceLock::new();
+        /// What the server takes for a login by jwt: the key that it is told of is one for all places.
+        static JWT: OnceLock<String> = OnceLock::new();
         let (server, mut place) = (Server::shared()?, Place::new("vault")?);
-        let keys = keys();
-        MOUNTED.get_or_init(|| {
+        let jwt = JWT.get_or_init(|| {
             server.policy(
                 "leaks",
                 r#"path "secret/data/*" { capabilities = ["read"] }"#,
@@ -174,6 +174,19 @@ impl Place {
                 "auth/leaks-approle/role/leaks",
                 r#"{"token_policies":"leaks"}"#,
             );
+            let keys = keys();
+            let public = std::fs::read_to_string(keys.path().join("pub.pem")).unwrap();
+            let public = public.replace('\n', "\\n");
+            server.set_up(
+                "auth/leaks-jwt/config",
+                &format!("{{\"jwt_validation_pubkeys\":[\"{public}\"]}}"),
+            );
+            server.set_up(
+                "auth/leaks-jwt/role/leaks",
+                r#"{"role_type":"jwt","user_claim":"sub","bound_audiences":["vault"],"token_policies":"leaks"}"#,
+            );
+            let claims = r#"{"sub":"me","aud":"vault","iat":1700000000,"nbf":1700000000,"exp":4000000000}"#;
+            jwt(keys.path(), claims)
         });
         std::fs::remove_file(place.home().path().join(".vault-token")).unwrap();
         place.set("MXM_SECRETS_VAULT_AUTH_METHOD", method);
@@ -188,19 +201,8 @@ impl Place {
                 ("SECRET_ID", member(&answer, "secret_id"))
             }
             _ => {
-                let public = std::fs::read_to_string(keys.path().join("pub.pem")).unwrap();
-                let public = public.replace('\n', "\\n");
-                server.set_up(
-                    "auth/leaks-jwt/config",
-                    &format!("{{\"jwt_validation_pubkeys\":[\"{public}\"]}}"),
-                );
-                server.set_up(
-                    "auth/leaks-jwt/role/leaks",
-                    r#"{"role_type":"jwt","user_claim":"sub","bound_audiences":["vault"],"token_policies":"leaks"}"#,
-                );
                 place.set("MXM_SECRETS_VAULT_AUTH_ROLE", "leaks");
-                let claims = r#"{"sub":"me","aud":"vault","iat":1700000000,"nbf":1700000000,"exp":4000000000}"#;
-                ("JWT", jwt(keys.path(), claims))
+                ("JWT", jwt.clone())
             }
         };
         let path = place.home().write("credential", &credential);

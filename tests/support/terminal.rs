@@ -1,10 +1,13 @@
 //! A terminal for a command: a pty, driven as a person would.
 
-use std::fs::File;
+use std::ffi::CStr;
+use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
-use std::os::fd::{AsFd, FromRawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use mxm_secrets::sys::wait_readable;
@@ -23,17 +26,7 @@ pub struct Terminal {
 impl Terminal {
     /// Starts `command` as the leader of a session of its own.
     pub fn start(mut command: Command) -> Terminal {
-        let (mut master, mut slave) = (-1, -1);
-        let none = std::ptr::null_mut();
-        // SAFETY: the descriptors are written by openpty, and owned by the files made of them.
-        let (master, slave) = unsafe {
-            assert_eq!(
-                libc::openpty(&mut master, &mut slave, none, none.cast(), none.cast()),
-                0
-            );
-            libc::fcntl(master, libc::F_SETFD, libc::FD_CLOEXEC);
-            (File::from_raw_fd(master), File::from_raw_fd(slave))
-        };
+        let (master, slave) = pair();
         command
             .stdin(slave.try_clone().unwrap())
             .stdout(slave.try_clone().unwrap())
@@ -108,4 +101,30 @@ impl Drop for Terminal {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Both ends of a pty. Each is closed on exec from its first moment: a child that another thread starts meanwhile would
+/// keep this terminal open.
+fn pair() -> (File, File) {
+    /// The name is in memory that the next call writes to.
+    static NAMING: Mutex<()> = Mutex::new(());
+    // SAFETY: plain numbers; the descriptor is owned by the file made of it.
+    let master = unsafe {
+        let master = libc::posix_openpt(libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC);
+        assert!(master >= 0, "{}", std::io::Error::last_os_error());
+        assert_eq!(libc::grantpt(master), 0);
+        assert_eq!(libc::unlockpt(master), 0);
+        File::from_raw_fd(master)
+    };
+    let naming = NAMING.lock().unwrap_or_else(PoisonError::into_inner);
+    // SAFETY: the name ends in NUL, and is there until the next call.
+    let name = unsafe { CStr::from_ptr(libc::ptsname(master.as_raw_fd())) };
+    let name = name.to_str().unwrap().to_owned();
+    drop(naming);
+    let slave = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_NOCTTY)
+        .open(name);
+    (master, slave.unwrap())
 }

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -51,8 +52,9 @@ impl Server {
             .arg(vault)
             .arg(&directory)
             .arg(port.to_string())
+            .env_clear()
             .env("HOME", &directory)
-            .env_remove("VAULT_ADDR")
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -87,6 +89,8 @@ impl Server {
     ) -> String {
         let mut command = Command::new("curl");
         command
+            // First -q: nothing that the user has set for curl, nor a proxy, is meant for this one.
+            .args(["-q", "--noproxy", "*"])
             .args(["-sS", "-X", method, "--max-time", "20", "--cacert"])
             .arg(&self.ca)
             .args(["-H", &format!("X-Vault-Token: {token}")]);
@@ -237,13 +241,18 @@ pub fn member(json: &str, name: &str) -> String {
     rest.split_once('"').unwrap().0.to_owned()
 }
 
-/// A port that nobody listens on.
+/// A port that nobody listens on, nor will: those that the system hands out lie higher, and others begin elsewhere. The
+/// next one is free as well, since Vault takes it for its cluster.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = u16::try_from(std::process::id() % 50).unwrap() * 200;
+    let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    loop {
+        let port = 20_000 + (first + NEXT.fetch_add(2, Ordering::Relaxed)) % 10_000;
+        if is_free(port) && is_free(port + 1) {
+            return port;
+        }
+    }
 }
 
 /// Waits for something that takes a moment.
