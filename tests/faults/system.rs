@@ -11,8 +11,7 @@ use std::time::Duration;
 
 use super::limits::{least_memory, limited};
 use super::{Owner, Scene, run};
-use crate::support::place::{NAME, Place};
-use crate::support::rights::strace;
+use crate::support::place::{NAME, Place, strace};
 use crate::support::vault::{Scripted, kv};
 use crate::support::{Home, Transcript, emulated, find, not_run, program_under_test, transcript};
 

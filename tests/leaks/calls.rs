@@ -6,8 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use super::processes::left_by;
-use crate::support::place::{NAME, Place};
-use crate::support::rights::strace;
+use crate::support::place::{NAME, Place, strace};
 use crate::support::{program_under_test, transcript};
 
 /// What is recorded. A question mark: not every machine has it.

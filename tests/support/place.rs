@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 
@@ -359,6 +360,21 @@ impl Place {
 fn peer(address: &str) -> String {
     let port = address.rsplit(':').next().unwrap();
     format!("sin_port=htons({port}), sin_addr=inet_addr(\"127.0.0.1\")")
+}
+
+/// strace, where it can read the arguments of a program that is not dumpable; else `None` (said loudly).
+pub fn strace() -> Option<PathBuf> {
+    const CAP_SYS_PTRACE: u64 = 1 << 19;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let rights = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))
+        .and_then(|rights| u64::from_str_radix(rights.trim(), 16).ok());
+    if rights.is_some_and(|rights| rights & CAP_SYS_PTRACE == 0) {
+        not_run("strace needs CAP_SYS_PTRACE to look into a program that is not dumpable");
+        return None;
+    }
+    program("strace")
 }
 
 /// Names another build of the program to be tested, such as the one that is shipped.

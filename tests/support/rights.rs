@@ -1,10 +1,8 @@
-//! What a user may do: less than root, and what tests need.
+//! Users whom permissions bind.
 
-use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 
-use super::{find, not_run, program};
+use super::find;
 
 /// A command as a user whom permissions bind: root without its capabilities is one, and still owns its files.
 pub fn bound(command: &Command) -> Command {
@@ -28,19 +26,4 @@ pub fn again(command: &Command, mut other: Command) -> Command {
             .filter_map(|(name, value)| Some((name, value?))),
     );
     other
-}
-
-/// strace, where it can read the arguments of a program that is not dumpable; else `None` (said loudly).
-pub fn strace() -> Option<PathBuf> {
-    const CAP_SYS_PTRACE: u64 = 1 << 19;
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let rights = status
-        .lines()
-        .find_map(|line| line.strip_prefix("CapEff:"))
-        .and_then(|rights| u64::from_str_radix(rights.trim(), 16).ok());
-    if rights.is_some_and(|rights| rights & CAP_SYS_PTRACE == 0) {
-        not_run("strace needs CAP_SYS_PTRACE to look into a program that is not dumpable");
-        return None;
-    }
-    program("strace")
 }
