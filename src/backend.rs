@@ -63,6 +63,9 @@ pub const OWN: Option<&Entry> = Some(&command::ENTRY);
 #[cfg(not(feature = "config"))]
 pub const OWN: Option<&Entry> = None;
 
+/// Tells a program of ours that a backend's program starts how many of us there are above it.
+pub const DEPTH_VARIABLE: &str = "MXM_SECRETS_DEPTH";
+
 /// One line of the table [`BACKENDS`].
 pub struct Entry {
     /// The name by which users ask for it.

@@ -26,6 +26,8 @@ mod waiting;
 
 pub use children::{end_of, forget_child, has_ended, kill_group, remember_child};
 pub use descriptors::{STDERR, STDOUT, fill_standard_streams, keep_at_exec, write_all};
+#[cfg(feature = "config")]
+pub use files::open_no_link;
 pub use files::{open_to_read, sealed_file};
 pub(crate) use memory::end_without_memory;
 pub use memory::{protect_memory, restore_core_limit, set_status_without_memory};

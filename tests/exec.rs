@@ -90,6 +90,15 @@ fn a_clean_environment_has_the_secrets_and_what_is_kept() {
         "",
         "mxm-secrets: --keep goes with --clean-env\n",
     );
+    for keep in ["", "A=B", "1A", "A-B"] {
+        home.run(["exec", "--clean-env", "--keep", keep, "--", "env"]).is(
+            125,
+            "",
+            &format!(
+                "mxm-secrets: exec: --keep {keep:?}: it takes a variable's name (A-Z, a-z, 0-9 and _, no digit first)\n"
+            ),
+        );
+    }
 }
 
 #[test]
@@ -321,8 +330,9 @@ fn a_file_in_memory_is_read_again_and_never_written() {
         "gopass",
         "case $4 in a) printf 'one\\0\\n';; b) head -c 200000 /dev/zero;; esac",
     );
-    home.link(&["head", "wc", "od"]);
-    let script = "cat $A; cat $A; wc -c <$B; read x <$A; cat <$A; (echo new >$A) 2>/dev/null || echo refused
+    home.link(&["head", "wc", "od", "stat"]);
+    // As programs want it that are given a key.
+    let script = "stat -Lc %a $A; cat $A; cat $A; wc -c <$B; read x <$A; cat <$A; (echo new >$A) 2>/dev/null || echo refused
         (echo more >>$A) 2>/dev/null || echo refused; cat $A; env | od -c | ls /proc/self/fd/ >/dev/null; echo $A $B";
     let arguments = [
         "exec",
@@ -341,7 +351,7 @@ fn a_file_in_memory_is_read_again_and_never_written() {
     let text = String::from_utf8_lossy(&seen.stdout).into_owned();
     let (content, paths) = text.trim_end().rsplit_once('\n').unwrap();
     assert_eq!(
-        content, "one\0\none\0\n200000\none\0\nrefused\nrefused\none\0",
+        content, "400\none\0\none\0\n200000\none\0\nrefused\nrefused\none\0",
         "{}",
         seen.stderr
     );

@@ -182,7 +182,12 @@ fn bad_input_is_refused_before_anything_is_started() {
             &["get", "a", "--default"],
             "missing argument for option '--default'",
         ),
-        (&["get", "a", "--raw=yes"], "--raw"),
+        (&["get", "a", "--raw=yes"], "--raw takes no value"),
+        // Meant for --default; it may be a secret.
+        (
+            &["get", "a", "--default-ok=x"],
+            "--default-ok takes no value",
+        ),
         (
             &["get", "a", "--default-ok"],
             "--default-ok goes with --default",

@@ -186,6 +186,21 @@ fn a_mounted_store_is_read() {
             .home
             .run(["get", "team/x"])
             .has(1, "", &["team/x is missing"]);
+        // Where the store is gone nobody knows what it has, whatever gopass says.
+        std::fs::rename(&path, path.with_extension("gone")).unwrap();
+        store.home.run(["get", "team/x/key", "--default", "d"]).is(
+            4,
+            "",
+            &format!(
+                "mxm-secrets: gopass failed: team/x/key: the store mounted at team/x is not there: {}\n\
+                 mxm-secrets: hint: see what it says in a terminal: gopass mounts\n",
+                path.display()
+            ),
+        );
+        store
+            .home
+            .run(["get", "other/key"])
+            .has(1, "", &["missing"]);
     });
 }
 

@@ -62,6 +62,8 @@ fn what_is_not_ready_tells_why() {
         "{text}"
     );
     assert_eq!(seen.status, Some(4));
+    let seen = home.run(["list-backends", "--backend", "gopass", "-q"]);
+    assert!(!String::from_utf8_lossy(&seen.stdout).contains("hint"));
     home.run(["list-backends", "a"])
         .is(2, "", "mxm-secrets: list-backends takes no name\n");
 }

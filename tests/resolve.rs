@@ -93,6 +93,8 @@ fn the_chain_is_a_table() {
         failed.contains("\n      hint: see what it says in a terminal"),
         "{failed}"
     );
+    let quiet = explained(&home, &["locked", "--quiet"], 4);
+    assert!(!quiet.contains("hint"), "{quiet}");
     let missing = explained(&home, &["none", "variable"], 1);
     assert!(missing.contains("none: missing\n"), "{missing}");
     assert!(

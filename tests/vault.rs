@@ -51,6 +51,7 @@ fn fields_follow_the_rule() {
     server.put("fields/only", r#"{"password":"p"}"#);
     server.put("fields/null", r#"{"value":null}"#);
     server.put("fields/empty", r#"{}"#);
+    server.put("fields/two", r#"{"value":null,"other":"o"}"#);
     server.put("fields/both", r#"{"value":"v","other":"o"}"#);
     let home = server.root_home();
     for (name, value) in [
@@ -90,6 +91,8 @@ fn fields_follow_the_rule() {
             "value",
         ],
     );
+    home.run(["get", "fields/two"])
+        .has(4, "", &["has no field value: it has other\n"]);
     let many = home.run(["get", "fields/many"]);
     many.has(
         4,

@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::{Answer, Backend, Context, Entry, Reason, Status};
+use super::{Answer, Backend, Context, DEPTH_VARIABLE, Entry, Reason, Status};
 use crate::config::{Key, Kind, Section};
 use crate::name::Name;
 use crate::process::{self, Problem};
@@ -51,9 +51,6 @@ pub const ENTRY: Entry = Entry {
 
 /// How many times over we may be asked by ourselves.
 const DEPTH: u32 = 8;
-
-/// Tells a program of ours that a program starts how many of us there are above it.
-const DEPTH_VARIABLE: &str = "MXM_SECRETS_DEPTH";
 
 struct Own {
     program: String,

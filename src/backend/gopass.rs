@@ -26,7 +26,7 @@ pub const ENTRY: Entry = Entry {
     keys: &[
         Key {
             name: "command",
-            kind: Kind::Text,
+            kind: Kind::Program,
             default: "gopass",
             variable: None,
             about: "the program: gopass or pass, a name on PATH or a path",
@@ -288,6 +288,18 @@ impl Gopass {
             // They say the same of a store that they may not read.
             if let Some(file) = store::unreadable(dialect == Dialect::Gopass, path) {
                 return Answer::failed(format!("{name}: permission denied: {}", file.display()));
+            }
+            // What is mounted is set up; where it is gone, nobody knows what it has. gopass says that it has nothing.
+            if dialect == Dialect::Gopass
+                && let Some((alias, root)) = store::absent_mount(path)
+            {
+                return Answer::Failed(
+                    Reason::from(format!(
+                        "{name}: the store mounted at {alias} is not there: {}",
+                        root.display()
+                    ))
+                    .hint(format!("see what it says in a terminal: {command} mounts")),
+                );
             }
             return match uninitialized {
                 true => Answer::Unavailable(

@@ -279,7 +279,12 @@ impl Setup {
                 locator: self.locator(name, Some(field)),
             })
         };
-        let there = || match fields.names().as_slice() {
+        let filled = || {
+            let null = |name: &String| fields.get(name).is_some_and(|value| value.is_null());
+            let names = fields.names().into_iter();
+            names.filter(|name| !null(name)).collect::<Vec<_>>()
+        };
+        let there = || match filled().as_slice() {
             [] => "it has none".to_owned(),
             names => format!("it has {}", names.join(", ")),
         };

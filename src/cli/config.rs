@@ -13,6 +13,9 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
     }
     let options = parsed.options()?;
     if parsed.has(Id::Check) {
+        if parsed.has(Id::Json) {
+            return Err(UsageError("config: --check has no --json".to_owned()).into());
+        }
         let checked = config::check(&options)?;
         let mut report: String = checked
             .files

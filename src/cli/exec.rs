@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use mxm_secrets::backend::{BACKENDS, Reason};
+use mxm_secrets::backend::{BACKENDS, DEPTH_VARIABLE, Reason};
 use mxm_secrets::config::UsageError;
 use mxm_secrets::name::Name;
 use mxm_secrets::resolve::Outcome;
@@ -41,6 +41,13 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
     let requests = requests(parsed)?;
     if parsed.has(Id::Keep) && !parsed.has(Id::CleanEnv) {
         return Err(UsageError("--keep goes with --clean-env".to_owned()).into());
+    }
+    for (_, variable) in parsed.each(&[Id::Keep]) {
+        if !is_variable(variable.as_bytes()) {
+            let text =
+                format!("exec: --keep {variable:?}: it takes a variable's name ({VARIABLE})");
+            return Err(UsageError(text).into());
+        }
     }
     let messages = parsed.messages();
     let names: Vec<Name> = requests
@@ -147,14 +154,20 @@ fn request(id: Id, value: &OsStr) -> Result<Request, UsageError> {
         }
         None => name.variable(""),
     };
-    let first = variable.bytes().next();
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    if first.is_none_or(|byte| byte.is_ascii_digit()) || !variable.bytes().all(fits) {
+    if !is_variable(variable.as_bytes()) {
         return Err(UsageError(format!(
-            "exec: {variable:?} is not the name of a variable (A-Z, a-z, 0-9 and _, no digit first): give VAR={name}"
+            "exec: {variable:?} is not the name of a variable ({VARIABLE}): give VAR={name}"
         )));
     }
     Ok(Request { id, variable, name })
+}
+
+/// What a variable's name is made of, for messages.
+const VARIABLE: &str = "A-Z, a-z, 0-9 and _, no digit first";
+
+fn is_variable(name: &[u8]) -> bool {
+    let fits = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    name.first().is_some_and(|byte| !byte.is_ascii_digit()) && name.iter().all(fits)
 }
 
 /// What a lookup gives the command; `None` when there is no secret to give.
@@ -243,7 +256,9 @@ fn is_own_credential(variable: &OsStr) -> bool {
         return false;
     };
     let flag = FLAGS.iter().any(|flag| flag.variable == Some(name));
+    // A program that asks itself through this command finds that out by its depth.
     !flag
+        && name != DEPTH_VARIABLE
         && !BACKENDS
             .iter()
             .flat_map(|entry| entry.keys)
@@ -309,9 +324,12 @@ fn replace(
         messages.problem(&if there { reason.hint(hint) } else { reason });
         return Status::CommandNotFound;
     }
-    messages.problem(&Reason::from(format!(
-        "{}: cannot be run: {why}",
-        program.display()
-    )));
+    let reason = Reason::from(format!("{}: cannot be run: {why}", program.display()));
+    messages.problem(&match why.kind() {
+        io::ErrorKind::ArgumentListTooLong => {
+            reason.hint("large secrets can be given as files: --file VAR=NAME")
+        }
+        _ => reason,
+    });
     Status::CommandNotRun
 }

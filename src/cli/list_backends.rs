@@ -17,7 +17,7 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
     let report = if parsed.has(Id::Json) {
         statuses.iter().map(json).collect()
     } else {
-        table(&statuses)
+        table(&statuses, parsed.has(Id::Quiet))
     };
     write_out(&[report.as_bytes()])?;
     let ready = statuses
@@ -46,7 +46,7 @@ fn uses(status: &BackendStatus) -> &str {
     status.status.as_ref().map_or("", |status| &status.uses)
 }
 
-fn table(statuses: &[BackendStatus]) -> String {
+fn table(statuses: &[BackendStatus], quiet: bool) -> String {
     let mut table = Table::new(
         &["BACKEND", "CHAIN", "STATUS", "USES", "REASON"],
         sys::is_terminal(sys::STDOUT),
@@ -69,7 +69,9 @@ fn table(statuses: &[BackendStatus]) -> String {
             colour,
             &[&status.backend, &chain, word(status), uses(status), &why],
         );
-        if let Some(hint) = reason(status).and_then(|reason| reason.hint.as_ref()) {
+        if let Some(hint) = reason(status).and_then(|reason| reason.hint.as_ref())
+            && !quiet
+        {
             table.note(&format!("hint: {hint}"));
         }
     }

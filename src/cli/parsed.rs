@@ -42,7 +42,13 @@ impl Parsed {
         arguments: Vec<OsString>,
         command: &mut Option<&'static Command>,
     ) -> Result<Parsed, Stop> {
-        let usage = |error: lexopt::Error| UsageError(error.to_string());
+        // What stands behind a flag that takes nothing may be a value meant for another.
+        let usage = |error: lexopt::Error| match error {
+            lexopt::Error::UnexpectedValue { option, .. } => {
+                UsageError(format!("{option} takes no value"))
+            }
+            error => UsageError(error.to_string()),
+        };
         let mut parser = lexopt::Parser::from_args(arguments);
         let (mut flags, mut operands) = (Vec::<(&Flag, OsString)>::new(), Vec::new());
         let mut command_line = None;
@@ -168,7 +174,7 @@ impl Parsed {
             options = options.config_file(file);
         }
         if let Some(list) = self.text(Id::Backend)? {
-            options = options.backends(list.split(','));
+            options = options.backends(list.split(',').map(str::trim));
         }
         if let Some(on_error) = self.text(Id::OnError)?.and_then(OnError::parse) {
             options = options.on_error(on_error);

@@ -38,7 +38,7 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
             if !report.is_empty() {
                 report.push('\n');
             }
-            report += &explain(lookup);
+            report += &explain(lookup, messages.quiet);
         } else if let Some(step) = lookup.report.hit() {
             report += &format!(
                 "{}\t{}\t{}\n",
@@ -64,8 +64,8 @@ fn outcome(lookup: &Lookup) -> &'static str {
     }
 }
 
-/// The chain as a table, for eyes.
-fn explain(lookup: &Lookup) -> String {
+/// The chain as a table, for eyes; `quiet` leaves the hints out.
+fn explain(lookup: &Lookup, quiet: bool) -> String {
     let mut table = Table::new(
         &["BACKEND", "LOCATOR", "ANSWER", "REASON", "TIME"],
         sys::is_terminal(sys::STDOUT),
@@ -94,7 +94,9 @@ fn explain(lookup: &Lookup) -> String {
                 &time,
             ],
         );
-        if let Some(hint) = step.reason.as_ref().and_then(|reason| reason.hint.as_ref()) {
+        if let Some(hint) = step.reason.as_ref().and_then(|reason| reason.hint.as_ref())
+            && !quiet
+        {
             table.note(&format!("hint: {hint}"));
         }
     }

@@ -47,7 +47,7 @@ pub fn read(options: &Options) -> Result<Raw, UsageError> {
     if let Some((path, source)) = given {
         // What the file names is relative to it, and must not depend on where we go.
         let path = std::path::absolute(&path).unwrap_or(path);
-        match raw.take(&path, &mut wrong)? {
+        match raw.take(open(&path)?, &path, &mut wrong)? {
             Some(tree) => raw.base = Some(tree),
             None => {
                 return Err(UsageError(format!(
@@ -61,7 +61,7 @@ pub fn read(options: &Options) -> Result<Raw, UsageError> {
         for dimension in &DIMENSIONS {
             let path = root.join(dimension.name).with_extension("yaml");
             let file = raw.files.len();
-            if let Some(tree) = raw.take(&path, &mut wrong)? {
+            if let Some(tree) = raw.take(open(&path)?, &path, &mut wrong)? {
                 raw.layers.push(Layer {
                     dimension,
                     file,
@@ -70,7 +70,7 @@ pub fn read(options: &Options) -> Result<Raw, UsageError> {
             }
         }
     } else if let Some(path) = user_file() {
-        raw.base = raw.take(&path, &mut wrong)?;
+        raw.base = raw.take(open_own(&path)?, &path, &mut wrong)?;
     }
     if wrong.is_empty() {
         Ok(raw)
@@ -88,9 +88,29 @@ fn user_file() -> Option<PathBuf> {
     Some(base.join("mxm-secrets/config.yaml"))
 }
 
+/// Opens the user's own file; `None`: it does not exist. A link to nothing does: what it leads to may be on a disk that
+/// is not there.
+fn open_own(path: &Path) -> Result<Option<File>, UsageError> {
+    match opened(sys::open_no_link(path), path) {
+        // Most have no file, so that is found out with one call.
+        Err(_) => match open(path)? {
+            Some(file) => Ok(Some(file)),
+            None => Err(UsageError(format!(
+                "{} is a link to nothing",
+                path.display()
+            ))),
+        },
+        found => found,
+    }
+}
+
 /// Opens a file or directory; `None`: it does not exist.
 fn open(path: &Path) -> Result<Option<File>, UsageError> {
-    match sys::open_to_read(path) {
+    opened(sys::open_to_read(path), path)
+}
+
+fn opened(result: io::Result<File>, path: &Path) -> Result<Option<File>, UsageError> {
+    match result {
         Ok(file) => Ok(Some(file)),
         Err(error)
             if matches!(
@@ -131,7 +151,7 @@ impl Raw {
         }
         let root = store.join("apps").join(name);
         let default = root.join("default.yaml");
-        self.base = self.take(&default, wrong)?;
+        self.base = self.take(open(&default)?, &default, wrong)?;
         if self.base.is_some() {
             return Ok(Some(root));
         }
@@ -158,9 +178,14 @@ impl Raw {
     }
 
     /// Reads one more file; `None`: it does not exist. What is wrong in it goes to `wrong`.
-    fn take(&mut self, path: &Path, wrong: &mut Vec<Wrong>) -> Result<Option<Node>, UsageError> {
+    fn take(
+        &mut self,
+        file: Option<File>,
+        path: &Path,
+        wrong: &mut Vec<Wrong>,
+    ) -> Result<Option<Node>, UsageError> {
         let refuse = |why: &str| Err(UsageError(format!("{} {why}", path.display())));
-        let Some(mut file) = open(path)? else {
+        let Some(mut file) = file else {
             return Ok(None);
         };
         let unreadable =

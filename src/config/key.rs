@@ -38,7 +38,9 @@ pub enum Kind {
     Bool,
     /// A list of whole numbers from 1 to 255, exit statuses.
     Statuses,
-    /// A program and its arguments. With a slash in it, the program is a path as in [`Kind::Path`].
+    /// A program: a name on PATH, or, with a slash in it, a path as in [`Kind::Path`].
+    Program,
+    /// A program as in [`Kind::Program`], and its arguments.
     Command,
     /// A number of seconds.
     Seconds,
@@ -47,7 +49,7 @@ pub enum Kind {
 /// The value of a key, of the type that its [`Kind`] says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
-    /// Of [`Kind::Text`] and [`Kind::Choice`].
+    /// Of [`Kind::Text`], [`Kind::Choice`] and [`Kind::Program`].
     Text(String),
     /// Of [`Kind::Texts`] and [`Kind::Command`].
     Texts(Vec<String>),
@@ -96,6 +98,7 @@ impl Value {
             Kind::Path
             | Kind::Paths
             | Kind::Texts
+            | Kind::Program
             | Kind::Command
             | Kind::Statuses
             | Kind::Seconds => wrong("nothing: its key stands in the configuration alone"),

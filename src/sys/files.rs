@@ -11,9 +11,22 @@ use std::path::Path;
 /// # Errors
 /// What `open` says.
 pub fn open_to_read(path: &Path) -> io::Result<File> {
+    open(path, 0)
+}
+
+/// The same for what is no symbolic link.
+///
+/// # Errors
+/// What `open` says; of a link, anything but that it does not exist.
+#[cfg(feature = "config")]
+pub fn open_no_link(path: &Path) -> io::Result<File> {
+    open(path, libc::O_NOFOLLOW)
+}
+
+fn open(path: &Path, flags: libc::c_int) -> io::Result<File> {
     OpenOptions::new()
         .read(true)
-        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY | flags)
         .open(path)
 }
 
@@ -39,6 +52,11 @@ pub fn sealed_file(content: &[u8]) -> io::Result<OwnedFd> {
         }
         std::os::fd::FromRawFd::from_raw_fd(fd)
     };
+    // Programs that are given a key look whether others may read it.
+    // SAFETY: plain numbers.
+    if unsafe { libc::fchmod(file.as_raw_fd(), 0o400) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
     super::write_all(file.as_raw_fd(), &[content])?;
     let seals = libc::F_SEAL_SEAL | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE;
     // SAFETY: plain numbers.

@@ -143,6 +143,13 @@ fn files_that_cannot_be_trusted_or_read_are_errors() {
     home.run(["get", "a"])
         .has(2, "", &[&format!("{shown} cannot be read: ")]);
     fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink("/nowhere", &path).unwrap();
+    home.run(["get", "a"]).is(
+        2,
+        "",
+        &format!("mxm-secrets: {shown} is a link to nothing\n"),
+    );
+    fs::remove_file(&path).unwrap();
     let fifo = std::process::Command::new("mkfifo")
         .arg(&path)
         .status()

@@ -479,6 +479,11 @@ fn a_list_and_a_mapping_do_not_merge() {
 
 #[test]
 fn check_finds_the_mistakes_of_every_layer() {
+    Home::new().run(["config", "--check", "--json"]).is(
+        2,
+        "",
+        "mxm-secrets: config: --check has no --json\n",
+    );
     let home = Home::new();
     let store = "mxm-config-store/apps/mxm-secrets";
     let default = home.write(

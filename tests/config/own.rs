@@ -210,6 +210,45 @@ fn a_command_that_leads_back_to_itself_ends() {
     home.set("MXM_SECRETS_CONFIG", "loop.yaml");
     home.run(["get", "a"])
         .has(4, "", &["me failed: mxm-secrets ended with status 4"]);
+    // Nor does it get away from itself through exec.
+    let asks = "echo >>asked; exec mxm-secrets exec -- mxm-secrets get a";
+    home.fake("through", asks);
+    home.write(
+        "loop.yaml",
+        "mxm_secrets: {backends: [me], me: {command: [through, \"{name}\"]}}\n",
+    );
+    home.run(["get", "a"])
+        .has(4, "", &["me failed: through ended with status 4"]);
+    let asked = std::fs::read_to_string(home.path().join("asked")).unwrap();
+    assert_eq!(asked.lines().count(), 8);
+}
+
+#[test]
+fn the_program_of_gopass_may_be_a_path_of_the_file() {
+    let mut home = Home::new();
+    home.set("A", "of another store");
+    home.fake("tool", "echo secret");
+    let tool = home.path().join("bin/tool");
+    std::fs::create_dir(home.path().join("elsewhere")).unwrap();
+    for (file, program, copy) in [
+        ("conf/below.yaml", "./gp", "conf/gp"),
+        ("conf/home.yaml", "~/gp", "gp"),
+    ] {
+        home.write(
+            file,
+            format!("mxm_secrets: {{gopass: {{command: {program}}}}}\n"),
+        );
+        copy_program(&tool, &home.path().join(copy));
+        let file = format!("../{file}");
+        let mut command = home.mxm_secrets(["get", "a", "--config", &file]);
+        transcript(command.current_dir(home.path().join("elsewhere"))).is(0, "secret\n", "");
+    }
+    home.write("conf/none.yaml", "mxm_secrets: {gopass: {command: ''}}\n");
+    home.run(["get", "a", "--config", "conf/none.yaml"]).has(
+        2,
+        "",
+        &["gopass.command: it names no program"],
+    );
 }
 
 #[test]

@@ -184,6 +184,7 @@ fn objection(call: &str, peers: &[String]) -> Option<&'static str> {
             ];
             (!kinds.iter().any(|kind| target.contains(kind))).then_some("writes to a file")
         }
+        "fchmod" => (!has("</memfd:secret")).then_some("changes the mode of a file"),
         "mmap" => (has("MAP_SHARED") && has("PROT_WRITE")).then_some("writes to a file in memory"),
         "keyctl" => (!KEYCTL.iter().any(|call| arguments.starts_with(call)))
             .then_some("changes a key or a keyring"),
@@ -368,6 +369,7 @@ fn calls_that_write_are_objected_to() {
         "connect(3<TCP:[1]>, {sa_family=AF_INET, sin_port=htons(8200), sin_addr=inet_addr(\"10.0.0.1\")}, 16) = 0",
         "connect(3<UNIX:[1]>, {sa_family=AF_UNIX, sun_path=\"/x\"}, 110) = 0",
         "write(3</tmp/x>, \"a\", 1) = 1",
+        "fchmod(3</tmp/x>, 0400) = 0",
         "execve(\"/bin/sh\", [\"sh\", \"-c\", \"a\"], [\"A=b\"]) = 0",
         "keyctl(KEYCTL_UPDATE, 1, \"a\", 1) = 0",
         "mmap(NULL, 1, PROT_READ|PROT_WRITE, MAP_SHARED, 3</tmp/x>, 0) = 0x1",

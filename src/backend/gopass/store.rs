@@ -51,6 +51,13 @@ pub fn unreadable(gopass: bool, path: &str) -> Option<PathBuf> {
     })
 }
 
+/// Where the store of gopass that is mounted for `path` should be, and is not.
+pub fn absent_mount(path: &str) -> Option<(String, PathBuf)> {
+    gopass_roots(path)
+        .into_iter()
+        .find(|(alias, root)| !alias.is_empty() && !initialized(root))
+}
+
 fn initialized(root: &Path) -> bool {
     [".gpg-id", ".age-recipients", ".plain-id"]
         .iter()

@@ -69,18 +69,25 @@ impl Api {
             headers,
             body: body.as_ref().map(SecretBuffer::expose),
         };
-        let response = self.client.send(&request, patience)?;
-        let sent = call
+        let body = call.body.unwrap_or_default().iter();
+        let headers = self.headers.iter().map(|(_, value)| value);
+        let sent: Vec<&Secret> = call
             .token
             .into_iter()
-            .chain(
-                call.body
-                    .unwrap_or_default()
-                    .iter()
-                    .map(|(_, value)| *value),
-            )
-            .chain(self.headers.iter().map(|(_, value)| value));
-        let told = told(&response, sent);
+            .chain(body.map(|(_, value)| *value))
+            .chain(headers)
+            .collect();
+        let response = self.client.send(&request, patience).map_err(|failure| {
+            let address = self.address().to_string();
+            let others = failure.reason.text.replace(&address, "");
+            match repeats(&others, &sent) {
+                true => {
+                    format!("{address} answers with what it was sent, which is not shown").into()
+                }
+                false => failure,
+            }
+        })?;
+        let told = told(&response, &sent);
         Ok(Reply { response, told })
     }
 
@@ -165,7 +172,7 @@ impl Reply {
 
 /// What `errors` and `warnings` of an answer say, on one line and not too long. Nothing when one of the secrets
 /// that were `sent` is in it: a server that repeats its request must not make us print it.
-fn told<'a>(response: &Response, sent: impl Iterator<Item = &'a Secret>) -> Option<String> {
+fn told(response: &Response, sent: &[&Secret]) -> Option<String> {
     if response.status < 300 {
         return None;
     }
@@ -184,18 +191,21 @@ fn told<'a>(response: &Response, sent: impl Iterator<Item = &'a Secret>) -> Opti
             told.push_str(word);
         }
     }
-    let shows = |secret: &Secret| {
-        let trimmed = secret.expose().trim_ascii();
-        trimmed.len() >= 4 && trimmed.len() <= told.len() && has(told.as_bytes(), trimmed)
-    };
-    let mut sent = sent;
-    if told.is_empty() || sent.any(shows) {
+    if told.is_empty() || repeats(&told, sent) {
         return None;
     }
     if told.chars().count() > TOLD_LIMIT {
         told = told.chars().take(TOLD_LIMIT).chain(['…']).collect();
     }
     Some(told)
+}
+
+/// Whether one of the secrets that were `sent` is in `text`.
+fn repeats(text: &str, sent: &[&Secret]) -> bool {
+    sent.iter().any(|secret| {
+        let trimmed = secret.expose().trim_ascii();
+        trimmed.len() >= 4 && trimmed.len() <= text.len() && has(text.as_bytes(), trimmed)
+    })
 }
 
 /// Whether `part` stands in `whole`.

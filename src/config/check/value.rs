@@ -148,6 +148,7 @@ fn takes(kind: Kind) -> String {
         Kind::Choice(words) => words.join(" or "),
         Kind::Bool => "yes or no".to_owned(),
         Kind::Statuses => "a list of numbers from 1 to 255".to_owned(),
+        Kind::Program => "a program".to_owned(),
         Kind::Command => "a list of a program and its arguments".to_owned(),
         Kind::Seconds => "a number of seconds from 0.001 to 86400".to_owned(),
     }
@@ -183,6 +184,7 @@ fn typed(
         (Kind::Command, _) => Value::Texts(command(texts(), shape, directory)?),
         (_, [word]) if shape != "a list" => match (kind, &word.meaning) {
             (Kind::Text, _) => Value::Text(word.text.clone()),
+            (Kind::Program, _) => Value::Text(program(&word.text, directory)?),
             (Kind::Path, _) if word.text.is_empty() => return Ok(None),
             (Kind::Path, _) => Value::Path(path(&word.text, directory)?),
             (Kind::Choice(choices), _) if choices.contains(&word.text.as_str()) => {
@@ -225,17 +227,27 @@ fn path(text: &str, directory: &Path) -> Result<PathBuf, String> {
 
 /// A program and its arguments.
 fn command(mut words: Vec<String>, shape: &str, directory: &Path) -> Result<Vec<String>, String> {
-    let Some(program) = words.first_mut().filter(|program| !program.is_empty()) else {
-        return Err("it names no program".to_owned());
-    };
-    if shape != "a list" && program.contains(char::is_whitespace) {
+    let first = words.first().map_or("", String::as_str);
+    if shape != "a list" && first.contains(char::is_whitespace) {
         return Err(
             "it takes a list, since no shell splits it: [program, argument, argument]".to_owned(),
         );
     }
-    if program.contains('/') {
-        let path = path(program, directory)?.into_os_string().into_string();
-        *program = path.map_err(|_| "the program's path is not UTF-8".to_owned())?;
+    let program = program(first, directory)?;
+    if let Some(first) = words.first_mut() {
+        *first = program;
     }
     Ok(words)
+}
+
+/// A program: a path has a slash in it.
+fn program(text: &str, directory: &Path) -> Result<String, String> {
+    if text.is_empty() {
+        return Err("it names no program".to_owned());
+    }
+    if !text.contains('/') {
+        return Ok(text.to_owned());
+    }
+    let path = path(text, directory)?.into_os_string().into_string();
+    path.map_err(|_| "the program's path is not UTF-8".to_owned())
 }
