@@ -14,12 +14,18 @@
 //!
 //! let secret = Options::new()
 //!     .backends(["env"])
+//!     .timeout(std::time::Duration::from_secs(2))
 //!     .no_input(true)
 //!     .default_value("a default")
 //!     .get("a/name-that-is-not-set")?;
 //! assert_eq!(secret.expose(), b"a default");
 //! # Ok::<(), mxm_secrets::Error>(())
 //! ```
+//!
+//! The program `mxm-secrets` cannot be dumped, and all memory that it frees is wiped. A program that uses this library
+//! sees to that itself ([`sys::protect_memory`], [`arena`]): what wipes itself is a [`Secret`](secret::Secret) alone.
+//! [`Options::get`] leaves signals as it has found them; after the lookups of a [`Chain`](resolve::Chain) of one's own,
+//! [`sys::give_way_to_signals`] does.
 //!
 //! # The map
 //!
@@ -229,7 +235,8 @@ impl Options {
         }))
     }
 
-    /// Reads the secret `name`.
+    /// Reads the secret `name`. SIGHUP, SIGINT, SIGQUIT and SIGTERM, where they would end the process, end the lookup
+    /// first, so that nothing is left behind, and then the process.
     ///
     /// # Errors
     /// [`Error`] tells a mistake, a missing secret and a failure apart.
@@ -239,6 +246,8 @@ impl Options {
         let lookup = chain
             .find(&name, &())
             .or_default(self.default, chain.on_error);
+        drop(chain);
+        sys::give_way_to_signals();
         match lookup.outcome {
             Outcome::Found(secret) | Outcome::Defaulted(secret) => Ok(secret),
             Outcome::Missing => Err(Error::Missing(lookup.report)),

@@ -32,7 +32,9 @@ pub use files::{open_to_read, sealed_file};
 pub(crate) use memory::end_without_memory;
 pub use memory::{protect_memory, restore_core_limit, set_status_without_memory};
 pub use process::{NOT_A_PROGRAM, arguments, execve, host_name, variable};
-pub use signals::{die_of, die_of_closed_pipe, signalled, unwatch_signals, watch_signals};
+pub use signals::{
+    die_of, die_of_closed_pipe, give_way_to_signals, signalled, unwatch_signals, watch_signals,
+};
 pub use sockets::{connect_unix, send, start_connecting};
 pub use terminal::{EchoOff, is_terminal, terminal_path};
 pub use waiting::{Until, wait, wait_readable};

@@ -1,5 +1,7 @@
 //! The library, as a program of someone else uses it.
 
+use std::os::unix::process::ExitStatusExt;
+
 use mxm_secrets::config::OnError;
 use mxm_secrets::{Error, Options, get_secret};
 
@@ -52,4 +54,28 @@ fn a_bad_name_is_a_mistake() {
     assert!(error.to_string().starts_with("bad name"), "{error}");
     let home = Home::new();
     assert!(options(&home).get("a#").is_err());
+}
+
+#[test]
+#[ignore = "the program that the next test starts"]
+fn a_program_that_looks_up_and_gets_a_signal() {
+    let home = Home::new();
+    home.fake("gopass", "printf value");
+    for _ in 0..2 {
+        let secret = options(&home).get("found").unwrap();
+        assert_eq!(secret.expose(), b"value");
+    }
+    // SAFETY: plain numbers.
+    unsafe { libc::raise(libc::SIGTERM) };
+}
+
+#[test]
+fn a_lookup_leaves_signals_as_they_were() {
+    let program = std::env::current_exe().unwrap();
+    let test = "library::a_program_that_looks_up_and_gets_a_signal";
+    let status = std::process::Command::new(program)
+        .args(["--ignored", "--exact", test])
+        .stdout(std::process::Stdio::null())
+        .status();
+    assert_eq!(status.unwrap().signal(), Some(libc::SIGTERM));
 }

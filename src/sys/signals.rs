@@ -2,8 +2,8 @@
 
 use std::ffi::c_int;
 use std::os::fd::RawFd;
-use std::sync::Once;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// The signals that end a program and can be caught.
 const ENDING: [c_int; 4] = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM];
@@ -11,7 +11,7 @@ const ENDING: [c_int; 4] = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIG
 /// The first of them that has come, or 0.
 static SIGNALLED: AtomicI32 = AtomicI32::new(0);
 
-/// A pipe that can be read once one has come, so that every thread that waits wakes up; -1 while nobody watches.
+/// A pipe that can be read once one has come, so that every thread that waits wakes up; -1 until someone watches.
 static WAKE_READ: AtomicI32 = AtomicI32::new(-1);
 
 static WAKE_WRITE: AtomicI32 = AtomicI32::new(-1);
@@ -19,10 +19,10 @@ static WAKE_WRITE: AtomicI32 = AtomicI32::new(-1);
 /// Whether SIGCHLD was ignored when the process was started.
 static CHILDREN_IGNORED: AtomicBool = AtomicBool::new(false);
 
-/// Whether anyone has watched yet.
-static WATCHED: Once = Once::new();
+/// Whether anyone watches.
+static WATCHED: Mutex<bool> = Mutex::new(false);
 
-/// What can be read once a watched signal has come; -1 while nobody watches.
+/// What can be read once a watched signal has come; -1 until someone watches.
 pub fn wake() -> RawFd {
     WAKE_READ.load(Ordering::Relaxed)
 }
@@ -30,8 +30,11 @@ pub fn wake() -> RawFd {
 /// From now on a signal that would end this process is only noted ([`signalled`]), and wakes [`wait_readable`](super::wait_readable): there
 /// is something to be cleaned up first. A signal that was ignored stays ignored.
 pub fn watch_signals() {
-    WATCHED.call_once(|| {
-        if let Some([read, write]) = pipe() {
+    let mut watched = WATCHED.lock().unwrap_or_else(PoisonError::into_inner);
+    if !std::mem::replace(&mut *watched, true) {
+        if wake() < 0
+            && let Some([read, write]) = pipe()
+        {
             WAKE_READ.store(read, Ordering::Relaxed);
             WAKE_WRITE.store(write, Ordering::Relaxed);
         }
@@ -56,7 +59,7 @@ pub fn watch_signals() {
                 CHILDREN_IGNORED.store(true, Ordering::Relaxed);
             }
         }
-    });
+    }
 }
 
 /// A pipe that is closed on exec and never waits, in one step where that can be had: another thread may start a child
@@ -97,7 +100,8 @@ extern "C" fn note(signal: c_int) {
 /// From now on a signal ends this process again, as it did before [`watch_signals`]; one that has come is still told
 /// by [`signalled`].
 pub fn unwatch_signals() {
-    if !WATCHED.is_completed() {
+    let mut watched = WATCHED.lock().unwrap_or_else(PoisonError::into_inner);
+    if !std::mem::replace(&mut *watched, false) {
         return;
     }
     if CHILDREN_IGNORED.load(Ordering::Relaxed) {
@@ -113,6 +117,14 @@ pub fn unwatch_signals() {
                 libc::signal(signal, libc::SIG_DFL);
             }
         }
+    }
+}
+
+/// The same, and lets a signal that has come end this process.
+pub fn give_way_to_signals() {
+    unwatch_signals();
+    if let Some(signal) = signalled() {
+        die_of(signal);
     }
 }
 
