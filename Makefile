@@ -36,7 +36,7 @@ export CC_x86_64_unknown_linux_musl ?= $(call cross,x86_64)
 export CC_aarch64_unknown_linux_musl ?= $(call cross,aarch64)
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER ?= $(CC_aarch64_unknown_linux_musl)
 
-# The static program is the same, bytes for bytes, wherever it is built: no path of this machine gets into it, nor into
+# The static program is the same, byte for byte, wherever it is built: no path of this machine gets into it, nor into
 # the objects that ring's C is compiled to, which have theirs for a debugger.
 CARGO_FILES := $(or $(CARGO_HOME),$(HOME)/.cargo)
 REMAP   := --remap-path-prefix=$(CURDIR)=mxm-secrets --remap-path-prefix=$(CARGO_FILES)=cargo

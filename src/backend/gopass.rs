@@ -22,7 +22,7 @@ use crate::sys;
 
 pub const ENTRY: Entry = Entry {
     name: "gopass",
-    about: "the gopass (or pass) on PATH: gopass show prod/api-key",
+    about: "the gopass on PATH, or pass where command says so: gopass show prod/api-key",
     keys: &[
         Key {
             name: "command",

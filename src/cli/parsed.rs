@@ -77,11 +77,11 @@ impl Parsed {
                 }
                 Arg::Short(letter) => {
                     let flag = FLAGS.iter().find(|flag| flag.short == Some(letter));
-                    flag.ok_or_else(|| unknown_option(&format!("-{letter}")))?
+                    flag.ok_or_else(|| unknown_option(&format!("-{letter}"), *command))?
                 }
                 Arg::Long(name) => {
                     let flag = FLAGS.iter().find(|flag| flag.long == name);
-                    flag.ok_or_else(|| unknown_option(&format!("--{name}")))?
+                    flag.ok_or_else(|| unknown_option(&format!("--{name}"), *command))?
                 }
             };
             if matches!(flag.id, Id::Help | Id::Version) && help.is_none() {
@@ -206,7 +206,7 @@ fn commands() -> Vec<&'static str> {
     COMMANDS.iter().map(|command| command.name).collect()
 }
 
-fn unknown_option(given: &str) -> UsageError {
+fn unknown_option(given: &str, command: Option<&Command>) -> UsageError {
     let name = given.trim_start_matches('-');
     let near = nearest(name, FLAGS.iter().map(|flag: &Flag| flag.long))
         .filter(|_| given.starts_with("--"));
@@ -214,6 +214,9 @@ fn unknown_option(given: &str) -> UsageError {
         Some(near) => {
             let advice = did_you_mean(&format!("--{near}"));
             format!("unknown option {given}: {advice}")
+        }
+        None if command.is_none_or(|command| !command.usage.contains("NAME")) => {
+            format!("unknown option {given}")
         }
         None => format!("unknown option {given}; a name that begins with - needs -- before it"),
     })

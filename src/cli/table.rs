@@ -29,7 +29,8 @@ pub const COMMANDS: &[Command] = &[
         about: "print one secret",
         description: "Asks the backends of the chain in their order and writes the value of the first that has the \
             secret to standard output, with a newline if it does not end in one. A backend that could not tell ends \
-            the lookup: a failure never turns into a default or into another store's value.",
+            the lookup: a failure never turns into a default or into another store's value, unless --on-error continue is \
+            given.",
         run: get::run,
         own_failure: None,
         runs_another: false,
@@ -39,9 +40,10 @@ pub const COMMANDS: &[Command] = &[
         usage: "[OPTION]... -- CMD [ARG]...",
         about: "run a command with secrets in its environment",
         description: "Looks up every secret that is asked for, side by side, and then becomes the command, so that \
-            its process id, terminal, signals and status are its own. If any secret is missing or failed, all of \
-            those are reported and nothing is started. One newline at the end of a value is dropped, as $(...) does. \
-            The credentials of mxm-secrets itself do not reach the command.",
+            its process id, terminal, signals and status are its own. If any secret is failed, or missing and not \
+            optional, all of those are reported and nothing is started. One newline at the end of a value is dropped, \
+            as $(...) does. Of the variables MXM_SECRETS_*, only those of options and of keys of the configuration \
+            reach the command.",
         run: exec::run,
         own_failure: Some(Status::Own),
         runs_another: true,
@@ -72,7 +74,8 @@ pub const COMMANDS: &[Command] = &[
         about: "tell what is configured, and where it says so",
         description: "Shows every key of the configuration with the value that is in effect and where it comes from: \
             a file and its line, a variable, an option, or built in. Nothing is looked up, and no value is a secret: \
-            the configuration cannot hold one.",
+            the configuration cannot hold one. The official variables of Vault (VAULT_ADDR and others) win over what \
+            is shown here; list-backends shows what they lead to.",
         run: config::run,
         own_failure: None,
         runs_another: false,
@@ -304,7 +307,8 @@ pub const FLAGS: &[Flag] = &[
         variable: Some("MXM_SECRETS_BACKENDS"),
         commands: CHAIN,
         about: "ask these backends, in this order",
-        more: "A backend asked for by this flag that is not available counts as failed.",
+        more: "A backend asked for by this flag that is not available counts as failed; one that the variable names \
+            is passed over.",
     },
     Flag {
         id: Id::OnError,

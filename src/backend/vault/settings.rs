@@ -59,7 +59,7 @@ pub const KEYS: &[Key] = keys! {
     "auth.secret_id_wrapped", Kind::Bool, "false", "MXM_SECRETS_VAULT_SECRET_ID_WRAPPED",
         "whether it is a wrapping token that has the secret_id";
     "auth.jwt_file", Kind::Path, "", "MXM_SECRETS_VAULT_JWT_FILE",
-        "the file with the token to show, for jwt and kubernetes";
+        "the file with the token to show, for jwt, and for kubernetes in place of the service account's own";
     "auth.audience", Kind::Text, "", "MXM_SECRETS_VAULT_AUTH_AUDIENCE",
         "the audience to ask GitHub Actions' token for";
 };
@@ -73,7 +73,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("VAULT_ADDR", "the address of the server"),
     (
         "VAULT_TOKEN",
-        "the token; wins over ~/.vault-token and over a configured login",
+        "the token; wins over ~/.vault-token and over a login of the configuration file",
     ),
     ("VAULT_NAMESPACE", "the namespace"),
     ("VAULT_CACERT", "a file of CA certificates in PEM"),

@@ -124,7 +124,7 @@ fn item(flag: &Flag) -> String {
     let value = flag
         .takes
         .value()
-        .map(|value| format!(" Ar {}", escape(&value.to_lowercase())))
+        .map(|value| format!(" Ar {}", escape(value)))
         .unwrap_or_default();
     let long = format!("Fl \\-{}{value}", flag.long.replace('-', "\\-"));
     match flag.short {
