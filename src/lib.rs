@@ -224,7 +224,7 @@ impl Options {
         Ok(side_by_side::side_by_side(&opened, |(name, backend)| {
             let context = Context {
                 deadline: Deadline::after(settings.timeout),
-                unattended: true,
+                unattended: settings.unattended,
                 warn: &|warning| observer.warn(warning),
             };
             BackendStatus {

@@ -26,6 +26,8 @@ pub struct Key {
 pub enum Kind {
     /// Any text.
     Text,
+    /// The address of a server: `https://…`, `http://…` or `unix:///…`. What follows is checked by whoever uses it.
+    Address,
     /// A list of texts; one text alone is a list of one.
     Texts,
     /// A file or directory: may begin with `~/`, and a relative one is relative to the configuration file.
@@ -49,7 +51,7 @@ pub enum Kind {
 /// The value of a key, of the type that its [`Kind`] says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
-    /// Of [`Kind::Text`], [`Kind::Choice`] and [`Kind::Program`].
+    /// Of [`Kind::Text`], [`Kind::Address`], [`Kind::Choice`] and [`Kind::Program`].
     Text(String),
     /// Of [`Kind::Texts`] and [`Kind::Command`].
     Texts(Vec<String>),
@@ -67,7 +69,7 @@ pub enum Value {
 
 impl Value {
     /// What the variable `source` says, for a key of `kind`. No table gives a variable to a key of another kind than
-    /// these four: how a list would be split is for whoever adds one to say.
+    /// these five: how a list would be split is for whoever adds one to say.
     pub(super) fn of_variable(
         value: OsString,
         kind: Kind,
@@ -85,7 +87,7 @@ impl Value {
             )))
         };
         match kind {
-            Kind::Text => Ok(Value::Text(text)),
+            Kind::Text | Kind::Address => Ok(Value::Text(text)),
             Kind::Choice(words) if words.contains(&text.as_str()) => Ok(Value::Text(text)),
             Kind::Choice(words) => wrong(&words.join(" or ")),
             // The words of YAML, which the same key takes in a file, and those that the official clients of Vault take
@@ -182,7 +184,7 @@ mod tests {
         for key in keys.filter(|key| key.variable.is_some()) {
             let one = matches!(
                 key.kind,
-                Kind::Text | Kind::Choice(_) | Kind::Path | Kind::Bool
+                Kind::Text | Kind::Address | Kind::Choice(_) | Kind::Path | Kind::Bool
             );
             assert!(one, "{key:?}");
         }

@@ -143,6 +143,13 @@ fn when_nobody_is_there_a_passphrase_is_not_waited_for() {
             .run(["get", "none"])
             .has(1, "", &["none is missing"]);
 
+        // Where a person is, it waits for that person's passphrase alone.
+        let terminal = Terminal::start(store.home.mxm_secrets(["list-backends", "--json"]));
+        let (status, screen) = terminal.ends();
+        let ready = "\"backend\":\"age\",\"in_chain\":true,\"status\":\"ready\"";
+        assert_eq!(status.code(), Some(0), "{screen}");
+        assert!(screen.contains(ready), "{screen}");
+
         let terminal = Terminal::start(store.home.mxm_secrets(["get", "--no-input", "a"]));
         let (status, screen) = terminal.ends();
         assert_eq!(status.code(), Some(4), "{screen}");

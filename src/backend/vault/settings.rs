@@ -28,7 +28,7 @@ macro_rules! keys {
 
 /// The keys of the section. None of them holds a secret: those come from files or from variables.
 pub const KEYS: &[Key] = keys! {
-    "address", Kind::Text, "", "MXM_SECRETS_VAULT_ADDRESS",
+    "address", Kind::Address, "", "MXM_SECRETS_VAULT_ADDRESS",
         "the server: https://HOST:PORT, http://HOST:PORT or unix:///PATH";
     "mount", Kind::Text, "secret", "MXM_SECRETS_VAULT_MOUNT",
         "where the KV engine is mounted";

@@ -142,6 +142,7 @@ impl Word {
 fn takes(kind: Kind) -> String {
     match kind {
         Kind::Text => "a text".to_owned(),
+        Kind::Address => "an address: https://…, http://… or unix:///…".to_owned(),
         Kind::Texts => "a list of texts".to_owned(),
         Kind::Path => "a path".to_owned(),
         Kind::Paths => "a list of paths".to_owned(),
@@ -184,6 +185,16 @@ fn typed(
         (Kind::Command, _) => Value::Texts(command(texts(), shape, directory)?),
         (_, [word]) if shape != "a list" => match (kind, &word.meaning) {
             (Kind::Text, _) => Value::Text(word.text.clone()),
+            (Kind::Address, _) => {
+                let schemes = ["https://", "http://", "unix:///"];
+                let known = schemes
+                    .into_iter()
+                    .any(|scheme| word.text.starts_with(scheme));
+                if !known && !word.text.is_empty() {
+                    return Err(format!("it takes {}", takes(kind)));
+                }
+                Value::Text(word.text.clone())
+            }
             (Kind::Program, _) => Value::Text(program(&word.text, directory)?),
             (Kind::Path, _) if word.text.is_empty() => return Ok(None),
             (Kind::Path, _) => Value::Path(path(&word.text, directory)?),
