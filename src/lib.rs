@@ -23,8 +23,8 @@
 //! ```
 //!
 //! The program `mxm-secrets` cannot be dumped, and all memory that it frees is wiped. A program that uses this library
-//! sees to that itself ([`sys::protect_memory`], [`arena`]): what wipes itself is a [`Secret`](secret::Secret) alone.
-//! [`Options::get`] leaves signals as it has found them; after the lookups of a [`Chain`](resolve::Chain) of one's own,
+//! sees to that itself ([`sys::protect_memory`], [`arena`]): what wipes itself is a [`Secret`] alone.
+//! [`Options::get`] leaves signals as it has found them; after the lookups of a [`Chain`] of one's own,
 //! [`sys::give_way_to_signals`] does.
 //!
 //! # The map
