@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 #[cfg(feature = "vault")]
 use std::path::Path;
 
-use crate::process::{Deadline, Ended};
+use crate::process::Deadline;
 use crate::secret::{Progress, Secret, SecretBuffer};
 use crate::sys;
 
@@ -43,9 +43,8 @@ pub fn read_all(mut file: &File, limit: usize, deadline: Deadline) -> Result<Sec
             }
             Err(error) => return Err(cannot(error)),
         }
-        deadline.go_on().map_err(|ended| match ended {
-            Ended::Interrupted => "was not read: interrupted".to_owned(),
-            Ended::TimedOut => "was not read in time".to_owned(),
-        })?;
+        deadline
+            .go_on()
+            .map_err(|ended| ended.before_it_was("read"))?;
     }
 }

@@ -24,8 +24,6 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
     // SAFETY: argc and argv come from the C runtime.
     let arguments = unsafe { sys::arguments(argc, argv) };
     let status = cli::run(arguments);
-    if let Some(signal) = sys::signalled() {
-        sys::die_of(signal);
-    }
+    sys::give_way_to_signals();
     c_int::from(status)
 }

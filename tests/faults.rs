@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::place::Place;
 use crate::support::vault::Scripted;
-use crate::support::{Home, Transcript, state, transcript};
+use crate::support::{Home, Transcript, transcript};
 
 /// Runs a command that nothing may make hang.
 fn run(command: Command) -> Transcript {
@@ -25,18 +25,6 @@ fn run(command: Command) -> Transcript {
     let seen = transcript(&mut command);
     assert!(began.elapsed() < FOREVER, "{command:?} hung");
     seen
-}
-
-/// Whether the process ends within a time that even a busy machine needs not.
-fn is_gone(pid: &str) -> bool {
-    let end = Instant::now() + Duration::from_secs(60);
-    while Instant::now() < end {
-        match state(pid.parse().unwrap()) {
-            Some('Z') | None => return true,
-            Some(_) => std::thread::sleep(Duration::from_millis(5)),
-        }
-    }
-    false
 }
 
 /// What makes trouble for a command.

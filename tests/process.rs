@@ -9,7 +9,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::terminal::Terminal;
-use crate::support::{Home, STRANGER, emulated, full_pipe, state, transcript};
+use crate::support::{Home, STRANGER, emulated, full_pipe, is_gone, transcript};
 
 /// Long enough for the slowest machine; a test that waits this long has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -26,7 +26,7 @@ fn hanging() -> Home {
 }
 
 /// The process id that a fake has written.
-fn pid(home: &Home, file: &str) -> i32 {
+fn pid(home: &Home, file: &str) -> u32 {
     let path = home.path().join(file);
     let end = Instant::now() + PATIENCE;
     loop {
@@ -39,15 +39,6 @@ fn pid(home: &Home, file: &str) -> i32 {
     }
 }
 
-/// Waits until the process is gone (or a zombie that nobody has reaped yet).
-fn is_gone(pid: i32) {
-    let end = Instant::now() + PATIENCE;
-    while state(pid.unsigned_abs()).is_some_and(|state| state != 'Z') {
-        assert!(Instant::now() < end, "process {pid} is still there");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
 #[test]
 fn at_the_deadline_the_whole_group_is_killed() {
     let home = hanging();
@@ -56,8 +47,8 @@ fn at_the_deadline_the_whole_group_is_killed() {
         "",
         "mxm-secrets: gopass failed: gopass gave no answer in time and was killed, asked for a\n",
     );
-    is_gone(pid(&home, "child"));
-    is_gone(pid(&home, "grandchild"));
+    assert!(is_gone(pid(&home, "child")));
+    assert!(is_gone(pid(&home, "grandchild")));
 }
 
 #[test]
@@ -67,7 +58,7 @@ fn a_child_that_closes_its_output_and_hangs_is_killed() {
     home.fake("gopass", "echo $$ >child\nexec >&- 2>&-\nsleep 1000");
     home.run(["get", "a", "--timeout", "3"])
         .has(4, "", &["gave no answer in time"]);
-    is_gone(pid(&home, "child"));
+    assert!(is_gone(pid(&home, "child")));
 }
 
 #[test]
@@ -80,7 +71,7 @@ fn an_output_that_never_ends_is_bounded() {
         "",
         "mxm-secrets: gopass failed: gopass wrote more than 16 MiB and was killed, asked for a\n",
     );
-    is_gone(pid(&home, "child"));
+    assert!(is_gone(pid(&home, "child")));
     // Of messages the rest is thrown away.
     home.link(&["head"]);
     fs::remove_file(home.path().join("bin/gopass")).unwrap();
@@ -199,9 +190,9 @@ fn in_interactive_use_the_terminal_stays_usable() {
     let home = hanging();
     let (status, screen) = Terminal::start(home.mxm_secrets(["get", "a", "--timeout", "3"])).ends();
     assert_eq!(status.code(), Some(4), "{screen}");
-    is_gone(pid(&home, "child"));
+    assert!(is_gone(pid(&home, "child")));
     // SAFETY: the process is this test's own grandchild.
-    unsafe { libc::kill(pid(&home, "grandchild"), libc::SIGKILL) };
+    unsafe { libc::kill(pid(&home, "grandchild").cast_signed(), libc::SIGKILL) };
 }
 
 #[test]
@@ -235,6 +226,8 @@ fn a_variable_says_whether_a_person_is_there() {
 /// Not even where what we have to say of it would wait for somebody to read it.
 #[test]
 fn a_signal_ends_the_child_too_and_tells_our_parent() {
+    let emulated =
+        emulated("the emulator itself has a word to say there, which waits: all but that is run");
     for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT] {
         let home = hanging();
         // The deadline comes after our patience, so that it is the signal that has ended them.
@@ -243,18 +236,13 @@ fn a_signal_ends_the_child_too_and_tells_our_parent() {
         let child = home
             .mxm_secrets(arguments)
             .stdout(Stdio::piped())
-            .stderr(
-                match emulated("the emulator does not come back from this wait") {
-                    true => Stdio::null(),
-                    false => full.into(),
-                },
-            )
+            .stderr(if emulated { Stdio::null() } else { full.into() })
             .spawn()
             .unwrap();
         let (inner, grandchild) = (pid(&home, "child"), pid(&home, "grandchild"));
         kill(&child, signal);
-        is_gone(inner);
-        is_gone(grandchild);
+        assert!(is_gone(inner));
+        assert!(is_gone(grandchild));
         let output = child.wait_with_output().unwrap();
         assert_eq!(
             (output.status.signal(), output.stdout.as_slice()),
@@ -331,8 +319,8 @@ fn the_process_is_not_dumpable() {
         .spawn()
         .unwrap();
     let inner = pid(&home, "child");
-    let proc = |pid: i32| Path::new("/proc").join(pid.to_string());
-    let us = proc(child.id().try_into().unwrap());
+    let proc = |pid: u32| Path::new("/proc").join(pid.to_string());
+    let us = proc(child.id());
     let limits = fs::read_to_string(us.join("limits")).unwrap();
     let core = limits
         .lines()

@@ -69,10 +69,8 @@ fn table(statuses: &[BackendStatus], quiet: bool) -> String {
             colour,
             &[&status.backend, &chain, word(status), uses(status), &why],
         );
-        if let Some(hint) = reason(status).and_then(|reason| reason.hint.as_ref())
-            && !quiet
-        {
-            table.note(&format!("hint: {hint}"));
+        if !quiet {
+            table.hint(reason(status));
         }
     }
     table.draw()

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use mxm_secrets::backend::Reason;
 use mxm_secrets::sys;
 
 use super::message::clean;
@@ -55,9 +56,11 @@ impl Table {
         ));
     }
 
-    /// Adds a line that belongs to the row before it.
-    pub fn note(&mut self, text: &str) {
-        self.rows.push(Row::Note(clean(text)));
+    /// Adds the hint of the row before it, if there is one.
+    pub fn hint(&mut self, reason: Option<&Reason>) {
+        if let Some(hint) = reason.and_then(|reason| reason.hint.as_ref()) {
+            self.rows.push(Row::Note(clean(&format!("hint: {hint}"))));
+        }
     }
 
     /// The whole table: two blanks before and between the columns, none at the end of a line.
@@ -174,7 +177,8 @@ mod tests {
     fn columns_are_aligned() {
         let mut table = Table::new(&["A", "LONG"], false);
         table.row(Colour::Red, &["wider", "x"]);
-        table.note("why");
-        assert_eq!(table.draw(), "  A      LONG\n  wider  x\n      why\n");
+        table.hint(None);
+        table.hint(Some(&Reason::from("x").hint("why")));
+        assert_eq!(table.draw(), "  A      LONG\n  wider  x\n      hint: why\n");
     }
 }

@@ -94,10 +94,8 @@ fn explain(lookup: &Lookup, quiet: bool) -> String {
                 &time,
             ],
         );
-        if let Some(hint) = step.reason.as_ref().and_then(|reason| reason.hint.as_ref())
-            && !quiet
-        {
-            table.note(&format!("hint: {hint}"));
+        if !quiet {
+            table.hint(step.reason.as_ref());
         }
     }
     let place = lookup

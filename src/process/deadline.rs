@@ -54,6 +54,16 @@ pub enum Ended {
     TimedOut,
 }
 
+impl Ended {
+    /// What to say of something that it has kept from being `done`: it goes on after the name of that.
+    pub fn before_it_was(self, done: &str) -> String {
+        match self {
+            Ended::Interrupted => format!("was not {done}: interrupted"),
+            Ended::TimedOut => format!("was not {done} in time"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,9 +6,9 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::{Store, filter};
-use crate::support::program;
 use crate::support::terminal::Terminal;
 use crate::support::vault::eventually;
+use crate::support::{is_gone, program};
 
 /// An identity of age-plugin-fake.
 const FAKE: &str = "AGE-PLUGIN-FAKE-1DPJKCMR0YMXKZ5";
@@ -110,7 +110,7 @@ fn a_plugin_that_hangs_is_killed_with_all_it_has_started() {
         let pids = fs::read_to_string(store.home.path().join("pids")).unwrap();
         assert!(!pids.is_empty());
         for pid in pids.lines() {
-            gone(pid);
+            assert!(is_gone(pid.parse().unwrap()), "{pid}");
         }
     }
 }
@@ -128,21 +128,7 @@ fn a_signal_ends_us_and_the_plugin() {
     let pid = child.id().to_string();
     assert!(Command::new("kill").arg(pid).status().unwrap().success());
     assert_eq!(child.wait().unwrap().signal(), Some(15));
-    gone(plugin.trim());
-}
-
-/// Waits until the process is gone: a kill is not awaited for a child's children.
-#[track_caller]
-fn gone(pid: &str) {
-    let end = Instant::now() + Duration::from_secs(10);
-    loop {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        if stat.is_empty() || stat.contains(") Z ") {
-            return;
-        }
-        assert!(Instant::now() < end, "{pid} is still there: {stat}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    assert!(is_gone(plugin.trim().parse().unwrap()), "{plugin}");
 }
 
 #[test]

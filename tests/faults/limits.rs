@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::run;
 use crate::support::place::{NAME, Place};
 use crate::support::vault::eventually;
-use crate::support::{Home, Transcript, full_pipe, program_under_test, state};
+use crate::support::{Home, Transcript, full_pipe, is_gone, program_under_test, state};
 
 pub const BACKENDS: [&str; 7] = [
     "env",
@@ -204,7 +204,10 @@ fn no_child_is_left_when_memory_runs_out() {
             assert_eq!(seen.status, Some(4));
             short += 1;
             let pid = std::fs::read_to_string(child).unwrap();
-            assert!(super::is_gone(pid.trim()), "{limit} MiB: {pid} is left");
+            assert!(
+                is_gone(pid.trim().parse().unwrap()),
+                "{limit} MiB: {pid} is left"
+            );
         }
     }
     assert!(short > 0, "no limit was small enough");

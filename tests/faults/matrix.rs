@@ -2,10 +2,11 @@
 
 use std::fs;
 
+use super::Scene;
 use super::asked::{self, files, servers};
 use super::limits::BACKENDS;
 use super::system::{self, Trouble};
-use super::{Scene, is_gone};
+use crate::support::is_gone;
 use crate::support::place::NAME;
 
 /// Everything that can be in the way of a backend.
@@ -642,7 +643,7 @@ fn check(fault: &str, backend: &'static str, stage: Stage, gives: Gives) -> Vec<
     }
     let children = fs::read_to_string(scene.home().path().join("children")).unwrap_or_default();
     for pid in children.lines() {
-        if !is_gone(pid) {
+        if !is_gone(pid.parse().unwrap()) {
             wrong.push(format!("{backend}, {fault}: process {pid} is left"));
         }
     }

@@ -24,6 +24,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, Once, OnceLock};
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -342,6 +343,19 @@ pub fn full_pipe(flags: libc::c_int) -> (PipeReader, PipeWriter) {
     while (&writer).write(&[b'.'; 512]).is_ok() {}
     set(flags);
     (reader, writer)
+}
+
+/// Whether the process ends within a time that even a busy machine needs not, if only to be a zombie that nobody has
+/// reaped yet: a kill is not awaited for a child's children.
+pub fn is_gone(pid: u32) -> bool {
+    let end = Instant::now() + Duration::from_secs(60);
+    while state(pid).is_some_and(|state| state != 'Z') {
+        if Instant::now() >= end {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    true
 }
 
 /// The letter for what a process is doing; `None`: it is gone.

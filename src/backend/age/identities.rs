@@ -17,7 +17,7 @@ use super::terminal::{self, Echo, NoAnswer};
 use crate::aside::Aside;
 use crate::backend::{Context, Reason};
 use crate::file::read_all;
-use crate::process::{self, Ended};
+use crate::process;
 use crate::secret::{LIMIT, Secret, SecretBuffer};
 use crate::sys;
 
@@ -214,10 +214,10 @@ fn hard_work<R: Send + 'static>(
         if done {
             return work.result().map_err(cannot);
         }
-        context.deadline.go_on().map_err(|ended| match ended {
-            Ended::Interrupted => format!("{shown} was not unlocked: interrupted"),
-            Ended::TimedOut => format!("{shown} was not unlocked in time"),
-        })?;
+        context
+            .deadline
+            .go_on()
+            .map_err(|ended| format!("{shown} {}", ended.before_it_was("unlocked")))?;
     }
 }
 
