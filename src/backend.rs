@@ -129,12 +129,72 @@ pub enum Answer {
         /// Where exactly it was found.
         locator: String,
     },
-    /// It works, and has no such secret.
-    Miss(Reason),
-    /// It is not set up here.
-    Unavailable(Reason),
-    /// It could not tell.
+    /// It works, and has no such secret: something was seen that proves it.
+    Miss(Proof<NoSecret>),
+    /// It is not set up here: something was seen that proves it.
+    Unavailable(Proof<NoStore>),
+    /// Anything else: it cannot say whether it has the secret.
     Failed(Reason),
+}
+
+/// What proves that a store has no such secret. The store that is meant was there, whole and readable; what was *not*
+/// seen (no output, no error, no known words) proves nothing, and the answer is failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoSecret {
+    /// The store was opened and searched, and nothing stands where the secret would be.
+    NoEntry,
+    /// The store's own program or server said so, in words or with a status that mean nothing else.
+    Said,
+    /// The secret is there, and empty.
+    Empty,
+    /// The secret was there, and has expired, or was deleted or revoked.
+    Gone,
+    /// A folder stands where the secret would be.
+    Folder,
+    /// The secret is there, whole, and has no such field.
+    NoField,
+    /// No secret of this store can have that name.
+    NoSuchName,
+}
+
+/// What proves that a store is not set up here. A store that is set up and cannot be reached has failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoStore {
+    /// Neither the environment nor the configuration names a store.
+    NotConfigured,
+    /// The places where the store and its program would be were searched, and there is no trace of either.
+    NoTrace,
+    /// The store's own program or server said so, in words or with a status that mean nothing else.
+    Said,
+    /// This system, or this build, has no such thing.
+    NotHere,
+}
+
+/// What was seen, and how to say it. A miss and an unavailable store cannot be told of without.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proof<Seen> {
+    seen: Seen,
+    reason: Reason,
+}
+
+impl<Seen: Copy> Proof<Seen> {
+    /// The backend has seen `seen`; `reason` says it in words.
+    pub fn new(seen: Seen, reason: impl Into<Reason>) -> Proof<Seen> {
+        Proof {
+            seen,
+            reason: reason.into(),
+        }
+    }
+
+    /// What was seen.
+    pub fn seen(&self) -> Seen {
+        self.seen
+    }
+
+    /// In words.
+    pub fn into_reason(self) -> Reason {
+        self.reason
+    }
 }
 
 impl Answer {
@@ -150,19 +210,22 @@ impl Answer {
                     secret,
                     locator: format!("{locator}#{field}"),
                 },
-                None => Answer::miss(format!("{} has no field {field}: {locator}", name.path())),
+                None => Answer::miss(
+                    NoSecret::NoField,
+                    format!("{} has no field {field}: {locator}", name.path()),
+                ),
             },
         }
     }
 
-    /// A miss.
-    pub fn miss(reason: impl Into<Reason>) -> Answer {
-        Answer::Miss(reason.into())
+    /// A miss, which `seen` proves.
+    pub fn miss(seen: NoSecret, reason: impl Into<Reason>) -> Answer {
+        Answer::Miss(Proof::new(seen, reason))
     }
 
-    /// A store that is not set up here.
-    pub fn unavailable(reason: impl Into<Reason>) -> Answer {
-        Answer::Unavailable(reason.into())
+    /// A store that is not set up here, which `seen` proves.
+    pub fn unavailable(seen: NoStore, reason: impl Into<Reason>) -> Answer {
+        Answer::Unavailable(Proof::new(seen, reason))
     }
 
     /// A store that could not tell.
@@ -203,11 +266,22 @@ impl fmt::Display for Reason {
     }
 }
 
+/// Whether a backend would answer now, as far as that can be known without reading a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It would answer with a hit or a miss.
+    Ready,
+    /// It would answer that it is not set up here.
+    Unavailable,
+    /// It would answer that it cannot say.
+    Failed,
+}
+
 /// What `list-backends` tells of one backend.
 #[derive(Clone, Debug)]
 pub struct Status {
     /// Whether it would answer now.
-    pub ready: bool,
+    pub state: State,
     /// What it would use: program and version, store, address, directory; empty when there is nothing to name.
     pub uses: String,
     /// Why it is not ready, with the one thing to do about it as the hint.
@@ -218,18 +292,36 @@ impl Status {
     /// Ready, with what it would use.
     pub fn ready(uses: impl Into<String>) -> Status {
         Status {
-            ready: true,
+            state: State::Ready,
             uses: uses.into(),
             reason: None,
         }
     }
 
-    /// Not ready, for `reason`.
+    /// Not set up here, for `reason`.
     pub fn unavailable(uses: impl Into<String>, reason: impl Into<Reason>) -> Status {
         Status {
-            ready: false,
+            state: State::Unavailable,
             uses: uses.into(),
             reason: Some(reason.into()),
+        }
+    }
+
+    /// Set up, and unable to answer, for `reason`.
+    pub fn failed(uses: impl Into<String>, reason: impl Into<Reason>) -> Status {
+        Status {
+            state: State::Failed,
+            uses: uses.into(),
+            reason: Some(reason.into()),
+        }
+    }
+
+    /// The status of a backend that gives `answer` before it asks its store.
+    pub fn of(uses: impl Into<String>, answer: Answer) -> Status {
+        match answer {
+            Answer::Hit { .. } | Answer::Miss(_) => Status::ready(uses),
+            Answer::Unavailable(proof) => Status::unavailable(uses, proof.into_reason()),
+            Answer::Failed(reason) => Status::failed(uses, reason),
         }
     }
 }

@@ -6,7 +6,7 @@ pub use report::{Report, Step, Verdict};
 
 use std::time::{Duration, Instant};
 
-use crate::backend::{Answer, Backend, Context, Reason};
+use crate::backend::{Answer, Backend, Context, NoSecret, Reason};
 use crate::config::OnError;
 use crate::name::Name;
 use crate::process::{self, Deadline};
@@ -119,11 +119,13 @@ impl Chain {
                     ended = true;
                     (Verdict::Hit, Some(locator), None)
                 }
-                Answer::Miss(reason) => {
+                Answer::Miss(proof) => {
                     available |= !ended;
-                    (Verdict::Miss, None, Some(reason))
+                    (Verdict::Miss, None, Some(proof.into_reason()))
                 }
-                Answer::Unavailable(reason) => (Verdict::Unavailable, None, Some(reason)),
+                Answer::Unavailable(proof) => {
+                    (Verdict::Unavailable, None, Some(proof.into_reason()))
+                }
                 Answer::Failed(reason) => {
                     failed |= !ended;
                     ended |= self.on_error == OnError::Stop;
@@ -169,9 +171,9 @@ impl Chain {
         };
         match link.backend.ask(name, &context) {
             Answer::Hit { secret, locator } if secret.is_empty() => {
-                Answer::miss(format!("{name} is empty: {locator}"))
+                Answer::miss(NoSecret::Empty, format!("{name} is empty: {locator}"))
             }
-            Answer::Unavailable(reason) if link.required => Answer::Failed(reason),
+            Answer::Unavailable(proof) if link.required => Answer::Failed(proof.into_reason()),
             answer => answer,
         }
     }
@@ -192,7 +194,7 @@ impl Link {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::Status;
+    use crate::backend::{NoStore, Status};
 
     /// A backend that always gives the same answer.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -227,8 +229,8 @@ mod tests {
                     secret: Secret::copy_of(b""),
                     locator: self.locator(name),
                 },
-                Says::Miss => Answer::miss("no"),
-                Says::Unavailable => Answer::unavailable("not here"),
+                Says::Miss => Answer::miss(NoSecret::NoEntry, "no"),
+                Says::Unavailable => Answer::unavailable(NoStore::NotHere, "not here"),
                 Says::Failed => Answer::failed("locked"),
             }
         }
@@ -345,7 +347,7 @@ mod tests {
 
         fn ask(&self, _: &Name, context: &Context) -> Answer {
             match context.deadline.remaining() {
-                Some(_) => Answer::miss("by then"),
+                Some(_) => Answer::miss(NoSecret::NoEntry, "by then"),
                 None => Answer::failed("never"),
             }
         }

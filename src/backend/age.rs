@@ -18,7 +18,7 @@ use std::sync::OnceLock;
 use age::{DecryptError, Identity as _};
 use age_core::format::{FileKey, Stanza};
 
-use super::{Answer, Backend, Context, Entry, Reason, Status};
+use super::{Answer, Backend, Context, Entry, NoSecret, NoStore, Reason, Status};
 use crate::config::{Key, Kind, Section};
 use crate::file::read_all;
 use crate::name::Name;
@@ -91,7 +91,12 @@ impl Age {
     /// The bytes of the file for `name`, or the answer when there is none.
     fn read(&self, name: &Name, path: &Path, context: &Context) -> Result<Secret, Answer> {
         let shown = path.display();
-        let miss = || Answer::miss(format!("{} is not in the age store: {shown}", name.path()));
+        let miss = || {
+            Answer::miss(
+                NoSecret::NoEntry,
+                format!("{} is not in the age store: {shown}", name.path()),
+            )
+        };
         let file = match sys::open_to_read(path) {
             Ok(file) => file,
             Err(error) => {
@@ -126,6 +131,7 @@ impl Age {
                 "the age store {shown} is not a directory"
             ))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Answer::unavailable(
+                NoStore::NoTrace,
                 Reason::from(format!("there is no age store {shown}"))
                     .hint("mkdir makes one; another place is named by PASSAGE_DIR"),
             )),
@@ -218,8 +224,8 @@ impl Backend for Age {
     fn status(&self, context: &Context) -> Status {
         let file = self.identities_file.display();
         let uses = format!("{}, {file}", self.store.display());
-        if let Err(Answer::Unavailable(reason) | Answer::Failed(reason)) = self.has_store() {
-            return Status::unavailable(uses, reason);
+        if let Err(answer) = self.has_store() {
+            return Status::of(uses, answer);
         }
         match Identities::read(&self.identities_file, context) {
             Ok(identities) => {

@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::{Answer, Backend, Context, DEPTH_VARIABLE, Entry, Reason, Status};
+use super::{Answer, Backend, Context, DEPTH_VARIABLE, Entry, NoSecret, NoStore, Reason, Status};
 use crate::config::{Key, Kind, Section};
 use crate::name::Name;
 use crate::process::{self, Problem};
@@ -158,7 +158,10 @@ impl Backend for Own {
         let output = match process::run(&mut command, context) {
             Ok(output) => output,
             Err(Problem::NotInstalled) => {
-                return Answer::unavailable(format!("{} is not installed", self.program));
+                return Answer::unavailable(
+                    NoStore::NoTrace,
+                    format!("{} is not installed", self.program),
+                );
             }
             Err(problem) => {
                 return Answer::failed(format!("{} {problem} ({name})", self.program));
@@ -174,12 +177,14 @@ impl Backend for Own {
                 locator: self.shown(name),
             },
             Some(0) => Answer::text(output.stdout, name, self.shown(name)),
-            Some(code) if self.miss.contains(&code) => {
-                Answer::miss(format!("{name} is not there: status {code}"))
-            }
-            Some(code) if self.unavailable.contains(&code) => {
-                Answer::unavailable(format!("{} is not set up: status {code}", self.program))
-            }
+            Some(code) if self.miss.contains(&code) => Answer::miss(
+                NoSecret::Said,
+                format!("{name} is not there: status {code}"),
+            ),
+            Some(code) if self.unavailable.contains(&code) => Answer::unavailable(
+                NoStore::Said,
+                format!("{} is not set up: status {code}", self.program),
+            ),
             _ => {
                 let reason = format!("{} ended with {} for {name}", self.program, output.ending());
                 let hint = format!(

@@ -9,7 +9,7 @@ use std::io::{ErrorKind, Seek};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use super::{Answer, Backend, Context, Entry, Reason, Status};
+use super::{Answer, Backend, Context, Entry, NoSecret, NoStore, Reason, Status};
 use crate::config::{Key, Kind, Section};
 use crate::name::Name;
 use crate::secret::{LIMIT, Secret, SecretBuffer};
@@ -94,9 +94,15 @@ impl Credentials {
             available |= is_there(directory)?;
         }
         Ok(match problem {
-            _ if !available => Answer::Unavailable(self.no_directory()),
-            Some(rule) => Answer::miss(format!("{} cannot be mounted: {rule}", name.path())),
-            None => Answer::miss(format!("{} is not in {}", name.path(), self.list())),
+            _ if !available => Answer::unavailable(NoStore::NoTrace, self.no_directory()),
+            Some(rule) => Answer::miss(
+                NoSecret::NoSuchName,
+                format!("{} cannot be mounted: {rule}", name.path()),
+            ),
+            None => Answer::miss(
+                NoSecret::NoEntry,
+                format!("{} is not in {}", name.path(), self.list()),
+            ),
         })
     }
 }

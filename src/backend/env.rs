@@ -2,7 +2,7 @@
 
 use std::os::unix::ffi::OsStringExt;
 
-use super::{Answer, Backend, Context, Entry, Status};
+use super::{Answer, Backend, Context, Entry, NoSecret, Status};
 use crate::config::{Key, Kind, Section};
 use crate::name::Name;
 use crate::secret::Secret;
@@ -46,7 +46,10 @@ impl Backend for Env {
                 secret: Secret::take(value.into_vec()),
                 locator,
             },
-            None => Answer::miss(format!("{locator} is not set for {name}")),
+            None => Answer::miss(
+                NoSecret::NoEntry,
+                format!("{locator} is not set for {name}"),
+            ),
         }
     }
 

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use super::{Answer, Backend, Context, Entry, Reason, Status};
+use super::{Answer, Backend, Context, Entry, NoSecret, NoStore, Reason, Status};
 use crate::config::{Key, Kind, Section};
 use crate::name::Name;
 use crate::process::{self, Output, Problem};
@@ -220,9 +220,10 @@ impl Gopass {
             return Ok(self.refusal(dialect, name, path, &output));
         }
         if self.is_folder(dialect, path, &output, context)? {
-            return Ok(Answer::miss(format!(
-                "{name} is a folder in the password store"
-            )));
+            return Ok(Answer::miss(
+                NoSecret::Folder,
+                format!("{name} is a folder in the password store"),
+            ));
         }
         Ok(self.found(name, path, output.stdout))
     }
@@ -302,11 +303,15 @@ impl Gopass {
                 );
             }
             return match uninitialized {
-                true => Answer::Unavailable(
+                true => Answer::unavailable(
+                    NoStore::Said,
                     Reason::from("the password store is not initialized")
                         .hint(format!("set it up: {command} init")),
                 ),
-                false => Answer::miss(format!("{name} is not in the password store")),
+                false => Answer::miss(
+                    NoSecret::Said,
+                    format!("{name} is not in the password store"),
+                ),
             };
         }
         Answer::Failed(
@@ -333,7 +338,9 @@ impl Backend for Gopass {
     fn ask(&self, name: &Name, context: &Context) -> Answer {
         match self.answer(name, &self.path(name), context) {
             Ok(answer) => answer,
-            Err(Problem::NotInstalled) => Answer::Unavailable(not_installed(&self.command)),
+            Err(Problem::NotInstalled) => {
+                Answer::unavailable(NoStore::NoTrace, not_installed(&self.command))
+            }
             Err(problem) => Answer::failed(format!("{} {problem}, asked for {name}", self.command)),
         }
     }

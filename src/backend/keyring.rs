@@ -64,7 +64,7 @@ impl Backend for Keyring {
 mod kernel {
     use linux_keyutils::{Key, KeyError, KeyRing, KeyRingIdentifier};
 
-    use crate::backend::{Answer, Reason};
+    use crate::backend::{Answer, NoSecret, NoStore, Reason};
     use crate::name::Name;
     use crate::secret::Secret;
 
@@ -92,7 +92,9 @@ mod kernel {
                     gone.get_or_insert(format!("the {keyring} {}", end(error)));
                     continue;
                 }
-                Err(error) if is_facility(error) => return Answer::Unavailable(refused(error)),
+                Err(error) if is_facility(error) => {
+                    return Answer::unavailable(NoStore::NotHere, refused(error));
+                }
                 Err(error) => {
                     return Answer::failed(format!("the {keyring}, for {name}: {}", words(error)));
                 }
@@ -113,7 +115,7 @@ mod kernel {
                 KeyError::KeyExpired | KeyError::KeyRevoked => {
                     gone.get_or_insert(format!("{description} in the {keyring} {}", end(error)));
                 }
-                NO_SUCH_CALL => return Answer::Unavailable(refused(error)),
+                NO_SUCH_CALL => return Answer::unavailable(NoStore::NotHere, refused(error)),
                 error => {
                     let id = key.map_or_else(String::new, |key| {
                         format!("key {}, ", key.get_id().as_raw_id())
@@ -132,11 +134,11 @@ mod kernel {
             }
         }
         match gone {
-            Some(gone) => Answer::miss(format!("{}: {gone}", name.path())),
-            None => Answer::miss(format!(
-                "{}: no keyring has a user key {description}",
-                name.path()
-            )),
+            Some(gone) => Answer::miss(NoSecret::Gone, format!("{}: {gone}", name.path())),
+            None => Answer::miss(
+                NoSecret::NoEntry,
+                format!("{}: no keyring has a user key {description}", name.path()),
+            ),
         }
     }
 
@@ -229,11 +231,14 @@ mod kernel {
 
 #[cfg(any(not(target_os = "linux"), mxm_secrets_portable))]
 mod kernel {
-    use crate::backend::{Answer, Reason};
+    use crate::backend::{Answer, NoStore, Reason};
     use crate::name::Name;
 
     pub fn ask(_: &str, _: &Name) -> Answer {
-        Answer::unavailable("unavailable on this system: kernel keyrings are a part of Linux")
+        Answer::unavailable(
+            NoStore::NotHere,
+            "unavailable on this system: kernel keyrings are a part of Linux",
+        )
     }
 
     pub fn unavailable() -> Option<Reason> {

@@ -35,7 +35,7 @@ use self::http::Client;
 use self::login::Identity;
 use self::settings::{KEYS, Method, Settings, VARIABLES, Version};
 use self::socket::Patience;
-use super::{Answer, Backend, Context, Entry, Reason, Status};
+use super::{Answer, Backend, Context, Entry, NoSecret, NoStore, Reason, Status};
 use crate::config::Section;
 use crate::json::Value;
 use crate::name::Name;
@@ -82,7 +82,7 @@ impl Vault {
             .map_err(|reason| Answer::failed(reason.clone()))?;
         match &setup.api {
             Some(api) => Ok((setup, api)),
-            None => Err(Answer::unavailable(no_address())),
+            None => Err(Answer::unavailable(NoStore::NotConfigured, no_address())),
         }
     }
 }
@@ -123,10 +123,7 @@ impl Backend for Vault {
     fn status(&self, context: &Context) -> Status {
         let (setup, api) = match self.ready() {
             Ok(ready) => ready,
-            Err(Answer::Failed(reason) | Answer::Unavailable(reason)) => {
-                return Status::unavailable("", reason);
-            }
-            Err(_) => return Status::unavailable("", no_address()),
+            Err(answer) => return Status::of("", answer),
         };
         sys::watch_signals();
         setup.warn(context);
@@ -248,6 +245,7 @@ impl Setup {
                 match data {
                     Some(fields) if fields.is_object() => self.pick(fields, name, &place),
                     Some(fields) if fields.is_null() => Ok(Answer::miss(
+                        NoSecret::Gone,
                         gone(&reply, &place)
                             .unwrap_or_else(|| format!("{place} has no value").into()),
                     )),
@@ -260,7 +258,7 @@ impl Setup {
                 }
             }
             404 => match gone(&reply, &place) {
-                Some(reason) => Ok(Answer::Miss(reason)),
+                Some(reason) => Ok(Answer::miss(NoSecret::Gone, reason)),
                 None => self.not_found(api, &reply, &place),
             },
             401 | 403 => Err(self.denied(api, &reply, &place, identity)),
@@ -290,7 +288,10 @@ impl Setup {
         };
         if let Some(field) = name.field() {
             return Ok(hit(field).unwrap_or_else(|| {
-                Answer::miss(format!("{place} has no field {field}: {}", there()))
+                Answer::miss(
+                    NoSecret::NoField,
+                    format!("{place} has no field {field}: {}", there()),
+                )
             }));
         }
         let field = &self.settings.field;
@@ -298,9 +299,13 @@ impl Setup {
             return Ok(hit);
         }
         match fields.names().as_slice() {
-            [] => Ok(Answer::miss(format!("{place} has no field at all"))),
-            [only] => Ok(hit(only)
-                .unwrap_or_else(|| Answer::miss(format!("{place} has no value in {only}")))),
+            [] => Ok(Answer::miss(
+                NoSecret::Empty,
+                format!("{place} has no field at all"),
+            )),
+            [only] => Ok(hit(only).unwrap_or_else(|| {
+                Answer::miss(NoSecret::Empty, format!("{place} has no value in {only}"))
+            })),
             _ => Err(
                 Reason::from(format!("{place} has no field {field}: {}", there()))
                     .hint(format!("name one of them: {}#FIELD", name.path())),
@@ -322,9 +327,12 @@ impl Setup {
             .hint("check mount and kv_version"));
         }
         match json.get("errors") {
-            Some(errors) if errors.elements().next().is_none() && reply.told.is_none() => Ok(
-                Answer::miss(format!("{place} is not in Vault at {}", api.address())),
-            ),
+            Some(errors) if errors.elements().next().is_none() && reply.told.is_none() => {
+                Ok(Answer::miss(
+                    NoSecret::Said,
+                    format!("{place} is not in Vault at {}", api.address()),
+                ))
+            }
             _ => Err(Reason::from(format!(
                 "{} has no mount {mount}{}",
                 api.address(),

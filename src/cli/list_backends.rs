@@ -1,7 +1,7 @@
 //! `list-backends`: tells what is set up on this machine. Asks for no secret and no person.
 
 use mxm_secrets::BackendStatus;
-use mxm_secrets::backend::Reason;
+use mxm_secrets::backend::{Reason, State};
 use mxm_secrets::config::UsageError;
 use mxm_secrets::sys;
 
@@ -27,14 +27,20 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
 }
 
 fn is_ready(status: &BackendStatus) -> bool {
-    status.status.as_ref().is_some_and(|status| status.ready)
+    status
+        .status
+        .as_ref()
+        .is_some_and(|status| status.state == State::Ready)
 }
 
 fn word(status: &BackendStatus) -> &'static str {
     match &status.status {
         None => "not built in",
-        Some(status) if status.ready => "ready",
-        Some(_) => "unavailable",
+        Some(status) => match status.state {
+            State::Ready => "ready",
+            State::Unavailable => "unavailable",
+            State::Failed => "failed",
+        },
     }
 }
 

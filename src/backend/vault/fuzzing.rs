@@ -10,6 +10,7 @@ use super::http::Connection;
 use super::socket::Socket;
 use super::tls::Bytes;
 use super::*;
+use crate::backend::State;
 use crate::fuzzing::{TOKEN, ask};
 use crate::process::Deadline;
 
@@ -86,7 +87,7 @@ pub fn vault_answers(flags: u8, piece: usize, answers: &[&[u8]]) {
             warn: &|_| {},
         };
         let status = vault.status(&context);
-        assert_eq!(status.ready, status.reason.is_none());
+        assert_eq!(status.state == State::Ready, status.reason.is_none());
         // The health is asked for without the token, so what the server says then is not searched for it.
         assert!(status.reason.is_none_or(|reason| !reason.text.is_empty()));
     } else if let Ok(name) = Name::parse(if flags & 4 != 0 { "a/b#user" } else { "a/b" }) {
