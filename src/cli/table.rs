@@ -27,10 +27,10 @@ pub const COMMANDS: &[Command] = &[
         name: "get",
         usage: "[OPTION]... NAME",
         about: "print one secret",
-        description: "Asks the backends of the chain in their order and writes the value of the first that has the \
-            secret to standard output, with a newline if it does not end in one. A backend that could not tell ends \
-            the lookup: a failure never turns into a default or into another store's value, unless --on-error continue is \
-            given.",
+        description: "Asks the backends of the chain in order and writes the value of the first one that has the \
+            secret to standard output, followed by a newline if the value does not end in one. A backend that fails \
+            ends the lookup: a failure never becomes a default or another store's value, unless --on-error continue \
+            is given.",
         run: get::run,
         own_failure: None,
         runs_another: false,
@@ -39,11 +39,11 @@ pub const COMMANDS: &[Command] = &[
         name: "exec",
         usage: "[OPTION]... -- CMD [ARG]...",
         about: "run a command with secrets in its environment",
-        description: "Looks up every secret that is asked for, side by side, and then becomes the command, so that \
-            its process id, terminal, signals and status are its own. If any secret is failed, or missing and not \
-            optional, all of those are reported and nothing is started. One newline at the end of a value is dropped, \
-            as $(...) does. Of the variables MXM_SECRETS_*, only those of options and of keys of the configuration \
-            reach the command.",
+        description: "Looks up all the secrets at the same time, then becomes the command (execve), so that \
+            the command keeps the process id, terminal, signals and exit status. If a secret failed, or is missing \
+            and not optional, every such secret is reported and nothing is started. One newline at the end of a value \
+            is dropped, as $(...) does. Of the MXM_SECRETS_* variables, only those that stand for options and \
+            configuration keys reach the command.",
         run: exec::run,
         own_failure: Some(Status::Own),
         runs_another: true,
@@ -51,9 +51,9 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "resolve",
         usage: "[OPTION]... NAME...",
-        about: "tell which backend has a secret, not its value",
-        description: "Makes the same lookup as get and throws the value away, so that found means that get would \
-            print it. Prints the name, the backend and the locator, with tabs between them.",
+        about: "show which backend has a secret, not its value",
+        description: "Makes the same lookup as get and discards the value, so found means that get would print it. \
+            Prints the name, the backend and the locator, separated by tabs.",
         run: resolve::run,
         own_failure: None,
         runs_another: false,
@@ -61,9 +61,9 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "list-backends",
         usage: "[OPTION]...",
-        about: "tell which backends are set up on this machine",
-        description: "Shows every backend, those of the chain first and in their order: whether it is ready, what it \
-            would use, and if it is not ready, why and what to do about it. Asks for no secret and no person.",
+        about: "show which backends are set up on this machine",
+        description: "Shows every backend, those of the chain first and in order: whether it is ready, what it uses, \
+            and if it is not ready, why not and how to fix it. It reads no secret and never prompts.",
         run: list_backends::run,
         own_failure: None,
         runs_another: false,
@@ -71,11 +71,11 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "config",
         usage: "[OPTION]...",
-        about: "tell what is configured, and where it says so",
-        description: "Shows every key of the configuration with the value that is in effect and where it comes from: \
-            a file and its line, a variable, an option, or built in. Nothing is looked up, and no value is a secret: \
-            the configuration cannot hold one. The official variables of Vault (VAULT_ADDR and others) win over what \
-            is shown here; list-backends shows what they lead to.",
+        about: "show the configuration and where each value comes from",
+        description: "Shows every configuration key, the value in effect, and where that value comes from: \
+            a file and line, a variable, an option, or the built-in default. Nothing is looked up, and no value is a \
+            secret: the configuration cannot hold one. Vault's own variables (VAULT_ADDR and others) take precedence \
+            over what is shown here; list-backends shows the result.",
         run: config::run,
         own_failure: None,
         runs_another: false,
@@ -174,9 +174,9 @@ pub const FLAGS: &[Flag] = &[
         takes: Takes::Text("V"),
         variable: None,
         commands: &["get"],
-        about: "print V when the secret is missing, status 3",
-        more: "V stands in for a missing secret alone, never for one that a backend could not tell of, unless \
-            --on-error continue is given.",
+        about: "if the secret is missing, print V, exit with 3",
+        more: "V is used only if the secret is missing, never if a backend failed, unless --on-error continue \
+            is given.",
     },
     Flag {
         id: Id::DefaultOk,
@@ -185,8 +185,8 @@ pub const FLAGS: &[Flag] = &[
         takes: Takes::Nothing,
         variable: None,
         commands: &["get"],
-        about: "with --default: status 0 in place of 3",
-        more: "For shells that run with set -e.",
+        about: "with --default: exit with 0 instead of 3",
+        more: "For shell scripts that use set -e.",
     },
     Flag {
         id: Id::Raw,
@@ -195,8 +195,8 @@ pub const FLAGS: &[Flag] = &[
         takes: Takes::Nothing,
         variable: None,
         commands: &["get"],
-        about: "print the bytes exactly, adding no newline",
-        more: "Without it, get ends the value with a newline if it has none.",
+        about: "print the exact bytes, without adding a newline",
+        more: "Without it, get adds a newline if the value does not end in one.",
     },
     Flag {
         id: Id::Secret,
@@ -205,8 +205,9 @@ pub const FLAGS: &[Flag] = &[
         takes: Takes::Text("[VAR=]NAME"),
         variable: None,
         commands: &["exec"],
-        about: "put the secret into the variable VAR",
-        more: "Without VAR=, the variable is the name in upper case with _ for every other character: prod/api-key becomes PROD_API_KEY. May be given more than once.",
+        about: "set the variable VAR to the secret",
+        more: "Without VAR=, the variable is the name in upper case, with _ for every character other than A-Z and 0-9: \
+            prod/api-key becomes PROD_API_KEY. May be given more than once.",
     },
     Flag {
         id: Id::Optional,
@@ -215,8 +216,8 @@ pub const FLAGS: &[Flag] = &[
         takes: Takes::Text("[VAR=]NAME"),
         variable: None,
         commands: &["exec"],
-        about: "the same; when missing, VAR is not set",
-        more: "VAR is then not set even if it was set before. A failure is still a failure.",
+        about: "like --secret, but if it is missing, unset VAR",
+        more: "VAR is removed even if it was set before. A failure is still a failure.",
     },
     Flag {
         id: Id::File,
@@ -225,7 +226,7 @@ pub const FLAGS: &[Flag] = &[
         takes: Takes::Text("VAR=NAME"),
         variable: None,
         commands: &["exec"],
-        about: "put the path of a file with the secret into VAR",
+        about: "set VAR to the path of a file with the secret",
         more: "The file is in memory, sealed and read-only (Linux): the value is neither in the environment nor on a disk. Its bytes are exactly those stored.",
     },
     Flag {
@@ -235,8 +236,8 @@ pub const FLAGS: &[Flag] = &[
         takes: Takes::Nothing,
         variable: None,
         commands: &["exec"],
-        about: "start the command with an empty environment",
-        more: "But for the secrets and what --keep names.",
+        about: "give the command no other environment variables",
+        more: "It gets nothing but the secrets and the variables named by --keep.",
     },
     Flag {
         id: Id::Keep,
@@ -255,7 +256,7 @@ pub const FLAGS: &[Flag] = &[
         takes: Takes::Nothing,
         variable: None,
         commands: &["resolve"],
-        about: "show the chain: who was asked and what they said",
+        about: "show each backend of the chain and its answer",
         more: "",
     },
     Flag {
@@ -265,8 +266,8 @@ pub const FLAGS: &[Flag] = &[
         takes: Takes::Nothing,
         variable: None,
         commands: &["resolve"],
-        about: "ask the backends after the first hit, too",
-        more: "With --explain or --json. Those that have the secret as well are shadowed.",
+        about: "also ask the backends after the first hit",
+        more: "With --explain or --json. A later backend that also has the secret is shown as shadowed.",
     },
     Flag {
         id: Id::Json,
@@ -285,9 +286,9 @@ pub const FLAGS: &[Flag] = &[
         takes: Takes::Nothing,
         variable: None,
         commands: &["config"],
-        about: "check the configuration, all of its layers",
-        more: "In the MXM configuration store that is the default with every environment, machine, substrate and \
-            role there is, whether it is in effect here or not. Status 2 and all mistakes, if there are any.",
+        about: "check the configuration, including every layer",
+        more: "In an MXM configuration store, checks the defaults with every environment, machine, substrate and \
+            role, whether in effect here or not. If there are mistakes, prints all of them and exits with 2.",
     },
     Flag {
         id: Id::Config,
@@ -297,7 +298,7 @@ pub const FLAGS: &[Flag] = &[
         variable: Some("MXM_SECRETS_CONFIG"),
         commands: CHAIN,
         about: "read this configuration file",
-        more: "In place of the MXM configuration store and of ~/.config/mxm-secrets/config.yaml.",
+        more: "Used instead of the MXM configuration store and ~/.config/mxm-secrets/config.yaml.",
     },
     Flag {
         id: Id::Backend,
@@ -307,8 +308,8 @@ pub const FLAGS: &[Flag] = &[
         variable: Some("MXM_SECRETS_BACKENDS"),
         commands: CHAIN,
         about: "ask these backends, in this order",
-        more: "A backend asked for by this flag that is not available counts as failed; one that the variable names \
-            is passed over.",
+        more: "A backend named by this option that is unavailable counts as failed; one named by the variable is \
+            skipped.",
     },
     Flag {
         id: Id::OnError,
@@ -318,8 +319,8 @@ pub const FLAGS: &[Flag] = &[
         variable: None,
         commands: LOOKUPS,
         about: "after a failure: stop (the default) or continue",
-        more: "With continue, a backend that could not tell is passed over like one that has no such secret. If none \
-            of the others has it either, the default stands in; without a default the lookup has failed.",
+        more: "With continue, a backend that failed is skipped, like one that does not have the secret. If no other \
+            backend has it either, the default is used; without a default the lookup has failed.",
     },
     Flag {
         id: Id::Timeout,
@@ -341,8 +342,8 @@ pub const FLAGS: &[Flag] = &[
         variable: Some("MXM_SECRETS_NO_INPUT"),
         commands: LOOKUPS,
         about: "never prompt or wait for a person",
-        more: "This is so by itself when standard error is not a terminal. MXM_SECRETS_NO_INPUT=1 says the same; \
-            MXM_SECRETS_NO_INPUT=0 says that a person is there all the same.",
+        more: "This is the default when standard error is not a terminal. MXM_SECRETS_NO_INPUT=1 has the same effect; \
+            MXM_SECRETS_NO_INPUT=0 says that a person is present anyway.",
     },
     Flag {
         id: Id::Verbose,
@@ -351,9 +352,9 @@ pub const FLAGS: &[Flag] = &[
         takes: Takes::Nothing,
         variable: None,
         commands: LOOKUPS,
-        about: "tell what each backend answers, as it happens",
-        more: "One line per backend asked on standard error: hit, miss, unavailable or failed, why, and the time it \
-            took.",
+        about: "report each backend's answer as it happens",
+        more: "Writes one line per backend asked to standard error: hit, miss, unavailable or failed, why, and how \
+            long it took.",
     },
     Flag {
         id: Id::Quiet,
@@ -362,7 +363,7 @@ pub const FLAGS: &[Flag] = &[
         takes: Takes::Nothing,
         variable: None,
         commands: CHAIN,
-        about: "no hints and no warnings; errors stay",
+        about: "suppress hints and warnings, but not errors",
         more: "",
     },
     Flag {
@@ -372,7 +373,7 @@ pub const FLAGS: &[Flag] = &[
         takes: Takes::Nothing,
         variable: None,
         commands: &[],
-        about: "show help; -h is short, --help is whole",
+        about: "show help (-h: summary, --help: everything)",
         more: "",
     },
     Flag {
@@ -382,7 +383,7 @@ pub const FLAGS: &[Flag] = &[
         takes: Takes::Nothing,
         variable: None,
         commands: &[],
-        about: "show the version and the backends built in",
+        about: "show the version and the built-in backends",
         more: "",
     },
 ];
