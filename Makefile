@@ -75,7 +75,7 @@ fuzz: ## every fuzz target for SECONDS (15); needs cargo-fuzz
 
 # Status 3: some ended by the time limit alone, which is noticed as well; it does not say whether others have survived.
 mutants: ## change what is trusted most, bit by bit: some test must notice; needs cargo-mutants
-	$(CARGO) mutants -f src/name.rs -f src/resolve.rs -f 'src/resolve/*.rs' -f src/side_by_side.rs -f src/secret.rs \
+	$(CARGO) mutants -f src/name.rs -f src/chain.rs -f src/report.rs -f src/parallel.rs -f src/secret.rs \
 	    -f src/process.rs -f 'src/process/*.rs' -- --lib || [ $$? = 3 ] && [ ! -s mutants.out/missed.txt ]
 	$(CARGO) mutants -f src/cli.rs -F 'Status::worse|From<&Outcome>|replace (run -> u8|explain -> Status)' \
 	    -- --bins --test all -- cli::tests get:: || [ $$? = 3 ] && [ ! -s mutants.out/missed.txt ]

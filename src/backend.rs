@@ -23,12 +23,11 @@ pub(crate) use gopass::fuzzing::gopass_output;
 #[cfg(all(fuzzing, feature = "vault"))]
 pub(crate) use vault::fuzzing::{vault_address, vault_answers};
 
-use std::fmt;
+pub use crate::schema::{Context, Reason};
 
-use crate::config::{Key, Section};
 use crate::field;
 use crate::name::Name;
-use crate::process::Deadline;
+use crate::schema::{Key, Section};
 use crate::secret::Secret;
 
 /// Every backend, built in or not, in the order in which they are listed.
@@ -234,38 +233,6 @@ impl Answer {
     }
 }
 
-/// Why a backend answered as it did, in words that name the secret or the store and never hold a value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reason {
-    /// One line, lower case, no final period.
-    pub text: String,
-    /// What the user can do about it, one line.
-    pub hint: Option<String>,
-}
-
-impl Reason {
-    /// Adds what the user can do about it.
-    pub fn hint(mut self, hint: impl Into<String>) -> Reason {
-        self.hint = Some(hint.into());
-        self
-    }
-}
-
-impl<T: Into<String>> From<T> for Reason {
-    fn from(text: T) -> Reason {
-        Reason {
-            text: text.into(),
-            hint: None,
-        }
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
 /// Whether a backend would answer now, as far as that can be known without reading a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
@@ -323,24 +290,5 @@ impl Status {
             Answer::Unavailable(proof) => Status::unavailable(uses, proof.into_reason()),
             Answer::Failed(reason) => Status::failed(uses, reason),
         }
-    }
-}
-
-/// The circumstances of one question to one backend.
-pub struct Context<'a> {
-    /// When the answer must be there.
-    pub deadline: Deadline,
-    /// Whether no person is there: nothing may prompt or wait for one.
-    pub unattended: bool,
-    /// Takes warnings: one line each, in the style of [`Reason::text`].
-    pub warn: &'a (dyn Fn(&Reason) + Sync),
-}
-
-impl fmt::Debug for Context<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Context")
-            .field("deadline", &self.deadline)
-            .field("unattended", &self.unattended)
-            .finish_non_exhaustive()
     }
 }

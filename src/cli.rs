@@ -22,8 +22,8 @@ use std::ffi::OsString;
 use std::io;
 
 use anyhow::Context as _;
-use mxm_secrets::config::UsageError;
-use mxm_secrets::resolve::Outcome;
+use mxm_secrets::chain::Outcome;
+use mxm_secrets::schema::UsageError;
 use mxm_secrets::sys;
 
 use parsed::{Parsed, Stop};

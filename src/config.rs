@@ -19,62 +19,24 @@ mod files;
 mod fuzzing;
 #[cfg(feature = "config")]
 mod interpolation;
-mod key;
 #[cfg(feature = "config")]
 mod layers;
-mod section;
+mod options;
 #[cfg(feature = "config")]
 mod yaml;
 
 #[cfg(all(fuzzing, feature = "config"))]
 pub(crate) use fuzzing::configuration;
-pub use key::{Key, Kind, LONGEST_TIMEOUT, Value, seconds};
-pub use section::Section;
+pub use options::{BackendStatus, Options};
 
-use std::ffi::OsString;
-use std::fmt;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use key::REQUIRED;
-use section::Given;
-
-use crate::Options;
 use crate::backend::{self, BACKENDS, Entry};
+use crate::chain::OnError;
 use crate::nearest::advice;
+use crate::schema::{Given, Key, REQUIRED, Section, Source, UsageError, Value, seconds, utf8};
 use crate::sys;
-
-/// Where a value comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// A configuration file.
-    File {
-        /// The file.
-        path: Arc<Path>,
-        /// The line, from 1.
-        line: usize,
-        /// The column, from 1, in characters.
-        column: usize,
-    },
-    /// An environment variable.
-    Variable(&'static str),
-    /// The caller: an option of the command line or of [`Options`].
-    Flag(&'static str),
-    /// Nothing says otherwise.
-    BuiltIn,
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Source::File { path, line, .. } => write!(f, "{}:{line}", path.display()),
-            Source::Variable(name) => write!(f, "${name}"),
-            Source::Flag(name) => f.write_str(name),
-            Source::BuiltIn => f.write_str("built in"),
-        }
-    }
-}
 
 /// One key and what is in effect for it, for `mxm-secrets config`. Never a secret: a password in an address is left out.
 #[derive(Clone, Debug)]
@@ -85,35 +47,6 @@ pub struct Setting {
     pub value: Value,
     /// Where it comes from.
     pub source: Source,
-}
-
-/// What the chain does after a backend that could not tell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnError {
-    /// It ends: the lookup has failed.
-    Stop,
-    /// It asks the next one; only a hit or a default can follow then, never "missing".
-    Continue,
-}
-
-impl OnError {
-    /// The words for it: `stop` and `continue`.
-    pub const WORDS: &'static [&'static str] = &[OnError::Stop.word(), OnError::Continue.word()];
-
-    /// The word for it.
-    pub const fn word(self) -> &'static str {
-        match self {
-            OnError::Stop => "stop",
-            OnError::Continue => "continue",
-        }
-    }
-
-    /// What `word` stands for.
-    pub fn parse(word: &str) -> Option<OnError> {
-        [OnError::Stop, OnError::Continue]
-            .into_iter()
-            .find(|on_error| on_error.word() == word)
-    }
 }
 
 /// Everything that [`Options::open`] needs to know.
@@ -150,19 +83,6 @@ struct Configured {
 pub const DEFAULT_CHAIN: &[&str] = &["gopass", "env"];
 /// The deadline of one question when nothing says otherwise.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// A mistake in what the user said or configured: exit status 2, and nothing was asked. Several mistakes stand on lines
-/// of their own.
-#[derive(Debug, PartialEq, Eq)]
-pub struct UsageError(pub String);
-
-impl std::fmt::Display for UsageError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for UsageError {}
 
 impl Settings {
     /// Puts together what the options, the environment, the configuration and the defaults say.
@@ -401,13 +321,6 @@ fn variable(name: &str) -> Result<Option<String>, UsageError> {
         .transpose()
 }
 
-/// The text that the variable `name` has.
-fn utf8(value: OsString, name: &str) -> Result<String, UsageError> {
-    value
-        .into_string()
-        .map_err(|_| UsageError(format!("{name} is not UTF-8")))
-}
-
 /// Checks the names of a chain; `own` are the user's own backends.
 fn chain(names: &[String], own: &[&str]) -> Result<Vec<String>, String> {
     let mut chain = Vec::with_capacity(names.len());
@@ -433,20 +346,4 @@ fn chain(names: &[String], own: &[&str]) -> Result<Vec<String>, String> {
         }
     }
     Ok(chain)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_follows_a_failure_has_one_word_each() {
-        assert_eq!(OnError::WORDS, ["stop", "continue"]);
-        let parsed: Vec<_> = OnError::WORDS
-            .iter()
-            .flat_map(|word| OnError::parse(word))
-            .collect();
-        assert_eq!(parsed, [OnError::Stop, OnError::Continue]);
-        assert_eq!(OnError::parse("Stop"), None);
-    }
 }

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 #[cfg(feature = "vault")]
 use std::path::Path;
 
-use crate::process::Deadline;
+use crate::deadline::Deadline;
 use crate::secret::{Progress, Secret, SecretBuffer};
 use crate::sys;
 

@@ -5,9 +5,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::backend::{Answer, Backend, Context, Reason, Status};
-use crate::config::OnError;
+use crate::chain::OnError;
+use crate::chain::{Chain, Link, Lookup, Outcome};
 use crate::name::Name;
-use crate::resolve::{Chain, Link, Lookup, Outcome};
 
 /// What no message may hold: a part of a value.
 pub const CANARY: &str = "canary-7d1c5e";

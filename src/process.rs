@@ -6,15 +6,12 @@
 //! its whole process group when unattended. In interactive use it has none of its own, since a background group
 //! cannot use the terminal.
 //!
-//! `programs` finds what is to be started, [`Conversation`] is a child that is talked to, [`Deadline`] the time by which
-//! anything must be done.
+//! `programs` finds what is to be started, [`Conversation`] is a child that is talked to.
 
 mod conversation;
-mod deadline;
 mod programs;
 
 pub use conversation::Conversation;
-pub use deadline::{Deadline, Ended};
 pub use programs::{candidates, find_program};
 
 use std::io::{self, Read};
@@ -23,17 +20,13 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use crate::backend::Context;
+use crate::deadline::{Deadline, Ended};
+use crate::schema::Context;
 use crate::secret::{LIMIT, Progress, Secret, SecretBuffer};
 use crate::sys;
 
 /// How much of a child's standard error is kept, in bytes.
 const STDERR_LIMIT: usize = 64 << 10;
-
-/// Whether a signal has come that ends this program, so that no further work makes sense.
-pub fn interrupted() -> bool {
-    sys::signalled().is_some()
-}
 
 /// What a child has left behind.
 #[derive(Debug)]

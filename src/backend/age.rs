@@ -19,10 +19,10 @@ use age::{DecryptError, Identity as _};
 use age_core::format::{FileKey, Stanza};
 
 use super::{Answer, Backend, Context, Entry, NoSecret, NoStore, Reason, Status};
-use crate::config::{Key, Kind, Section};
+use crate::deadline::Ended;
 use crate::file::read_all;
 use crate::name::Name;
-use crate::process::Ended;
+use crate::schema::{Key, Kind, Section};
 use crate::secret::{LIMIT, Secret};
 use crate::sys;
 use file::File;
@@ -325,7 +325,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::process::Deadline;
+    use crate::deadline::Deadline;
 
     /// What is said of a well-formed file for nobody, once the time is up.
     fn late(age: &Age) -> &'static str {

@@ -8,9 +8,9 @@ use std::path::Path;
 use std::process::Command;
 
 use super::{Answer, Backend, Context, DEPTH_VARIABLE, Entry, NoSecret, NoStore, Reason, Status};
-use crate::config::{Key, Kind, Section};
 use crate::name::Name;
 use crate::process::{self, Problem};
+use crate::schema::{Key, Kind, Section};
 
 pub const ENTRY: Entry = Entry {
     name: "command",

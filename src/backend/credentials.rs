@@ -10,8 +10,8 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::{Answer, Backend, Context, Entry, NoSecret, NoStore, Reason, Status};
-use crate::config::{Key, Kind, Section};
 use crate::name::Name;
+use crate::schema::{Key, Kind, Section};
 use crate::secret::{LIMIT, Secret, SecretBuffer};
 use crate::sys;
 
@@ -372,7 +372,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::process::Deadline;
+    use crate::deadline::Deadline;
 
     /// In one process the readers are quick enough to meet the moment between two versions, in which the old files
     /// are gone.

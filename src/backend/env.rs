@@ -3,8 +3,8 @@
 use std::os::unix::ffi::OsStringExt;
 
 use super::{Answer, Backend, Context, Entry, NoSecret, Status};
-use crate::config::{Key, Kind, Section};
 use crate::name::Name;
+use crate::schema::{Key, Kind, Section};
 use crate::secret::Secret;
 
 pub const ENTRY: Entry = Entry {

@@ -14,9 +14,9 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::{Answer, Backend, Context, Entry, NoSecret, NoStore, Reason, Status};
-use crate::config::{Key, Kind, Section};
 use crate::name::Name;
 use crate::process::{self, Output, Problem};
+use crate::schema::{Key, Kind, Section};
 use crate::secret::Secret;
 use crate::sys;
 

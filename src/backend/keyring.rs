@@ -4,8 +4,8 @@
 //! to (a service of systemd's, for one). Nothing is ever written, and no program is started to make a missing key.
 
 use super::{Answer, Backend, Context, Entry, Status};
-use crate::config::{Key, Kind, Section};
 use crate::name::Name;
+use crate::schema::{Key, Kind, Section};
 
 pub const ENTRY: Entry = Entry {
     name: "keyring",

@@ -36,10 +36,10 @@ use self::login::Identity;
 use self::settings::{KEYS, Method, Settings, VARIABLES, Version};
 use self::socket::Patience;
 use super::{Answer, Backend, Context, Entry, NoSecret, NoStore, Reason, Status};
-use crate::config::Section;
+use crate::deadline;
 use crate::json::Value;
 use crate::name::Name;
-use crate::process;
+use crate::schema::Section;
 use crate::sys;
 
 pub const ENTRY: Entry = Entry {
@@ -485,7 +485,7 @@ impl Setup {
             );
         }
         let server = format!("{release}, unsealed");
-        if self.settings.auth.method == Method::Token && !process::interrupted() {
+        if self.settings.auth.method == Method::Token && !deadline::interrupted() {
             let identity = match self.identity(api, patience) {
                 Ok(identity) => identity,
                 Err(reason) => return Status::unavailable(uses(&server), reason),

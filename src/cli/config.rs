@@ -1,6 +1,7 @@
 //! `config`: tells what is configured, and where it says so. Looks nothing up.
 
-use mxm_secrets::config::{self, Setting, Settings, Source, UsageError, Value};
+use mxm_secrets::config::{self, Setting, Settings};
+use mxm_secrets::schema::{Source, UsageError, Value};
 use mxm_secrets::sys;
 
 use super::report::{Colour, Object, Table, quoted};

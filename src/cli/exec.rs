@@ -6,11 +6,11 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use mxm_secrets::backend::{BACKENDS, DEPTH_VARIABLE, Reason};
-use mxm_secrets::config::UsageError;
+use mxm_secrets::chain::Outcome;
 use mxm_secrets::name::Name;
-use mxm_secrets::resolve::Outcome;
+use mxm_secrets::schema::UsageError;
 use mxm_secrets::secret::{LIMIT, Secret, SecretBuffer};
-use mxm_secrets::{process, sys};
+use mxm_secrets::{deadline, process, sys};
 
 use super::message::Messages;
 use super::table::{FLAGS, Id};
@@ -78,7 +78,7 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
     }
     let environment = environment(parsed, &grants);
     sys::unwatch_signals();
-    if process::interrupted() {
+    if deadline::interrupted() {
         return Ok(Status::Own);
     }
     Ok(replace(&command, &environment, &grants, &messages))

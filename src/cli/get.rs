@@ -2,9 +2,9 @@
 
 use std::os::unix::ffi::OsStrExt;
 
-use mxm_secrets::config::UsageError;
+use mxm_secrets::chain::Outcome;
 use mxm_secrets::name::Name;
-use mxm_secrets::resolve::Outcome;
+use mxm_secrets::schema::UsageError;
 use mxm_secrets::secret::Secret;
 
 use super::table::Id;

@@ -2,7 +2,7 @@
 
 use mxm_secrets::BackendStatus;
 use mxm_secrets::backend::{Reason, State};
-use mxm_secrets::config::UsageError;
+use mxm_secrets::schema::UsageError;
 use mxm_secrets::sys;
 
 use super::report::{Colour, Object, Table};

@@ -6,9 +6,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use mxm_secrets::backend::Reason;
+use mxm_secrets::chain::{Lookup, Observer, Outcome};
+use mxm_secrets::deadline;
 use mxm_secrets::name::Name;
-use mxm_secrets::process;
-use mxm_secrets::resolve::{Lookup, Observer, Outcome, Step};
+use mxm_secrets::report::Step;
 use mxm_secrets::sys::{self, Until};
 
 /// How much to tell.
@@ -25,7 +26,7 @@ pub struct Messages {
 pub fn say(text: &str) {
     let line = format!("mxm-secrets: {}\n", clean(text));
     let stderr = io::stderr();
-    while !process::interrupted() {
+    while !deadline::interrupted() {
         // A signal ends this wait even if it comes just before; it would not end a write that then waits.
         if sys::wait(stderr.as_fd(), Until::Writable, true, None).unwrap_or(true) {
             // There is no one left to tell when standard error cannot be written.

@@ -4,8 +4,9 @@ use std::ffi::{OsStr, OsString};
 
 use lexopt::Arg;
 use mxm_secrets::Options;
-use mxm_secrets::config::{OnError, UsageError, seconds};
+use mxm_secrets::chain::OnError;
 use mxm_secrets::nearest::{advice, did_you_mean, nearest, there_are};
+use mxm_secrets::schema::{UsageError, seconds};
 
 use super::help;
 use super::message::Messages;

@@ -1,9 +1,10 @@
 //! `resolve`: tells who would answer, and why, without the value.
 
 use mxm_secrets::backend::Reason;
-use mxm_secrets::config::UsageError;
+use mxm_secrets::chain::{Lookup, Outcome};
 use mxm_secrets::name::Name;
-use mxm_secrets::resolve::{Lookup, Outcome, Step, Verdict};
+use mxm_secrets::report::{Step, Verdict};
+use mxm_secrets::schema::UsageError;
 use mxm_secrets::sys;
 
 use super::message::{clean, took};

@@ -10,9 +10,11 @@ use super::files::Raw;
 use super::interpolation::{Cause, Found, Location, Tree, Trouble};
 use super::layers;
 use super::yaml::{Data, Key as YamlKey, Node, Place, Wrong};
-use super::{Checked, Configured, Kind, OnError, Section, Source, UsageError, Value};
+use super::{Checked, Configured};
 use crate::backend;
+use crate::chain::OnError;
 use crate::nearest::{did_you_mean, nearest};
+use crate::schema::{Kind, Section, Source, UsageError, Value};
 
 /// The name of our section.
 pub const SECTION: &str = "mxm_secrets";

@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use super::layers::{DIMENSIONS, Layer};
 use super::yaml::{self, Data, Node, Place, Wrong};
-use super::{UsageError, home, variable};
+use super::{home, variable};
 use crate::Options;
+use crate::schema::UsageError;
 use crate::sys;
 
 /// The largest file, in bytes.

@@ -8,9 +8,10 @@ use std::path::Path;
 
 use super::files::Raw;
 use super::interpolation::{Found, Tree, split_key};
+use super::variable;
 use super::yaml::{Data, Key, Node, Place, Wrong};
-use super::{UsageError, variable};
 use crate::nearest::{advice, there_are};
+use crate::schema::UsageError;
 use crate::sys;
 
 /// One of the store's files that have a block for each value of a selector.

@@ -6,8 +6,9 @@ use std::os::unix::net::UnixStream;
 use std::process::{ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use super::{Deadline, Problem, Running, read_once};
-use crate::backend::Context;
+use super::{Problem, Running, read_once};
+use crate::deadline::Deadline;
+use crate::schema::Context;
 use crate::secret::{Progress, SecretBuffer};
 use crate::sys;
 

@@ -1,8 +1,8 @@
 //! Age files and identities from anyone, for [`crate::fuzzing`].
 
 use super::*;
+use crate::deadline::Deadline;
 use crate::fuzzing::is_clean;
-use crate::process::Deadline;
 
 fn context() -> Context<'static> {
     Context {

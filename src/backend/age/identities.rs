@@ -14,8 +14,8 @@ use super::armor;
 use super::file::{self, File};
 use super::plugin::{self, Plugin};
 use super::terminal::{self, Echo, NoAnswer};
-use crate::aside::Aside;
 use crate::backend::{Context, Reason};
+use crate::detached::Detached;
 use crate::file::read_all;
 use crate::process;
 use crate::secret::{LIMIT, Secret, SecretBuffer};
@@ -207,7 +207,7 @@ fn hard_work<R: Send + 'static>(
 ) -> Result<R, Reason> {
     let shown = path.display();
     let cannot = |error: io::Error| Reason::from(format!("cannot unlock {shown}: {error}"));
-    let work = Aside::begin(work).map_err(cannot)?;
+    let work = Detached::begin(work).map_err(cannot)?;
     loop {
         let [done] = sys::wait_readable([Some(work.done())], context.deadline.remaining())
             .map_err(cannot)?;

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::sync::{Mutex, PoisonError};
 
 use crate::backend::Context;
-use crate::process::Ended;
+use crate::deadline::Ended;
 use crate::secret::{Progress, Secret, SecretBuffer};
 use crate::sys::{self, EchoOff};
 

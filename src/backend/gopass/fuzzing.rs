@@ -4,8 +4,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
 use super::*;
+use crate::chain::Outcome;
 use crate::fuzzing::{CANARY, judge};
-use crate::resolve::Outcome;
 
 pub fn gopass_output(dialect: u8, status: u8, field: bool, stdout: &[u8], stderr: &[u8]) {
     let gopass = Gopass::open(&Section::default());

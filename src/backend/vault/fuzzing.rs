@@ -11,8 +11,8 @@ use super::socket::Socket;
 use super::tls::Bytes;
 use super::*;
 use crate::backend::State;
+use crate::deadline::Deadline;
 use crate::fuzzing::{TOKEN, ask};
-use crate::process::Deadline;
 
 /// A connection on which every request gets the next one of the answers.
 struct Script {

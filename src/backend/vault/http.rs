@@ -10,7 +10,7 @@ use super::message::{HEAD_LIMIT, Problem, Request, Response, is_close, read_head
 use super::socket::{Patience, Socket};
 use super::tls::{self, Bytes, Tls, Trust};
 use crate::backend::Reason;
-use crate::process;
+use crate::deadline;
 use crate::secret::{Secret, SecretBuffer};
 use crate::sys;
 
@@ -128,7 +128,7 @@ impl Client {
                 .deadline
                 .remaining()
                 .is_none_or(|left| left > PAUSE);
-            if !again || left == 0 || !time || process::interrupted() {
+            if !again || left == 0 || !time || deadline::interrupted() {
                 return result;
             }
             left -= 1;
@@ -320,7 +320,7 @@ impl Failure {
                 return format!("the answer of {address} is larger than 16 MiB").into();
             }
         };
-        if process::interrupted() {
+        if deadline::interrupted() {
             return "interrupted".into();
         }
         if let Some((text, hint)) = tls::explain(&error) {

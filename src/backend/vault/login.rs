@@ -12,9 +12,9 @@ use super::settings::{Auth, Method, official_name, secret_variable, variable};
 use super::socket::Patience;
 use super::tls::Trust;
 use crate::backend::Reason;
+use crate::deadline::Deadline;
 use crate::file;
 use crate::json::Value;
-use crate::process::Deadline;
 use crate::secret::{Secret, SecretBuffer};
 use crate::sys;
 

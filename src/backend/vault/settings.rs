@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::address::Address;
 use super::tls::{Roots, Trust};
 use crate::backend::Reason;
-use crate::config::{Key, Kind, Section};
 use crate::json;
+use crate::schema::{Key, Kind, Section};
 use crate::secret::Secret;
 use crate::sys;
 

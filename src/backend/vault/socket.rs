@@ -7,8 +7,8 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::aside::Aside;
-use crate::process::{self, Deadline};
+use crate::deadline::{self, Deadline};
+use crate::detached::Detached;
 use crate::sys::{self, Until};
 
 /// How long to wait for room in the queue of a Unix socket before the next look.
@@ -77,7 +77,7 @@ impl Clock {
     /// The time that is left.
     fn left(&mut self) -> io::Result<Option<Duration>> {
         let mut left = self.patience.deadline.remaining();
-        if process::interrupted() {
+        if deadline::interrupted() {
             let since = self.signalled.get_or_insert_with(Instant::now).elapsed();
             let grace = self.patience.after_signal.saturating_sub(since);
             left = Some(left.map_or(grace, |left| left.min(grace)));
@@ -105,7 +105,7 @@ impl Clock {
                 return Err(io::ErrorKind::TimedOut.into());
             }
             // After a signal the signal would end every further wait at once.
-            if sys::wait(fd, until, !process::interrupted(), at_most)? {
+            if sys::wait(fd, until, !deadline::interrupted(), at_most)? {
                 return Ok(());
             }
         }
@@ -269,7 +269,7 @@ fn addresses(host: &str, port: u16, clock: &mut Clock) -> io::Result<Vec<SocketA
         let found = (host.as_str(), port).to_socket_addrs();
         found.map(Iterator::collect)
     };
-    let look_up = Aside::begin(look_up)?;
+    let look_up = Detached::begin(look_up)?;
     clock.wait(look_up.done(), Until::Readable, None)?;
     look_up.result()?
 }

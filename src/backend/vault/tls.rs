@@ -17,8 +17,8 @@ use rustls_platform_verifier::BuilderVerifierExt;
 
 use super::socket::Socket;
 use crate::backend::Reason;
+use crate::deadline::Deadline;
 use crate::file;
-use crate::process::Deadline;
 
 /// The largest file of certificates or keys, in bytes.
 const FILE_LIMIT: usize = 4 << 20;

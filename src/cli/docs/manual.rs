@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use mxm_secrets::backend::{BACKENDS, Entry};
-use mxm_secrets::config::Key;
+use mxm_secrets::schema::Key;
 
 use super::{COMMANDS, FLAGS, Flag};
 

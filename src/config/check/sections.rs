@@ -4,8 +4,8 @@ use super::{Checker, OF_PYTHON, TOP, Way, entries};
 use crate::backend::{self, BACKENDS};
 use crate::config::interpolation::{Found, Location};
 use crate::config::yaml::Key as YamlKey;
-use crate::config::{Given, Key, Kind, REQUIRED, Section, Value};
 use crate::nearest::{advice, did_you_mean, nearest};
+use crate::schema::{Given, Key, Kind, REQUIRED, Section, Value};
 
 /// Keys whose values would be secrets.
 const SECRETS: &[&str] = &[

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use super::{Checker, Way};
+use crate::config::home;
 use crate::config::interpolation::{Found, Location};
 use crate::config::yaml::{Data, Meaning, Scalar, boolean};
-use crate::config::{Kind, Source, Value, home, seconds};
 use crate::nearest::{did_you_mean, nearest};
+use crate::schema::{Kind, Source, Value, seconds};
 
 impl<'c> Checker<'c> {
     /// The value of a key that takes `kind`; `None`: it is not given, or wrong.

@@ -1,17 +1,14 @@
 //! The chain: asks one backend after the other, and keeps a [`Report`] that has no place for a value.
 
-mod report;
-
-pub use report::{Report, Step, Verdict};
-
 use std::time::{Duration, Instant};
 
-use crate::backend::{Answer, Backend, Context, NoSecret, Reason};
-use crate::config::OnError;
+use crate::backend::{Answer, Backend, NoSecret};
+use crate::deadline::{self, Deadline};
 use crate::name::Name;
-use crate::process::{self, Deadline};
+use crate::parallel::parallel;
+use crate::report::{Report, Step, Verdict};
+use crate::schema::{Context, Reason};
 use crate::secret::Secret;
-use crate::side_by_side::side_by_side;
 
 /// An ordered chain of backends, opened and ready to be asked.
 pub struct Chain {
@@ -28,6 +25,35 @@ pub(crate) struct Link {
     pub backend: Box<dyn Backend>,
     /// Whether its absence is a failure: asked for by name, or marked `required`.
     pub required: bool,
+}
+
+/// What the chain does after a backend that could not tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnError {
+    /// It ends: the lookup has failed.
+    Stop,
+    /// It asks the next one; only a hit or a default can follow then, never "missing".
+    Continue,
+}
+
+impl OnError {
+    /// The words for it: `stop` and `continue`.
+    pub const WORDS: &'static [&'static str] = &[OnError::Stop.word(), OnError::Continue.word()];
+
+    /// The word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            OnError::Stop => "stop",
+            OnError::Continue => "continue",
+        }
+    }
+
+    /// What `word` stands for.
+    pub fn parse(word: &str) -> Option<OnError> {
+        [OnError::Stop, OnError::Continue]
+            .into_iter()
+            .find(|on_error| on_error.word() == word)
+    }
 }
 
 /// What a lookup has come to.
@@ -92,7 +118,7 @@ impl Chain {
     /// Looks several names up side by side; the lookups come back in the order of the names. With `all`, the backends
     /// after the end of each lookup are asked, too.
     pub fn find_each(&self, names: &[Name], all: bool, observer: &dyn Observer) -> Vec<Lookup> {
-        side_by_side(names, |name| self.lookup(name, all, observer))
+        parallel(names, |name| self.lookup(name, all, observer))
     }
 
     /// What the chain does after a failure.
@@ -105,7 +131,7 @@ impl Chain {
         let mut found = None;
         let (mut ended, mut failed, mut available) = (false, false, false);
         for link in &self.links {
-            if (ended && !all) || process::interrupted() {
+            if (ended && !all) || deadline::interrupted() {
                 steps.push(link.not_asked(name));
                 continue;
             }
@@ -192,7 +218,7 @@ impl Link {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::backend::{NoStore, Status};
 
@@ -253,6 +279,17 @@ mod tests {
             timeout_for_prompts: false,
             unattended: true,
         }
+    }
+
+    #[test]
+    fn what_follows_a_failure_has_one_word_each() {
+        assert_eq!(OnError::WORDS, ["stop", "continue"]);
+        let parsed: Vec<_> = OnError::WORDS
+            .iter()
+            .flat_map(|word| OnError::parse(word))
+            .collect();
+        assert_eq!(parsed, [OnError::Stop, OnError::Continue]);
+        assert_eq!(OnError::parse("Stop"), None);
     }
 
     fn find(chain: &Chain, default: bool) -> Lookup {

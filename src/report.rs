@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::backend::Reason;
 use crate::name::Name;
+use crate::schema::Reason;
 
 /// Who was asked, and what they said, without the value.
 #[derive(Debug)]
@@ -150,8 +150,8 @@ impl fmt::Display for Report {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::OnError;
-    use crate::resolve::tests::{Says, chain};
+    use crate::chain::OnError;
+    use crate::chain::tests::{Says, chain};
 
     #[test]
     fn what_is_said_names_the_secret_and_the_backends() {

@@ -6,24 +6,24 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::mpsc::{self, Receiver};
 
 /// Work that is under way.
-pub struct Aside<R> {
+pub struct Detached<R> {
     done: PipeReader,
     result: Receiver<R>,
 }
 
-impl<R: Send + 'static> Aside<R> {
+impl<R: Send + 'static> Detached<R> {
     /// Begins `work`.
     ///
     /// # Errors
     /// What the system says that has no thread or descriptor for it.
-    pub fn begin(work: impl FnOnce() -> R + Send + 'static) -> io::Result<Aside<R>> {
+    pub fn begin(work: impl FnOnce() -> R + Send + 'static) -> io::Result<Detached<R>> {
         let (done, open_until_done) = io::pipe()?;
         let (sender, result) = mpsc::channel();
         std::thread::Builder::new().spawn(move || {
             let _ = sender.send(work());
             drop(open_until_done);
         })?;
-        Ok(Aside { done, result })
+        Ok(Detached { done, result })
     }
 
     /// What can be read, that is: has been hung up, once it is done.
@@ -51,7 +51,7 @@ mod tests {
     #[test]
     fn what_is_done_can_be_seen_and_had() {
         let (go, wait) = mpsc::channel::<()>();
-        let work = Aside::begin(move || wait.recv().map(|()| 7)).unwrap();
+        let work = Detached::begin(move || wait.recv().map(|()| 7)).unwrap();
         let moment = Some(Duration::from_millis(1));
         let seen = sys::wait_readable([Some(work.done())], moment).unwrap();
         assert_eq!(seen, [false]);

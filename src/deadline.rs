@@ -2,7 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::interrupted;
+use crate::sys;
+
+/// Whether a signal has come that ends this program, so that no further work makes sense.
+pub fn interrupted() -> bool {
+    sys::signalled().is_some()
+}
 
 /// A point in time by which something must be done, or never.
 #[derive(Clone, Copy, Debug)]

@@ -15,7 +15,7 @@ const SLOW: Duration = Duration::from_millis(10);
 
 /// Does `work` on every item, several at once; the results come back in the order of the items. One item costs no
 /// thread.
-pub(crate) fn side_by_side<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+pub(crate) fn parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     if let [item] = items {
         return vec![work(item)];
     }
@@ -63,14 +63,14 @@ pub(crate) fn side_by_side<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::process::Deadline;
+    use crate::deadline::Deadline;
 
     #[test]
     fn slow_items_are_worked_on_by_more() {
         let items = [(); AT_ONCE_IF_SLOW];
         let present = AtomicUsize::new(0);
         // Each waits until all have come.
-        let all_came = side_by_side(&items, |()| {
+        let all_came = parallel(&items, |()| {
             present.fetch_add(1, Ordering::SeqCst);
             let patience = Deadline::after(Duration::from_secs(20));
             while present.load(Ordering::SeqCst) < items.len() && !patience.passed() {
@@ -88,7 +88,7 @@ mod tests {
         let items: [usize; AT_ONCE_IF_SLOW] = std::array::from_fn(|index| index);
         let at_once = || {
             let (present, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
-            side_by_side(&items, |item| {
+            parallel(&items, |item| {
                 if *item > 0 {
                     let now = present.fetch_add(1, Ordering::SeqCst) + 1;
                     most.fetch_max(now, Ordering::SeqCst);
@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn results_keep_the_order_of_their_items() {
         let items: Vec<usize> = (0..100).collect();
-        let results = side_by_side(&items, |item| {
+        let results = parallel(&items, |item| {
             if item % 7 == 0 {
                 std::thread::yield_now();
             }
@@ -114,6 +114,6 @@ mod tests {
             results,
             items.iter().map(|item| item * 2).collect::<Vec<_>>()
         );
-        assert_eq!(side_by_side(&[] as &[u8], |item| *item), Vec::<u8>::new());
+        assert_eq!(parallel(&[] as &[u8], |item| *item), Vec::<u8>::new());
     }
 }

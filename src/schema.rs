@@ -1,10 +1,13 @@
-//! The keys of the configuration: what each takes, and the values they are given.
+//! What a backend declares and is given: the keys of its section, their values, the circumstances of a question, and the
+//! words for what went wrong.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{UsageError, utf8};
+use crate::deadline::Deadline;
 
 /// One key of a backend's section.
 #[derive(Debug)]
@@ -70,7 +73,7 @@ pub enum Value {
 impl Value {
     /// What the variable `source` says, for a key of `kind`. No table gives a variable to a key of another kind than
     /// these five: how a list would be split is for whoever adds one to say.
-    pub(super) fn of_variable(
+    pub(crate) fn of_variable(
         value: OsString,
         kind: Kind,
         source: &str,
@@ -108,7 +111,7 @@ impl Value {
     }
 
     /// The same with `***` for the password in every `scheme://user:password@host`.
-    pub(super) fn without_passwords(self) -> Value {
+    pub(crate) fn without_passwords(self) -> Value {
         let clean = |text: String| {
             let Some((scheme, rest)) = text.split_once("://") else {
                 return text;
@@ -130,7 +133,7 @@ impl Value {
     }
 
     /// The default of a key, as its documentation shows it.
-    pub(super) fn of_default(key: &Key) -> Value {
+    pub(crate) fn of_default(key: &Key) -> Value {
         let list = || key.default.split(", ").filter(|item| !item.is_empty());
         match key.kind {
             Kind::Bool => Value::Bool(matches!(key.default, "true" | "yes")),
@@ -170,6 +173,160 @@ pub fn seconds(text: &str, source: &str) -> Result<Duration, UsageError> {
         _ => Err(UsageError(format!(
             "{source} {text:?}: it takes a number of seconds from 0.001 to 86400, such as 10 or 0.5"
         ))),
+    }
+}
+
+/// Where a value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A configuration file.
+    File {
+        /// The file.
+        path: Arc<Path>,
+        /// The line, from 1.
+        line: usize,
+        /// The column, from 1, in characters.
+        column: usize,
+    },
+    /// An environment variable.
+    Variable(&'static str),
+    /// The caller: an option of the command line or of [`Options`].
+    Flag(&'static str),
+    /// Nothing says otherwise.
+    BuiltIn,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::File { path, line, .. } => write!(f, "{}:{line}", path.display()),
+            Source::Variable(name) => write!(f, "${name}"),
+            Source::Flag(name) => f.write_str(name),
+            Source::BuiltIn => f.write_str("built in"),
+        }
+    }
+}
+
+/// What is configured for one backend. Every value has the type of its key, so that the accessors cannot fail; they
+/// give `None` for a key that is not given.
+#[derive(Debug, Default)]
+pub struct Section {
+    /// The backend's name.
+    pub name: String,
+    pub(crate) values: Vec<Given>,
+}
+
+/// One key that is given.
+#[derive(Clone, Debug)]
+pub struct Given {
+    pub(crate) key: &'static str,
+    pub(crate) value: Value,
+    pub(crate) source: Source,
+}
+
+macro_rules! accessor {
+    ($(#[$doc:meta])* $name:ident, $variant:ident, $type:ty, $via:expr) => {
+        $(#[$doc])*
+        pub fn $name(&self, key: &str) -> Option<$type> {
+            match self.value(key)? {
+                Value::$variant(value) => Some($via(value)),
+                _ => None,
+            }
+        }
+    };
+}
+
+impl Section {
+    accessor!(/// A text.
+        text, Text, &str, String::as_str);
+    accessor!(/// A list of texts.
+        texts, Texts, &[String], Vec::as_slice);
+    accessor!(/// A path, absolute.
+        path, Path, &Path, PathBuf::as_path);
+    accessor!(/// A list of paths, absolute.
+        paths, Paths, &[PathBuf], Vec::as_slice);
+    accessor!(/// Yes or no.
+        flag, Bool, bool, |value: &bool| *value);
+    accessor!(/// A list of exit statuses.
+        statuses, Statuses, &[u8], Vec::as_slice);
+
+    fn value(&self, key: &str) -> Option<&Value> {
+        self.given(key).map(|given| &given.value)
+    }
+
+    pub(crate) fn given(&self, key: &str) -> Option<&Given> {
+        self.values.iter().find(|given| given.key == key)
+    }
+}
+
+/// A mistake in what the user said or configured: exit status 2, and nothing was asked. Several mistakes stand on lines
+/// of their own.
+#[derive(Debug, PartialEq, Eq)]
+pub struct UsageError(pub String);
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for UsageError {}
+
+/// The text that the variable `name` has.
+pub(crate) fn utf8(value: OsString, name: &str) -> Result<String, UsageError> {
+    value
+        .into_string()
+        .map_err(|_| UsageError(format!("{name} is not UTF-8")))
+}
+
+/// The circumstances of one question to one backend.
+pub struct Context<'a> {
+    /// When the answer must be there.
+    pub deadline: Deadline,
+    /// Whether no person is there: nothing may prompt or wait for one.
+    pub unattended: bool,
+    /// Takes warnings: one line each, in the style of [`Reason::text`].
+    pub warn: &'a (dyn Fn(&Reason) + Sync),
+}
+
+impl fmt::Debug for Context<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("deadline", &self.deadline)
+            .field("unattended", &self.unattended)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a backend answered as it did, in words that name the secret or the store and never hold a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// One line, lower case, no final period.
+    pub text: String,
+    /// What the user can do about it, one line.
+    pub hint: Option<String>,
+}
+
+impl Reason {
+    /// Adds what the user can do about it.
+    pub fn hint(mut self, hint: impl Into<String>) -> Reason {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl<T: Into<String>> From<T> for Reason {
+    fn from(text: T) -> Reason {
+        Reason {
+            text: text.into(),
+            hint: None,
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
     }
 }
 

@@ -1,0 +1,139 @@
+//! What the caller says, and the chain that comes of it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::Settings;
+use crate::backend::Status;
+use crate::chain::{Chain, Link, Observer, OnError};
+use crate::deadline::Deadline;
+use crate::parallel::parallel;
+use crate::schema::{Context, UsageError};
+use crate::secret::Secret;
+
+/// How to look secrets up: what is not said here comes from the environment and the configuration.
+#[derive(Debug, Default)]
+pub struct Options {
+    pub(crate) config_file: Option<PathBuf>,
+    pub(crate) backends: Option<Vec<String>>,
+    pub(crate) on_error: Option<OnError>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) no_input: Option<bool>,
+    pub(crate) default: Option<Secret>,
+}
+
+impl Options {
+    /// Nothing said.
+    pub fn new() -> Options {
+        <Options as Default>::default()
+    }
+
+    /// The configuration file, in place of those that are looked for.
+    #[must_use]
+    pub fn config_file(mut self, path: impl Into<PathBuf>) -> Options {
+        self.config_file = Some(path.into());
+        self
+    }
+
+    /// The chain. A backend asked for here by name fails when it is not available.
+    #[must_use]
+    pub fn backends<T: Into<String>>(mut self, names: impl IntoIterator<Item = T>) -> Options {
+        self.backends = Some(names.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// What follows a backend that could not tell.
+    #[must_use]
+    pub fn on_error(mut self, on_error: OnError) -> Options {
+        self.on_error = Some(on_error);
+        self
+    }
+
+    /// How long one backend may take to answer one question.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Options {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Whether no person is there, so that nothing may prompt.
+    #[must_use]
+    pub fn no_input(mut self, no_input: bool) -> Options {
+        self.no_input = Some(no_input);
+        self
+    }
+
+    /// The value for a secret that is missing; it never stands in for a failure, unless failures are passed over
+    /// ([`OnError::Continue`]).
+    #[must_use]
+    pub fn default_value(mut self, value: impl Into<Vec<u8>>) -> Options {
+        self.default = Some(Secret::take(value.into()));
+        self
+    }
+
+    /// Opens the chain, for several lookups or for their reports.
+    ///
+    /// # Errors
+    /// A mistake in the options, the environment or the configuration.
+    pub fn open(&self) -> Result<Chain, UsageError> {
+        let settings = Settings::load(self)?;
+        let mut links = Vec::with_capacity(settings.backends.len());
+        for name in &settings.backends {
+            if let Some(open) = settings.entry(name).and_then(|entry| entry.open) {
+                let section = settings.section(name)?;
+                links.push(Link {
+                    name: name.clone(),
+                    backend: open(&section),
+                    required: settings.by_name || section.flag("required") == Some(true),
+                });
+            }
+        }
+        Ok(Chain {
+            links,
+            on_error: settings.on_error,
+            timeout: settings.timeout,
+            timeout_for_prompts: settings.timeout_for_prompts,
+            unattended: settings.unattended,
+        })
+    }
+
+    /// What every backend says of itself: those of the chain in their order, then the others. Nothing is looked up.
+    ///
+    /// # Errors
+    /// A mistake in the options, the environment or the configuration.
+    pub fn statuses(&self, observer: &dyn Observer) -> Result<Vec<BackendStatus>, UsageError> {
+        let settings = Settings::load(self)?;
+        let chain = settings.backends.iter().map(String::as_str);
+        let others = settings.names().into_iter();
+        let others = others.filter(|name| !settings.backends.iter().any(|link| link == name));
+        let mut opened = Vec::new();
+        for name in chain.chain(others) {
+            let open = settings.entry(name).and_then(|entry| entry.open);
+            let section = settings.section(name)?;
+            opened.push((name, open.map(|open| open(&section))));
+        }
+        Ok(parallel(&opened, |(name, backend)| {
+            let context = Context {
+                deadline: Deadline::after(settings.timeout),
+                unattended: settings.unattended,
+                warn: &|warning| observer.warn(warning),
+            };
+            BackendStatus {
+                backend: (*name).to_owned(),
+                in_chain: settings.backends.iter().any(|link| link == name),
+                status: backend.as_ref().map(|backend| backend.status(&context)),
+            }
+        }))
+    }
+}
+
+/// What one backend says of itself.
+#[derive(Debug)]
+pub struct BackendStatus {
+    /// Its name.
+    pub backend: String,
+    /// Whether it is in the chain.
+    pub in_chain: bool,
+    /// Whether it is ready, and what it would use; `None`: not built into this program.
+    pub status: Option<Status>,
+}
