@@ -1,4 +1,4 @@
-# mxm-secrets: `make` alone lists what there is to make.
+# mxm-secrets: `make` alone builds the program and lists the other targets.
 
 PREFIX  ?= /usr/local
 DESTDIR ?=
@@ -14,6 +14,8 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 # The static build where its target is installed: it starts twice as fast as the native one.
 HAS_TARGET := $(wildcard $(shell rustc --print target-libdir --target $(TARGET) 2>/dev/null))
 PROGRAM  ?= $(if $(HAS_TARGET),$(STATIC),$(NATIVE))
+# What `install` takes: what is built, so that root needs no cargo.
+BUILT     = $(firstword $(wildcard $(PROGRAM) $(STATIC) $(NATIVE)))
 
 # Systems that cannot be run here, but type-checked.
 FOREIGN  := aarch64-apple-darwin x86_64-unknown-freebsd
@@ -46,8 +48,12 @@ export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_RUSTFLAGS ?= $(REMAP)
 export CFLAGS_x86_64_unknown_linux_musl ?= $(REMAP_C)
 export CFLAGS_aarch64_unknown_linux_musl ?= $(REMAP_C)
 
-.PHONY: help build static test fmt lint type deny msrv doc check docs bench install uninstall dist deb reproducible version portable shipped emulated fuzz mutants coverage clean
-.DEFAULT_GOAL := help
+.PHONY: all help build static test fmt lint type deny msrv doc check docs bench install uninstall dist deb reproducible version portable shipped emulated fuzz mutants coverage clean
+.DEFAULT_GOAL := all
+
+all: $(PROGRAM)
+	@echo 'Built $(PROGRAM). Install it with: sudo make install. The other targets:'
+	@$(MAKE) --no-print-directory help
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -59,9 +65,9 @@ static: ## release build, static (musl), for TARGET
 	@test -n "$(HAS_TARGET)" || { echo 'make static: rustup target add $(TARGET) is needed first' >&2; exit 1; }
 	$(CARGO) build --release --locked --target $(TARGET)
 
-test: ## all tests, with the real programs; installs or builds what is missing
+test: ## all tests, or those of TESTS='get:: name::', with the real programs; installs what is missing
 	tests/programs/install
-	$(CARGO) test --all-features
+	$(CARGO) test --all-features $(if $(TESTS),--lib --test all -- $(TESTS))
 
 # What is found goes to fuzz/target/found, what fails to fuzz/artifacts; the corpus stays as it is.
 fuzz: ## every fuzz target for SECONDS (15); needs cargo-fuzz
@@ -108,7 +114,8 @@ fmt: ## format the source
 lint: ## clippy, warnings denied; shellcheck on the scripts
 	$(CARGO) clippy --all-features --all-targets -- -D warnings
 	$(CARGO) clippy --no-default-features --all-targets -- -D warnings
-	if command -v shellcheck >/dev/null; then shellcheck tests/programs/build tests/programs/install $(filter-out .ci/sbom,$(wildcard .ci/*)); fi
+	if command -v shellcheck >/dev/null; then shellcheck tests/programs/build tests/programs/install $(filter-out .ci/sbom,$(wildcard .ci/*)); \
+	else echo 'make lint: shellcheck is not installed: the scripts are not checked' >&2; test -z "$$CI"; fi
 
 type: ## cargo check: all features and targets, and none; the same for macOS and FreeBSD
 	$(CARGO) check --all-features --all-targets
@@ -146,11 +153,12 @@ $(WITHOUT:%=target/without/%): target/without/%: $(PROGRAM)
 $(STATIC): static
 $(NATIVE): build
 
-install: $(PROGRAM) ## the program, its man page and completions (PREFIX, DESTDIR)
+install: ## the built program, its man page and completions (PREFIX, DESTDIR)
+	@test -n '$(BUILT)' || { echo 'make install: run make first, as yourself: it builds the program' >&2; exit 1; }
 	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/man/man1' \
 	    '$(DESTDIR)$(PREFIX)/share/bash-completion/completions' \
 	    '$(DESTDIR)$(PREFIX)/share/zsh/site-functions' '$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d'
-	install -m 755 '$(PROGRAM)' '$(DESTDIR)$(PREFIX)/bin/mxm-secrets'
+	install -m 755 '$(BUILT)' '$(DESTDIR)$(PREFIX)/bin/mxm-secrets'
 	install -m 644 man/mxm-secrets.1 '$(DESTDIR)$(PREFIX)/share/man/man1/mxm-secrets.1'
 	install -m 644 completions/mxm-secrets.bash '$(DESTDIR)$(PREFIX)/share/bash-completion/completions/mxm-secrets'
 	install -m 644 completions/_mxm-secrets '$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_mxm-secrets'

@@ -5,10 +5,11 @@ use std::fmt::Write as _;
 use mxm_secrets::backend::{BACKENDS, Entry};
 use mxm_secrets::schema::Key;
 
-use super::{COMMANDS, FLAGS, Flag};
+use super::{COMMANDS, FLAGS, Flag, flags};
 
 pub fn draw() -> String {
     let whole = include_str!("manual.mdoc")
+        .replace("@VERSION@", env!("CARGO_PKG_VERSION"))
         .replace("@SYNOPSIS@\n", &synopsis())
         .replace("@COMMANDS@\n", &commands())
         .replace("@OPTIONS@\n", &options())
@@ -100,24 +101,38 @@ fn commands() -> String {
             command.name,
             sentences(command.description)
         );
+        let own = flags(command).filter(|flag| !is_common(flag));
+        text += &list(own, ".Bl -tag -width Ds -compact\n");
     }
     text + ".El\n"
 }
 
 fn options() -> String {
-    let mut text = String::from(".Bl -tag -width Ds\n");
-    for flag in FLAGS {
-        let _ = writeln!(text, ".It {}", item(flag));
-        let _ = writeln!(
-            text,
-            "{}",
-            sentences(&capital(&format!("{}. {}", flag.about, flag.more)))
-        );
-        if !flag.commands.is_empty() {
-            let _ = writeln!(text, "For {}.", flag.commands.join(", "));
-        }
+    list(
+        FLAGS.iter().filter(|flag| is_common(flag)),
+        ".Bl -tag -width Ds\n",
+    )
+}
+
+/// Whether a flag stands for all commands that look up, and is explained once. The others are explained with their
+/// commands.
+fn is_common(flag: &Flag) -> bool {
+    ["get", "exec"]
+        .iter()
+        .all(|name| flag.commands.is_empty() || flag.commands.contains(name))
+}
+
+/// The flags with their texts; nothing where there are none.
+fn list<'a>(flags: impl Iterator<Item = &'a Flag>, start: &str) -> String {
+    let mut text = String::new();
+    for flag in flags {
+        let said = sentences(&capital(&format!("{}. {}", flag.about, flag.more)));
+        let _ = writeln!(text, ".It {}\n{said}", item(flag));
     }
-    text + ".El\n"
+    match text.is_empty() {
+        true => text,
+        false => format!("{start}{text}.El\n"),
+    }
 }
 
 fn item(flag: &Flag) -> String {
@@ -184,7 +199,7 @@ fn environment() -> String {
         if let Some(variable) = flag.variable {
             let _ = writeln!(
                 text,
-                ".It Ev {variable}\nThe same as\n.Fl \\-{} .",
+                ".It Ev {variable}\nSame as\n.Fl \\-{} .",
                 flag.long.replace('-', "\\-")
             );
         }
@@ -200,8 +215,65 @@ fn environment() -> String {
             );
         }
     }
+    for (variable, about) in OTHERS {
+        let _ = writeln!(text, ".It Ev {variable}\n{}.", escape(about));
+    }
     text + ".El\n"
 }
+
+/// The variables that belong to no option and no backend.
+const OTHERS: &[(&str, &str)] = &[
+    (
+        "MXM_CONFIG_STORE",
+        "The MXM configuration store, ~/mxm-config-store if not set",
+    ),
+    (
+        "MXM_APP",
+        "The application in that store, mxm-secrets if not set",
+    ),
+    (
+        "MXM_ENVIRONMENT",
+        "The block of environment.yaml; required if that file exists",
+    ),
+    (
+        "MXM_MACHINE",
+        "The block of machine.yaml; the host name up to the first dot if not set",
+    ),
+    (
+        "MXM_SUBSTRATE",
+        "The block of substrate.yaml; docker-container if /.dockerenv exists, else local-process",
+    ),
+    (
+        "MXM_ROLE",
+        "The block of role.yaml; required if that file exists",
+    ),
+    (
+        "ACTIONS_ID_TOKEN_REQUEST_URL , ACTIONS_ID_TOKEN_REQUEST_TOKEN",
+        "Where the jwt login of vault gets the token of a GitHub workflow",
+    ),
+    (
+        "MXM_SECRETS_DEPTH",
+        "Set for programs of backends, so that a configuration that leads back to itself ends",
+    ),
+    (
+        "XDG_CONFIG_HOME",
+        "The directory of configurations, ~/.config if not set",
+    ),
+    (
+        "XDG_DATA_HOME",
+        "The directory of data, where gopass may have its store; ~/.local/share if not set",
+    ),
+    (
+        "HOME",
+        "The home directory, for every path that begins with ~/",
+    ),
+    ("PATH", "Where programs are looked for"),
+    (
+        "GPG_TTY , TERM",
+        "The terminal, for programs that ask a person for a passphrase",
+    ),
+    ("NO_COLOR", "If set, tables have no color"),
+];
 
 /// Each sentence on a line of its own, as mdoc wants it.
 fn sentences(text: &str) -> String {
