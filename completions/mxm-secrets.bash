@@ -75,7 +75,7 @@ _mxm_secrets() {
         --timeout) return ;;
     esac
     case $command in
-        get) flags='--default --default-ok --raw --config --backend --on-error --timeout --no-input -v --verbose -q --quiet -h --help -V --version' ;;
+        get) flags='--default --default-ok --raw --json --config --backend --on-error --timeout --no-input -v --verbose -q --quiet -h --help -V --version' ;;
         exec) flags='--secret --optional --file --clean-env --keep --config --backend --on-error --timeout --no-input -v --verbose -q --quiet -h --help -V --version --' ;;
         resolve) flags='--explain --all --json --config --backend --on-error --timeout --no-input -v --verbose -q --quiet -h --help -V --version' ;;
         list-backends) flags='--json --config --backend --timeout -q --quiet -h --help -V --version' ;;

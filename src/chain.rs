@@ -93,6 +93,16 @@ pub trait Observer: Sync {
 
 impl Observer for () {}
 
+impl Outcome {
+    /// The secret, or the default that stands in for it.
+    pub fn secret(&self) -> Option<&Secret> {
+        match self {
+            Outcome::Found(secret) | Outcome::Defaulted(secret) => Some(secret),
+            Outcome::Missing | Outcome::Failed => None,
+        }
+    }
+}
+
 impl Lookup {
     /// Lets `default` stand in for a missing secret. It never stands in for a failure, unless the user has said that
     /// failures are passed over.

@@ -46,6 +46,7 @@
 //! | `field`, `json` | a field picked out of a text or JSON secret |
 //! | [`process`] | children with deadlines, the search for programs |
 //! | [`secret`] | the only type that holds a value |
+//! | [`compose`] | values inside other text |
 //! | `file` | a file that holds a value |
 //! | [`arena`] | the program's allocator |
 //! | [`sys`] | the calls to the operating system that std does not have, a file per subject |
@@ -59,6 +60,7 @@
 pub mod arena;
 pub mod backend;
 pub mod chain;
+pub mod compose;
 pub mod config;
 pub mod deadline;
 #[cfg(any(feature = "age", feature = "vault"))]

@@ -64,8 +64,8 @@ fn common(shell: &Shell) {
     );
     shell.offers(
         "mxm-secrets get -",
-        &["--raw", "--default-ok", "--help"],
-        &["--json", "--secret"],
+        &["--raw", "--default-ok", "--json", "--help"],
+        &["--check", "--secret"],
     );
     shell.offers(
         "mxm-secrets resolve --",
@@ -174,7 +174,7 @@ fn bash_completes() {
     );
     shell.offers("mxm-secrets get --on-error=s", &["stop"], &["continue"]);
     // A flag before the subcommand.
-    shell.offers("mxm-secrets --backend=env get --", &["--raw"], &["--json"]);
+    shell.offers("mxm-secrets --backend=env get --", &["--raw"], &["--check"]);
     shell.offers(
         "mxm-secrets exec --secret A=b --",
         &["--clean-env"],

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use crate::support::{Home, emulated, program, program_under_test, transcript};
+use crate::support::{Home, emulated, program, program_under_test, python, transcript};
 
 /// A value that must show up nowhere but in the command's environment.
 const CANARY: &str = "canary-7c1f";
@@ -357,10 +357,119 @@ fn a_file_in_memory_is_read_again_and_never_written() {
     );
     let numbers: Vec<&str> = paths
         .split(' ')
-        .map(|path| path.strip_prefix("/proc/self/fd/").unwrap())
+        .map(|path| {
+            let (process, number) = path
+                .strip_prefix("/proc/")
+                .unwrap()
+                .split_once("/fd/")
+                .unwrap();
+            assert!(
+                process.parse::<u32>().is_ok() && number.parse::<u32>().unwrap() > 100,
+                "{path}"
+            );
+            number
+        })
         .collect();
     assert_ne!(numbers[0], numbers[1]);
     assert_eq!(seen.status, Some(0));
+}
+
+#[test]
+#[cfg_attr(
+    any(not(target_os = "linux"), mxm_secrets_portable),
+    ignore = "files in memory are a part of Linux"
+)]
+fn a_file_in_memory_outlives_closed_descriptors_and_numbers_taken() {
+    let home = home();
+    let Some(python) = python() else {
+        return;
+    };
+    home.install("python3", &python);
+    home.link(&["head"]);
+    let reads = [
+        // Python closes all descriptors of its children.
+        "python3 -c 'import subprocess, os; print(subprocess.run([\"cat\", os.environ[\"F\"]], stdout=-1, check=True).stdout.decode())'",
+        "python3 -c 'import os; print(open(os.environ[\"F\"]).read())'",
+        // Numbers that scripts take for their own.
+        "exec 3>/dev/null 4</dev/null 9>/dev/null; cat $F; echo",
+        "sh -c 'sh -c \"cat \\$F\"'; echo",
+        "(cat $F) | cat; echo",
+        "exec python3 -c 'import os; os.closerange(3, 100); print(open(os.environ[\"F\"]).read())'",
+        "exec sh -c 'cat $F; echo'",
+    ];
+    for read in reads {
+        home.run(shell(&["--file", "F=prod/api-key"], read))
+            .is(0, format!("{CANARY}\n"), "");
+    }
+    // A limit below the number: a lower one then.
+    let limited = "ulimit -n 64; exec \"$0\" exec --backend env --file F=prod/api-key -- cat_f";
+    home.fake("cat_f", "exec cat $F");
+    let mut command = home.command("/bin/sh");
+    command.args(["-c", limited]).arg(program_under_test());
+    transcript(&mut command).is(0, CANARY, "");
+}
+
+#[test]
+#[cfg_attr(
+    any(not(target_os = "linux"), mxm_secrets_portable),
+    ignore = "files in memory are a part of Linux"
+)]
+fn a_daemon_reads_its_file_until_the_command_has_ended() {
+    let home = home();
+    let Some(python) = python() else {
+        return;
+    };
+    home.install("python3", &python);
+    let daemon = "import os, sys, time
+path, started = os.environ['F'], os.getpid()
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        os.closerange(0, 4096)
+        before = open(path).read()
+        open('read', 'w').close()
+        while os.path.exists(f'/proc/{started}/fd'): time.sleep(0.01)
+        try: after = open(path).read()
+        except FileNotFoundError: after = 'gone'
+        with open('draft', 'w') as draft: draft.write(before + ' ' + after)
+        os.rename('draft', 'out')
+    os._exit(0)
+os.wait()
+while not os.path.exists('read'): time.sleep(0.01)
+";
+    let file = home.write("daemon.py", daemon);
+    let arguments = [
+        "exec",
+        "--backend",
+        "env",
+        "--file",
+        "F=prod/api-key",
+        "--",
+        "python3",
+    ];
+    let whole = arguments.iter().map(OsStr::new).chain([file.as_os_str()]);
+    home.run(whole).is(0, "", "");
+    waits_for(|| home.path().join("out").exists());
+    let seen = fs::read_to_string(home.path().join("out")).unwrap();
+    assert_eq!(seen, format!("{CANARY} gone"));
+}
+
+#[test]
+#[cfg_attr(
+    any(not(target_os = "linux"), mxm_secrets_portable),
+    ignore = "files in memory are a part of Linux"
+)]
+fn a_file_in_memory_is_not_for_another_user() {
+    let home = home();
+    let (Some(setpriv), true) = (program("setpriv"), home.give_to_stranger()) else {
+        return;
+    };
+    // What sudo -u does, without its questions.
+    home.install("setpriv", &setpriv);
+    let drop =
+        "setpriv --reuid 1 --regid 1 --clear-groups cat $F 2>/dev/null || echo refused; cat $F";
+    home.run(shell(&["--file", "F=prod/api-key"], drop))
+        .is(0, format!("refused\n{CANARY}"), "");
 }
 
 #[test]

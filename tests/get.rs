@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 
-use crate::support::{Home, emulated, transcript};
+use crate::support::{Home, emulated, python, transcript};
 
 #[test]
 fn a_variable_is_found() {
@@ -151,7 +151,10 @@ fn bad_input_is_refused_before_anything_is_started() {
             "no command is called \"gte\": did you mean get?",
         ),
         (&["get"], "get: no name given"),
-        (&["get", "a", "b"], "get reads one secret: give one name"),
+        (
+            &["get", "a", "b"],
+            "get: several names need --json; without it, give one name",
+        ),
         (&["get", ""], "bad name \"\": a name is not empty"),
         (
             &["get", "/a"],
@@ -223,7 +226,9 @@ fn bad_input_is_refused_before_anything_is_started() {
             &["get", "a", "--backend", "env,env"],
             "--backend: env is named twice",
         ),
-        (&["get", "a", "--json"], "get has no option --json"),
+        (&["get", "a", "--check"], "get has no option --check"),
+        (&["get", "--json"], "get: no name given"),
+        (&["get", "--json", "a", "../b"], "bad name \"../b\""),
     ] {
         let seen = home.run(arguments);
         assert_eq!(
@@ -385,4 +390,124 @@ fn the_version_names_the_backends() {
         env!("CARGO_PKG_VERSION")
     );
     assert!(text.starts_with(&start), "{text}");
+}
+
+/// What Python makes of the lines of `get --json`: name, outcome, backend, and the value.
+fn read_json(home: &Home, seen: &[u8]) -> Option<String> {
+    let python = python()?;
+    home.write("report", seen);
+    let read = "import json, base64
+for line in open('report'):
+    report = json.loads(line)
+    value = report.pop('value_base64')
+    value = value if value is None else base64.b64decode(value, validate=True)
+    assert sorted(report) == ['backend', 'chain', 'locator', 'name', 'outcome', 'schema'], report
+    print(report['name'], report['outcome'], report['backend'], value)";
+    let seen = transcript(home.command(python).args(["-c", read]));
+    assert_eq!((seen.status, seen.stderr.as_str()), (Some(0), ""));
+    Some(String::from_utf8(seen.stdout).unwrap())
+}
+
+#[test]
+fn json_has_every_value_in_order() {
+    let mut home = Home::new();
+    home.fake(
+        "gopass",
+        "case $4 in one) echo 1;; locked) exit 9;; *) echo 'Error: entry is not in the password store' >&2; exit 11;; esac",
+    );
+    home.set("TWO", "2").set("ONE", "shadowed");
+    let seen = home.run(["get", "--json", "two", "none", "one"]);
+    assert_eq!((seen.status, seen.stderr.as_str()), (Some(1), ""));
+    let Some(read) = read_json(&home, &seen.stdout) else {
+        return;
+    };
+    assert_eq!(
+        read,
+        "two found env b'2'\nnone missing None None\none found gopass b'1\\n'\n"
+    );
+    for (more, status, first) in [
+        (&["locked", "none", "two"][..], 4, "locked failed None None"),
+        (&["two"], 0, "two found env b'2'"),
+        (&["none", "--default", "d"], 3, "none defaulted None b'd'"),
+        (
+            &["none", "two", "--default", "d"],
+            3,
+            "none defaulted None b'd'",
+        ),
+        (
+            &["none", "--default", "d", "--default-ok"],
+            0,
+            "none defaulted",
+        ),
+        (
+            &["locked", "none", "--default", "d", "--default-ok"],
+            4,
+            "locked failed",
+        ),
+    ] {
+        let seen = home.run(["get", "--json"].iter().chain(more));
+        assert_eq!((seen.status, seen.stderr.as_str()), (Some(status), ""));
+        let read = read_json(&home, &seen.stdout).unwrap();
+        assert!(read.starts_with(first), "{more:?}: {read}");
+    }
+}
+
+#[test]
+fn json_has_the_exact_bytes_of_every_kind() {
+    let home = Home::new();
+    let every: Vec<u8> = (0..=255).collect();
+    for (count, value) in [(0, &every[..]), (1, b"a\n\n"), (2, b"\0")] {
+        home.write("value", value);
+        let name = format!("n{count}");
+        home.program(
+            "gopass",
+            &format!(
+                "#!{}\nexec cat {}/value\n",
+                "/bin/sh",
+                home.path().display()
+            ),
+        );
+        if count == 0 {
+            home.link(&["cat"]);
+        }
+        let seen = home.run(["get", "--json", "--backend", "gopass", &name]);
+        let Some(read) = read_json(&home, &seen.stdout) else {
+            return;
+        };
+        let python = transcript(
+            home.command(python().unwrap())
+                .args(["-c", "print(open('value', 'rb').read())"]),
+        );
+        let value = String::from_utf8(python.stdout).unwrap();
+        assert_eq!(read, format!("{name} found gopass {value}"));
+    }
+}
+
+#[test]
+fn json_looks_several_up_side_by_side() {
+    // Each fake waits for the two others: one after the other, none would ever end.
+    let home = Home::new();
+    home.link(&["touch", "sleep"]);
+    home.fake(
+        "gopass",
+        "touch at.$$; while set -- at.*; [ $# -lt 3 ]; do sleep 0.01; done; echo value",
+    );
+    let seen = home.run([
+        "get",
+        "--json",
+        "--backend",
+        "gopass",
+        "--timeout",
+        "60",
+        "a",
+        "b",
+        "c",
+    ]);
+    assert_eq!(seen.status, Some(0), "{}", seen.stderr);
+    let text = String::from_utf8(seen.stdout).unwrap();
+    assert_eq!(
+        text.matches("\"value_base64\":\"dmFsdWUK\"}\n").count(),
+        3,
+        "{text}"
+    );
 }

@@ -177,7 +177,7 @@ fn grant(request: &Request, outcome: Outcome) -> Result<Option<Grant>, Reason> {
             let file = sys::sealed_file(secret.expose());
             let problem =
                 |error| format!("{}: cannot make a file in memory: {error}", request.name);
-            file.map(|file| Some(Grant::File(file)))
+            file.map(|file| Some(Grant::File(sys::out_of_the_way(file))))
                 .map_err(|error| problem(error).into())
         }
         Outcome::Found(secret) | Outcome::Defaulted(secret) => {
@@ -238,12 +238,16 @@ fn environment(parsed: &Parsed, grants: &[(&str, Grant)]) -> Vec<Secret> {
     environment.extend(grants.iter().filter_map(|(variable, grant)| match grant {
         Grant::Nothing => None,
         Grant::Value(secret) => entry(variable.into(), &Secret::copy_of(without_newline(secret))),
-        Grant::File(file) => {
-            let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-            entry(variable.into(), &Secret::take(path.into_bytes()))
-        }
+        Grant::File(file) => entry(variable.into(), &Secret::take(path(file).into_bytes())),
     }));
     environment
+}
+
+/// The path of a file for the command and its children, which `self` would not be. What /proc calls us may differ from
+/// our process id: it may have been mounted for another namespace.
+fn path(file: &OwnedFd) -> String {
+    let process = std::fs::read_link("/proc/self").unwrap_or_else(|_| "self".into());
+    format!("/proc/{}/fd/{}", process.display(), file.as_raw_fd())
 }
 
 /// Whether `variable` holds a credential of this program itself: ours by its name, and neither a flag nor a key of the

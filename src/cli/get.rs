@@ -1,46 +1,75 @@
-//! `get`: prints one secret.
+//! `get`: prints one secret, or several as JSON.
 
 use std::os::unix::ffi::OsStrExt;
 
-use mxm_secrets::chain::Outcome;
+use mxm_secrets::chain::Lookup;
+use mxm_secrets::compose::base64;
 use mxm_secrets::name::Name;
 use mxm_secrets::schema::UsageError;
 use mxm_secrets::secret::Secret;
 
 use super::table::Id;
-use super::{Parsed, Status, write_out};
+use super::{Parsed, Status, resolve, write_out};
 
 pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
-    let name = match parsed.operands.as_slice() {
-        [name] => Name::parse(name).map_err(|error| UsageError(error.to_string()))?,
-        [] => return Err(UsageError("get: no name given".to_owned()).into()),
-        _ => return Err(UsageError("get reads one secret: give one name".to_owned()).into()),
+    let usage = |text: &str| Err(UsageError(text.to_owned()).into());
+    let names = match parsed.operands.as_slice() {
+        [] => return usage("get: no name given"),
+        [_, _, ..] if !parsed.has(Id::Json) => {
+            return usage("get: several names need --json; without it, give one name");
+        }
+        names => names.iter().map(Name::parse).collect::<Result<Vec<_>, _>>(),
     };
-    let default = parsed
-        .value(Id::Default)
-        .map(|value| Secret::copy_of(value.as_bytes()));
+    let names = names.map_err(|error| UsageError(error.to_string()))?;
+    let default = parsed.value(Id::Default).map(OsStrExt::as_bytes);
     if default.is_none() && parsed.has(Id::DefaultOk) {
-        return Err(UsageError("--default-ok goes with --default".to_owned()).into());
+        return usage("--default-ok goes with --default");
     }
     let messages = parsed.messages();
     let chain = parsed.options()?.open()?;
-    let lookup = chain
-        .find(&name, &messages)
-        .or_default(default, chain.on_error());
+    let lookups = chain.find_each(&names, false, &messages).into_iter();
+    let lookups: Vec<Lookup> = lookups
+        .map(|lookup| lookup.or_default(default.map(Secret::copy_of), chain.on_error()))
+        .collect();
     // What the chain has opened is closed first: a closed pipe ends this program in the middle of its output.
     drop(chain);
-    messages.outcome(&lookup);
-    if let Outcome::Found(secret) | Outcome::Defaulted(secret) = &lookup.outcome {
-        let bytes = secret.expose();
-        let newline: &[u8] = if parsed.has(Id::Raw) || bytes.ends_with(b"\n") {
-            b""
-        } else {
-            b"\n"
-        };
-        write_out(&[bytes, newline])?;
+    if parsed.has(Id::Json) {
+        write_json(&lookups)?;
+    } else {
+        for lookup in &lookups {
+            messages.outcome(lookup);
+            if let Some(secret) = lookup.outcome.secret() {
+                let bytes = secret.expose();
+                let newline = !parsed.has(Id::Raw) && !bytes.ends_with(b"\n");
+                write_out(&[bytes, if newline { b"\n" } else { b"" }])?;
+            }
+        }
     }
-    Ok(match Status::from(&lookup.outcome) {
+    let status = lookups.iter().fold(Status::Found, |worst, lookup| {
+        worst.worse(Status::from(&lookup.outcome))
+    });
+    Ok(match status {
         Status::Defaulted if parsed.has(Id::DefaultOk) => Status::Found,
         status => status,
     })
+}
+
+/// An object a line: that of `resolve --json`, and the value.
+fn write_json(lookups: &[Lookup]) -> anyhow::Result<()> {
+    let mut objects = Vec::with_capacity(lookups.len());
+    for lookup in lookups {
+        let mut object = resolve::json(lookup);
+        object.pop();
+        let value = lookup.outcome.secret().map(base64);
+        objects.push((object, value));
+    }
+    let mut parts: Vec<&[u8]> = Vec::with_capacity(objects.len() * 4);
+    for (object, value) in &objects {
+        parts.extend([object.as_bytes(), b",\"value_base64\":"]);
+        match value {
+            Some(value) => parts.extend([&b"\""[..], value.expose(), b"\"}\n"]),
+            None => parts.push(b"null}\n"),
+        }
+    }
+    write_out(&parts)
 }

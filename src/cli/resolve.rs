@@ -34,7 +34,7 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
     let mut worst = Status::Found;
     for lookup in &lookups {
         if parsed.has(Id::Json) {
-            report += &json(lookup);
+            report += &format!("{}\n", json(lookup));
         } else if parsed.has(Id::Explain) {
             if !report.is_empty() {
                 report.push('\n');
@@ -59,7 +59,8 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
 
 fn outcome(lookup: &Lookup) -> &'static str {
     match lookup.outcome {
-        Outcome::Found(_) | Outcome::Defaulted(_) => "found",
+        Outcome::Found(_) => "found",
+        Outcome::Defaulted(_) => "defaulted",
         Outcome::Missing => "missing",
         Outcome::Failed => "failed",
     }
@@ -119,7 +120,8 @@ fn why(step: &Step) -> String {
         .unwrap_or_default()
 }
 
-fn json(lookup: &Lookup) -> String {
+/// The lookup as a JSON object, without its value.
+pub(super) fn json(lookup: &Lookup) -> String {
     let report = &lookup.report;
     let hit = report.hit();
     let chain = report.steps.iter().map(|step| {
@@ -135,13 +137,12 @@ fn json(lookup: &Lookup) -> String {
             .end()
     });
     let chain: Vec<String> = chain.collect();
-    let object = Object::default()
+    Object::default()
         .number("schema", "1")
         .text("name", report.name.as_str())
         .text("outcome", outcome(lookup))
         .optional("backend", hit.map(|step| step.backend.as_str()))
         .optional("locator", hit.map(|step| step.locator.as_str()))
         .list("chain", &chain)
-        .end();
-    format!("{object}\n")
+        .end()
 }

@@ -25,7 +25,7 @@ pub struct Command {
 pub const COMMANDS: &[Command] = &[
     Command {
         name: "get",
-        usage: "[OPTION]... NAME",
+        usage: "[OPTION]... NAME...",
         about: "print one secret",
         description: "Asks the backends of the chain in order and writes the value of the first one that has the \
             secret to standard output, followed by a newline if the value does not end in one. A backend that fails \
@@ -227,7 +227,9 @@ pub const FLAGS: &[Flag] = &[
         variable: None,
         commands: &["exec"],
         about: "set VAR to the path of a file with the secret",
-        more: "The file is in memory, sealed and read-only (Linux): the value is neither in the environment nor on a disk. Its bytes are exactly those stored.",
+        more: "The file is in memory, sealed and read-only (Linux): the value is neither in the environment nor on a disk. \
+            Its bytes are exactly those stored. The path, /proc/PID/fd/N, also works in the command's children, even if \
+            they close their descriptors. It does not work for another user (sudo -u), nor once the command has ended.",
     },
     Flag {
         id: Id::CleanEnv,
@@ -275,9 +277,10 @@ pub const FLAGS: &[Flag] = &[
         short: None,
         takes: Takes::Nothing,
         variable: None,
-        commands: &["resolve", "list-backends", "config"],
+        commands: &["get", "resolve", "list-backends", "config"],
         about: "print JSON, one object per line",
-        more: "",
+        more: "With get, an object for each NAME, in order: what resolve --json prints, and value_base64, the exact \
+            bytes in base64, or null if there are none.",
     },
     Flag {
         id: Id::Check,

@@ -2,7 +2,7 @@
 
 use std::ffi::c_int;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use super::{Until, signalled, wait};
 
@@ -91,6 +91,18 @@ pub fn write_all(fd: RawFd, parts: &[&[u8]]) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// `fd` under a number above 100, which no shell and no script uses for its own; as it is where the process may not
+/// have so many.
+pub fn out_of_the_way(fd: OwnedFd) -> OwnedFd {
+    // SAFETY: plain numbers; a descriptor that is not negative is ours to own.
+    unsafe {
+        match libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 101) {
+            moved if moved >= 0 => OwnedFd::from_raw_fd(moved),
+            _ => fd,
+        }
+    }
 }
 
 /// Lets a program that is started in our place inherit `fd`.

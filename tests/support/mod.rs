@@ -331,6 +331,20 @@ pub fn program(name: &str) -> Option<PathBuf> {
     path
 }
 
+/// Python itself, not a script that finds it: a home has no PATH for that.
+pub fn python() -> Option<PathBuf> {
+    let script = program("python3")?;
+    let says = Command::new(script)
+        .args(["-c", "import sys; print(sys.executable)"])
+        .output();
+    Some(
+        String::from_utf8(says.unwrap().stdout)
+            .unwrap()
+            .trim_end()
+            .into(),
+    )
+}
+
 /// A pipe that takes no more, and that nobody reads; with these flags on its other end.
 pub fn full_pipe(flags: libc::c_int) -> (PipeReader, PipeWriter) {
     let (reader, writer) = std::io::pipe().unwrap();
