@@ -9,17 +9,23 @@ mod mistakes;
 #[cfg(feature = "config")]
 mod own;
 
-/// Every configuration that the README shows is one.
+/// Every configuration that the README and the man page show is one.
 #[cfg(feature = "config")]
 #[test]
-fn the_examples_of_the_readme_are_without_mistakes() {
+fn the_examples_of_the_documents_are_without_mistakes() {
     use crate::support::Home;
     let readme = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     let text = std::fs::read_to_string(readme).unwrap();
-    let examples: Vec<&str> = text.split("```yaml\n").skip(1).collect();
-    assert!(examples.len() >= 3);
+    let page = include_str!("../man/mxm-secrets.1");
+    let of_readme = text.split("```yaml\n").skip(1);
+    let of_page = page.split("\n.Bd -literal -offset indent\n").skip(1);
+    let examples: Vec<&str> = of_readme
+        .map(|rest| rest.split("```").next().unwrap())
+        .chain(of_page.map(|rest| rest.split("\n.Ed").next().unwrap()))
+        .filter(|example| example.contains("mxm_secrets:"))
+        .collect();
+    assert!(examples.len() >= 5, "{examples:?}");
     for example in examples {
-        let example = example.split("```").next().unwrap();
         // The files of a store stand in one block, each under its name.
         let home = Home::new();
         if let Some(files) = example.strip_prefix("# default.yaml\n") {

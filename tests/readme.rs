@@ -59,11 +59,22 @@ fn the_cron_example_works() {
     shell(&home, &command.replace("PROD_API_KEY=k", "")).has(125, "", &["prod/api-key is missing"]);
 }
 
-/// What the README names of the tests is there.
+/// It is read from top to bottom, on half a screen.
+#[test]
+fn it_is_short() {
+    let readme = include_str!("../README.md");
+    let lines = readme.lines().count();
+    assert!(lines <= 300, "{lines} lines");
+    for line in readme.lines() {
+        assert!(line.chars().count() <= 110, "{line}");
+    }
+}
+
+/// What SECURITY.md names of the tests is there.
 #[test]
 fn the_tests_that_are_named_exist() {
-    let readme = include_str!("../README.md");
-    let named: Vec<&str> = readme
+    let security = include_str!("../SECURITY.md");
+    let named: Vec<&str> = security
         .split('`')
         .filter(|text| text.starts_with("tests/") && text.ends_with(".rs"))
         .collect();

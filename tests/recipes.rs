@@ -1,5 +1,5 @@
-//! The recipes of the README for mounted files and for the keyring: what checks such files checks these, and the
-//! backend reads at the paths that they mount.
+//! The recipes of the README and of the man page for mounted files and for the keyring: what checks such files checks
+//! these, and the backend reads at the paths that they mount.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -21,7 +21,24 @@ fn blocks(heading: &str, language: &str) -> Vec<&'static str> {
 }
 
 const MOUNTED: &str = "credentials: mounted files";
-const KEYRING: &str = "keyring: the kernel's memory";
+
+/// The examples of the man page, as they are shown.
+fn examples() -> Vec<String> {
+    let page = include_str!("../man/mxm-secrets.1");
+    let (_, section) = page.split_once("\n.Sh EXAMPLES\n").unwrap();
+    let section = section.split_once("\n.Sh ").unwrap().0;
+    let blocks = section.split("\n.Bd -literal -offset indent\n").skip(1);
+    blocks
+        .map(|rest| rest.split_once("\n.Ed").unwrap().0.replace("\\e", "\\"))
+        .collect()
+}
+
+/// The example that has `marker` in it.
+fn example(marker: &str) -> String {
+    let all = examples();
+    let found = all.into_iter().find(|example| example.contains(marker));
+    found.unwrap()
+}
 
 /// The path at which the backend looks for `prod/api-key` where systemd says nothing.
 fn path_read() -> String {
@@ -44,7 +61,7 @@ fn python(marker: &str, script: &str) -> Option<String> {
     let yaml = blocks(MOUNTED, "yml")
         .into_iter()
         .find(|block| block.contains(marker))
-        .unwrap();
+        .map_or_else(|| example(marker), str::to_owned);
     let python = program("python3")?;
     let known = Command::new(&python).args(["-c", "import yaml"]).output();
     if !known.unwrap().status.success() {
@@ -53,7 +70,7 @@ fn python(marker: &str, script: &str) -> Option<String> {
     }
     let script = format!("import sys, yaml\ny = yaml.safe_load(sys.argv[1])\n{script}");
     let output = Command::new(python)
-        .args(["-c", &script, yaml])
+        .args(["-c", &script, &yaml])
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
@@ -231,7 +248,7 @@ fn the_keyring_recipe_runs_in_a_session_without_the_users_keys() {
     let name = format!("recipe/{}", std::process::id());
     let script = format!(
         "trap 'keyctl unlink \"$id\" @u || :' EXIT\n{}",
-        blocks(KEYRING, "sh")[0].replace("prod/api-key", &name)
+        example("keyctl").replace("prod/api-key", &name)
     );
     let mut command = home.command(find("keyctl").unwrap());
     command.args(["session", "-", "/bin/sh", "-ec", &script]);
