@@ -84,7 +84,7 @@ mutants: ## change what is trusted most, bit by bit: some test must notice; need
 	$(CARGO) mutants -f src/name.rs -f src/chain.rs -f src/report.rs -f src/parallel.rs -f src/secret.rs \
 	    -f src/process.rs -f 'src/process/*.rs' -- --lib || [ $$? = 3 ] && [ ! -s mutants.out/missed.txt ]
 	$(CARGO) mutants -f src/cli.rs -F 'Status::worse|From<&Outcome>|replace (run -> u8|explain -> Status)' \
-	    -- --bins --test all -- cli::tests get:: || [ $$? = 3 ] && [ ! -s mutants.out/missed.txt ]
+	    -- --lib --test all -- cli::tests get:: || [ $$? = 3 ] && [ ! -s mutants.out/missed.txt ]
 
 # A program that becomes another one, or ends by a signal, writes no counters at its end; these are written all the time.
 coverage: export LLVM_PROFILE_FILE_NAME := mxm-secrets-%p-%m%c.profraw
@@ -137,7 +137,7 @@ check: ## everything that must hold before a change lands
 	$(MAKE) lint type deny msrv doc test
 
 docs: ## rewrite the man page, the completions and the README's synopsis from the tables
-	MXM_SECRETS_DOCS=write $(CARGO) test --all-features --bin mxm-secrets docs
+	MXM_SECRETS_DOCS=write $(CARGO) test --all-features --lib docs
 
 bench: $(PROGRAM) $(WITHOUT:%=target/without/%) ## whole processes, side by side, beside their goals
 	MXM_SECRETS_BENCH='$(abspath $(PROGRAM))' MXM_SECRETS_BENCH_WITHOUT='$(abspath target/without)' \

@@ -18,13 +18,13 @@ mod report;
 mod resolve;
 mod table;
 
-use std::ffi::OsString;
+use std::ffi::{OsString, c_char, c_int};
 use std::io;
 
+use crate::chain::Outcome;
+use crate::schema::UsageError;
+use crate::sys;
 use anyhow::Context as _;
-use mxm_secrets::chain::Outcome;
-use mxm_secrets::schema::UsageError;
-use mxm_secrets::sys;
 
 use parsed::{Parsed, Stop};
 
@@ -71,8 +71,22 @@ impl From<&Outcome> for Status {
     }
 }
 
+/// The program, from its entry point to its exit status.
+///
+/// # Safety
+/// `argv` holds `argc` pointers to strings that end in NUL, as the C runtime hands them over.
+pub unsafe fn main(argc: c_int, argv: *const *const c_char) -> c_int {
+    sys::fill_standard_streams();
+    sys::protect_memory();
+    // SAFETY: the caller's promise.
+    let arguments = unsafe { sys::arguments(argc, argv) };
+    let status = run(arguments);
+    sys::give_way_to_signals();
+    c_int::from(status)
+}
+
 /// Runs the program; `arguments` come without its own name.
-pub fn run(arguments: Vec<OsString>) -> u8 {
+fn run(arguments: Vec<OsString>) -> u8 {
     let mut command = None;
     let result = match Parsed::from(arguments, &mut command) {
         Ok(parsed) => {
@@ -149,7 +163,7 @@ mod tests {
 
     #[test]
     fn every_outcome_has_its_status() {
-        let secret = || mxm_secrets::secret::Secret::copy_of(b"x");
+        let secret = || crate::secret::Secret::copy_of(b"x");
         for (outcome, status) in [
             (Outcome::Found(secret()), Status::Found),
             (Outcome::Defaulted(secret()), Status::Defaulted),

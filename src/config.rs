@@ -242,21 +242,13 @@ impl Settings {
     }
 }
 
-/// What has been found wrong with no file in a whole configuration, for `config --check`.
-#[derive(Debug)]
-pub struct Checked {
-    /// The files.
-    pub files: Vec<PathBuf>,
-    /// How many layers they have.
-    pub layers: usize,
-}
-
-/// Checks the whole configuration: in a store, each layer with the default, whether it is in effect here or not.
+/// Checks the whole configuration: in a store, each layer with the default, whether it is in effect here or not. The
+/// files that it has.
 ///
 /// # Errors
 /// Everything that is wrong in it.
 #[cfg(feature = "config")]
-pub fn check(options: &Options) -> Result<Checked, UsageError> {
+pub fn check(options: &Options) -> Result<Vec<PathBuf>, UsageError> {
     let checked = check::all(files::read(options)?)?;
     // What is in effect here leaves nothing to other machines.
     if files::read(options)?.is_selected()? {
@@ -279,11 +271,8 @@ fn configured(options: &Options) -> Result<Configured, UsageError> {
 /// # Errors
 /// A configuration file that was asked for.
 #[cfg(not(feature = "config"))]
-pub fn check(options: &Options) -> Result<Checked, UsageError> {
-    configured(options).map(|_| Checked {
-        files: Vec::new(),
-        layers: 0,
-    })
+pub fn check(options: &Options) -> Result<Vec<PathBuf>, UsageError> {
+    configured(options).map(|_| Vec::new())
 }
 
 #[cfg(not(feature = "config"))]

@@ -9,6 +9,10 @@ use crate::chain::OnError;
 use crate::chain::{Chain, Link, Lookup, Outcome};
 use crate::name::Name;
 
+pub use crate::field::pick;
+pub use crate::json::Value;
+pub use crate::name::{LIMIT, Name};
+
 /// What no message may hold: a part of a value.
 pub const CANARY: &str = "canary-7d1c5e";
 
@@ -49,6 +53,11 @@ pub fn vault_address(text: &str) {
 #[cfg(feature = "config")]
 pub fn configuration(files: &[&[u8]]) {
     crate::config::configuration(files);
+}
+
+/// A command line, as the program reads it.
+pub fn command_line(arguments: Vec<std::ffi::OsString>) {
+    crate::cli::fuzzing::command_line(arguments);
 }
 
 /// Gives one answer, once.

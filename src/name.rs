@@ -121,6 +121,8 @@ impl std::error::Error for BadName {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use proptest::test_runner::{Config, TestCaseResult, TestRunner};
 
     #[test]
     fn good_names_have_a_path_and_a_field() {
@@ -176,5 +178,75 @@ mod tests {
             assert_eq!(Name::parse(text).unwrap().variable(""), variable);
         }
         assert_eq!(Name::parse("a").unwrap().variable("MXM_"), "MXM_A");
+    }
+
+    /// Tries `law` on 1000 values of `strategy`; nothing is kept in files.
+    fn law<S: Strategy>(strategy: S, law: impl Fn(S::Value) -> TestCaseResult) {
+        let config = Config {
+            cases: 1000,
+            failure_persistence: None,
+            ..Config::default()
+        };
+        TestRunner::new(config).run(&strategy, law).unwrap();
+    }
+
+    /// Texts between slashes, and perhaps a field.
+    fn names() -> impl Strategy<Value = String> {
+        let segment =
+            "[^/#\\p{Cc}]{1,12}".prop_filter("no dots", |text| text != "." && text != "..");
+        let path = proptest::collection::vec(segment, 1..5).prop_map(|segments| segments.join("/"));
+        let field = proptest::option::of("[^#\\p{Cc}]{1,12}");
+        (path, field).prop_map(|(path, field)| match field {
+            Some(field) => format!("{path}#{field}"),
+            None => path,
+        })
+    }
+
+    #[test]
+    fn a_name_is_what_it_was_written_as() {
+        law(names(), |text| {
+            let name = Name::parse(&text).unwrap();
+            prop_assert_eq!(name.to_string(), text.as_str());
+            let (path, field) = match text.split_once('#') {
+                Some((path, field)) => (path, Some(field)),
+                None => (text.as_str(), None),
+            };
+            prop_assert_eq!((name.path(), name.field()), (path, field));
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn a_variable_has_letters_digits_and_underscores_and_is_its_own_variable() {
+        law((names(), "[A-Z_]{0,5}"), |(text, prefix)| {
+            let name = Name::parse(&text).unwrap();
+            let variable = name.variable("");
+            let fits = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+            prop_assert!(variable.chars().all(fits));
+            prop_assert_eq!(variable.chars().count(), text.chars().count());
+            prop_assert_eq!(name.variable(&prefix), format!("{prefix}{variable}"));
+            prop_assert_eq!(
+                Name::parse(&variable).unwrap().variable(""),
+                variable.as_str()
+            );
+            // A field is one more part of it, as if it stood after a slash.
+            let parts = Name::parse(text.replace('#', "/"));
+            if let Ok(parts) = parts {
+                prop_assert_eq!(parts.variable(""), variable);
+            }
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn what_is_no_name_is_refused_and_never_shown_as_it_is() {
+        let bytes = proptest::collection::vec(any::<u8>(), 0..40);
+        law(bytes, |bytes| {
+            use std::os::unix::ffi::OsStrExt;
+            if let Err(error) = Name::parse(OsStr::from_bytes(&bytes)) {
+                prop_assert!(!error.to_string().contains(char::is_control));
+            }
+            Ok(())
+        });
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::deadline::Deadline;
 
 /// One key of a backend's section.
+#[allow(dead_code, reason = "the man page is drawn from it, in a test")]
 #[derive(Debug)]
 pub struct Key {
     /// Its name; a dot stands between the names of a nested one.

@@ -35,7 +35,7 @@ pub(crate) use memory::end_without_memory;
 pub use memory::{protect_memory, restore_core_limit, set_status_without_memory};
 pub use process::{NOT_A_PROGRAM, arguments, execve, host_name, variable};
 pub use signals::{
-    die_of, die_of_closed_pipe, give_way_to_signals, signalled, unwatch_signals, watch_signals,
+    die_of_closed_pipe, give_way_to_signals, signalled, unwatch_signals, watch_signals,
 };
 pub use sockets::{connect_unix, send, start_connecting};
 pub use terminal::{EchoOff, is_terminal, terminal_path};

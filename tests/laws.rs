@@ -1,9 +1,8 @@
-//! What holds for every name and every value, tried with some that no one would think of.
+//! What holds for every value, tried with some that no one would think of.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use mxm_secrets::name::Name;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
 
@@ -23,17 +22,6 @@ fn law<S: Strategy>(cases: u32, strategy: S, law: impl Fn(S::Value) -> TestCaseR
     }
 }
 
-/// Texts between slashes, and perhaps a field.
-fn names() -> impl Strategy<Value = String> {
-    let segment = "[^/#\\p{Cc}]{1,12}".prop_filter("no dots", |text| text != "." && text != "..");
-    let path = proptest::collection::vec(segment, 1..5).prop_map(|segments| segments.join("/"));
-    let field = proptest::option::of("[^#\\p{Cc}]{1,12}");
-    (path, field).prop_map(|(path, field)| match field {
-        Some(field) => format!("{path}#{field}"),
-        None => path,
-    })
-}
-
 /// Bytes without NUL, at least one: what a variable can hold.
 fn values() -> impl Strategy<Value = Vec<u8>> {
     proptest::collection::vec(1_u8.., 1..300)
@@ -43,53 +31,6 @@ fn values() -> impl Strategy<Value = Vec<u8>> {
 #[cfg(feature = "credentials")]
 fn contents() -> impl Strategy<Value = Vec<u8>> {
     proptest::collection::vec(any::<u8>(), 1..300)
-}
-
-#[test]
-fn a_name_is_what_it_was_written_as() {
-    law(1000, names(), |text| {
-        let name = Name::parse(&text).unwrap();
-        prop_assert_eq!(name.to_string(), text.as_str());
-        let (path, field) = match text.split_once('#') {
-            Some((path, field)) => (path, Some(field)),
-            None => (text.as_str(), None),
-        };
-        prop_assert_eq!((name.path(), name.field()), (path, field));
-        Ok(())
-    });
-}
-
-#[test]
-fn a_variable_has_letters_digits_and_underscores_and_is_its_own_variable() {
-    law(1000, (names(), "[A-Z_]{0,5}"), |(text, prefix)| {
-        let name = Name::parse(&text).unwrap();
-        let variable = name.variable("");
-        let fits = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
-        prop_assert!(variable.chars().all(fits));
-        prop_assert_eq!(variable.chars().count(), text.chars().count());
-        prop_assert_eq!(name.variable(&prefix), format!("{prefix}{variable}"));
-        prop_assert_eq!(
-            Name::parse(&variable).unwrap().variable(""),
-            variable.as_str()
-        );
-        // A field is one more part of it, as if it stood after a slash.
-        let parts = Name::parse(text.replace('#', "/"));
-        if let Ok(parts) = parts {
-            prop_assert_eq!(parts.variable(""), variable);
-        }
-        Ok(())
-    });
-}
-
-#[test]
-fn what_is_no_name_is_refused_and_never_shown_as_it_is() {
-    let bytes = proptest::collection::vec(any::<u8>(), 0..40);
-    law(1000, bytes, |bytes| {
-        if let Err(error) = Name::parse(OsStr::from_bytes(&bytes)) {
-            prop_assert!(!error.to_string().contains(char::is_control));
-        }
-        Ok(())
-    });
 }
 
 #[test]

@@ -2,8 +2,7 @@
 
 use std::os::unix::process::ExitStatusExt;
 
-use mxm_secrets::chain::OnError;
-use mxm_secrets::{Error, Options, get_secret};
+use mxm_secrets::{Error, OnError, Options, get_secret};
 
 use crate::support::Home;
 

@@ -2,9 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mxm_secrets::field;
-use mxm_secrets::json::Value;
-use mxm_secrets::secret::Secret;
+use mxm_secrets::Secret;
+use mxm_secrets::fuzzing::{Value, pick};
 
 fuzz_target!(|data: &[u8]| {
     let Some(at) = data.iter().position(|&byte| byte == 0) else {
@@ -14,7 +13,7 @@ fuzz_target!(|data: &[u8]| {
     let Ok(name) = std::str::from_utf8(name) else {
         return;
     };
-    let picked = field::pick(&Secret::copy_of(whole), name);
+    let picked = pick(&Secret::copy_of(whole), name);
     let ours = Value::parse(whole);
     // They count depth in another way.
     let shallow = whole

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use libfuzzer_sys::fuzz_target;
-use mxm_secrets::name::{LIMIT, Name};
+use mxm_secrets::fuzzing::{LIMIT, Name};
 
 fuzz_target!(|data: &[u8]| {
     let name = match Name::parse(OsStr::from_bytes(data)) {

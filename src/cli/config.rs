@@ -1,8 +1,8 @@
 //! `config`: tells what is configured, and where it says so. Looks nothing up.
 
-use mxm_secrets::config::{self, Setting, Settings};
-use mxm_secrets::schema::{Source, UsageError, Value};
-use mxm_secrets::sys;
+use crate::config::{self, Setting, Settings};
+use crate::schema::{Source, UsageError, Value};
+use crate::sys;
 
 use super::report::{Colour, Object, Table, quoted};
 use super::table::Id;
@@ -17,9 +17,8 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
         if parsed.has(Id::Json) {
             return Err(UsageError("config: --check has no --json".to_owned()).into());
         }
-        let checked = config::check(&options)?;
-        let mut report: String = checked
-            .files
+        let files = config::check(&options)?;
+        let mut report: String = files
             .iter()
             .map(|file| format!("{}: no mistakes\n", file.display()))
             .collect();

@@ -8,7 +8,7 @@ mod zsh;
 
 use std::path::Path;
 
-use mxm_secrets::backend::BACKENDS;
+use crate::backend::BACKENDS;
 
 use super::help;
 use super::table::{COMMANDS, Command, FLAGS, Flag, Takes};

@@ -5,12 +5,12 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use mxm_secrets::backend::{BACKENDS, DEPTH_VARIABLE, Reason};
-use mxm_secrets::chain::Outcome;
-use mxm_secrets::name::Name;
-use mxm_secrets::schema::UsageError;
-use mxm_secrets::secret::{LIMIT, Secret, SecretBuffer};
-use mxm_secrets::{deadline, process, sys};
+use crate::backend::{BACKENDS, DEPTH_VARIABLE, Reason};
+use crate::chain::Outcome;
+use crate::name::Name;
+use crate::schema::UsageError;
+use crate::secret::{LIMIT, Secret, SecretBuffer};
+use crate::{deadline, process, sys};
 
 use super::message::Messages;
 use super::table::{FLAGS, Id};

@@ -2,11 +2,11 @@
 
 use std::os::unix::ffi::OsStrExt;
 
-use mxm_secrets::chain::Lookup;
-use mxm_secrets::compose::base64;
-use mxm_secrets::name::Name;
-use mxm_secrets::schema::UsageError;
-use mxm_secrets::secret::Secret;
+use crate::chain::Lookup;
+use crate::compose::base64;
+use crate::name::Name;
+use crate::schema::UsageError;
+use crate::secret::Secret;
 
 use super::table::Id;
 use super::{Parsed, Status, resolve, write_out};

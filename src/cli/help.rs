@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use mxm_secrets::backend::BACKENDS;
+use crate::backend::BACKENDS;
 
 use super::table::{COMMANDS, Command, FLAGS, Flag};
 

@@ -1,9 +1,9 @@
 //! `list-backends`: tells what is set up on this machine. Asks for no secret and no person.
 
-use mxm_secrets::BackendStatus;
-use mxm_secrets::backend::{Reason, State};
-use mxm_secrets::schema::UsageError;
-use mxm_secrets::sys;
+use crate::backend::{Reason, State};
+use crate::config::BackendStatus;
+use crate::schema::UsageError;
+use crate::sys;
 
 use super::report::{Colour, Object, Table};
 use super::table::Id;

@@ -5,12 +5,12 @@ use std::os::fd::AsFd;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use mxm_secrets::backend::Reason;
-use mxm_secrets::chain::{Lookup, Observer, Outcome};
-use mxm_secrets::deadline;
-use mxm_secrets::name::Name;
-use mxm_secrets::report::Step;
-use mxm_secrets::sys::{self, Until};
+use crate::backend::Reason;
+use crate::chain::{Lookup, Observer, Outcome};
+use crate::deadline;
+use crate::name::Name;
+use crate::report::Step;
+use crate::sys::{self, Until};
 
 /// How much to tell.
 pub struct Messages {

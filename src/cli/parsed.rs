@@ -2,11 +2,11 @@
 
 use std::ffi::{OsStr, OsString};
 
+use crate::chain::OnError;
+use crate::config::Options;
+use crate::nearest::{advice, did_you_mean, nearest, there_are};
+use crate::schema::{UsageError, seconds};
 use lexopt::Arg;
-use mxm_secrets::Options;
-use mxm_secrets::chain::OnError;
-use mxm_secrets::nearest::{advice, did_you_mean, nearest, there_are};
-use mxm_secrets::schema::{UsageError, seconds};
 
 use super::help;
 use super::message::Messages;

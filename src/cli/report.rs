@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use mxm_secrets::backend::Reason;
-use mxm_secrets::sys;
+use crate::backend::Reason;
+use crate::sys;
 
 use super::message::clean;
 

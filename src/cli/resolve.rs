@@ -1,11 +1,11 @@
 //! `resolve`: tells who would answer, and why, without the value.
 
-use mxm_secrets::backend::Reason;
-use mxm_secrets::chain::{Lookup, Outcome};
-use mxm_secrets::name::Name;
-use mxm_secrets::report::{Step, Verdict};
-use mxm_secrets::schema::UsageError;
-use mxm_secrets::sys;
+use crate::backend::Reason;
+use crate::chain::{Lookup, Outcome};
+use crate::name::Name;
+use crate::report::{Step, Verdict};
+use crate::schema::UsageError;
+use crate::sys;
 
 use super::message::{clean, took};
 use super::report::{Colour, Object, Table};

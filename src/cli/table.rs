@@ -318,7 +318,7 @@ pub const FLAGS: &[Flag] = &[
         id: Id::OnError,
         long: "on-error",
         short: None,
-        takes: Takes::Word("WHAT", mxm_secrets::chain::OnError::WORDS),
+        takes: Takes::Word("WHAT", crate::chain::OnError::WORDS),
         variable: None,
         commands: LOOKUPS,
         about: "after a failure: stop (the default) or continue",

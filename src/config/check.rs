@@ -6,11 +6,13 @@
 mod sections;
 mod value;
 
+use std::path::PathBuf;
+
+use super::Configured;
 use super::files::Raw;
 use super::interpolation::{Cause, Found, Location, Tree, Trouble};
 use super::layers;
 use super::yaml::{Data, Key as YamlKey, Node, Place, Wrong};
-use super::{Checked, Configured};
 use crate::backend;
 use crate::chain::OnError;
 use crate::nearest::{did_you_mean, nearest};
@@ -53,18 +55,14 @@ pub fn section(raw: &Raw, root: &Node, elsewhere: Elsewhere) -> Result<Configure
 ///
 /// # Errors
 /// Everything that is wrong.
-pub fn all(mut raw: Raw) -> Result<Checked, UsageError> {
+pub fn all(mut raw: Raw) -> Result<Vec<PathBuf>, UsageError> {
     let layers = std::mem::take(&mut raw.layers);
     let Some(base) = raw.base.take() else {
-        return Ok(Checked {
-            files: Vec::new(),
-            layers: 0,
-        });
+        return Ok(Vec::new());
     };
     let has = |path: &str| layers.iter().any(|layer| layer.has(path));
     let elsewhere: Elsewhere = if layers.is_empty() { None } else { Some(&has) };
     let mut wrong = section(&raw, &base, elsewhere).err().unwrap_or_default();
-    let mut count = 0;
     for layer in &layers {
         for (key, place) in layer.selectors_of_no_use() {
             wrong.push(Wrong {
@@ -73,7 +71,6 @@ pub fn all(mut raw: Raw) -> Result<Checked, UsageError> {
             });
         }
         for selector in layer.selectors() {
-            count += 1;
             let mut root = base.clone();
             let merged = layer
                 .block(selector)
@@ -86,10 +83,7 @@ pub fn all(mut raw: Raw) -> Result<Checked, UsageError> {
     wrong.sort_by(|a, b| (a.place, &a.text).cmp(&(b.place, &b.text)));
     wrong.dedup();
     if wrong.is_empty() {
-        Ok(Checked {
-            files: raw.files.iter().map(|file| file.to_path_buf()).collect(),
-            layers: count,
-        })
+        Ok(raw.files.iter().map(|file| file.to_path_buf()).collect())
     } else {
         Err(raw.report(&wrong))
     }

@@ -75,7 +75,7 @@ impl Options {
     ///
     /// # Errors
     /// A mistake in the options, the environment or the configuration.
-    pub fn open(&self) -> Result<Chain, UsageError> {
+    pub(crate) fn open(&self) -> Result<Chain, UsageError> {
         let settings = Settings::load(self)?;
         let mut links = Vec::with_capacity(settings.backends.len());
         for name in &settings.backends {
@@ -101,7 +101,10 @@ impl Options {
     ///
     /// # Errors
     /// A mistake in the options, the environment or the configuration.
-    pub fn statuses(&self, observer: &dyn Observer) -> Result<Vec<BackendStatus>, UsageError> {
+    pub(crate) fn statuses(
+        &self,
+        observer: &dyn Observer,
+    ) -> Result<Vec<BackendStatus>, UsageError> {
         let settings = Settings::load(self)?;
         let chain = settings.backends.iter().map(String::as_str);
         let others = settings.names().into_iter();

@@ -3,14 +3,12 @@
 use std::ffi::CStr;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
-use std::os::fd::{AsFd, AsRawFd, FromRawFd};
+use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
-
-use mxm_secrets::sys::wait_readable;
 
 /// Long enough for the slowest machine; a test that waits this long has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -83,9 +81,14 @@ impl Terminal {
 
     /// Reads what is there within a moment; whether there may be more.
     fn read(&mut self) -> bool {
-        let moment = Duration::from_millis(200);
-        let [ready] = wait_readable([Some(self.master.as_fd())], Some(moment)).unwrap();
-        if !ready {
+        const MOMENT: libc::c_int = 200;
+        let mut poll = libc::pollfd {
+            fd: self.master.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        // SAFETY: there is one of it.
+        if unsafe { libc::poll(&raw mut poll, 1, MOMENT) } < 1 {
             return true;
         }
         let mut buffer = [0; 4096];

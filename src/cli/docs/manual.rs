@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use mxm_secrets::backend::{BACKENDS, Entry};
-use mxm_secrets::schema::Key;
+use crate::backend::{BACKENDS, Entry};
+use crate::schema::Key;
 
 use super::{COMMANDS, FLAGS, Flag, flags};
 
