@@ -51,7 +51,7 @@ complete -c mxm-secrets -n '__mxm_secrets_in config' -l check -d 'check the conf
 complete -c mxm-secrets -n '__mxm_secrets_in get exec resolve list-backends config' -l config -r -F -d 'read this configuration file'
 complete -c mxm-secrets -n '__mxm_secrets_in get exec resolve list-backends config' -l backend -x -a '(__mxm_secrets_backends)' -d 'ask these backends, in this order'
 complete -c mxm-secrets -n '__mxm_secrets_in get exec resolve' -l on-error -x -a 'stop continue' -d 'after a failure: stop (the default) or continue'
-complete -c mxm-secrets -n '__mxm_secrets_in get exec resolve list-backends config' -l timeout -x -d 'how long each backend may take (default 10)'
+complete -c mxm-secrets -n '__mxm_secrets_in get exec resolve list-backends config' -l timeout -x -d 'seconds for each backend and name (default 10)'
 complete -c mxm-secrets -n '__mxm_secrets_in get exec resolve' -l no-input -d 'never prompt or wait for a person'
 complete -c mxm-secrets -n '__mxm_secrets_in get exec resolve' -s v -l verbose -d 'report each backend\'s answer as it happens'
 complete -c mxm-secrets -n '__mxm_secrets_in get exec resolve list-backends config' -s q -l quiet -d 'suppress hints and warnings, but not errors'

@@ -122,13 +122,34 @@ impl Lookup {
 impl Chain {
     /// Looks `name` up: asks the backends in order until one has it or one cannot tell.
     pub fn find(&self, name: &Name, observer: &dyn Observer) -> Lookup {
-        self.lookup(name, false, observer)
+        self.lookup(name, false, self.whole_deadline(), observer)
     }
 
     /// Looks several names up side by side; the lookups come back in the order of the names. With `all`, the backends
-    /// after the end of each lookup are asked, too.
+    /// after the end of each lookup are asked, too. All of it ends within [`Chain::time_for_all`].
     pub fn find_each(&self, names: &[Name], all: bool, observer: &dyn Observer) -> Vec<Lookup> {
-        parallel(names, |name| self.lookup(name, all, observer))
+        let whole = self.whole_deadline();
+        parallel(names, |name| self.lookup(name, all, whole, observer))
+    }
+
+    /// What all lookups of a command may take together, however many names it has: the timeout for each backend.
+    fn time_for_all(&self) -> Duration {
+        let links = u32::try_from(self.links.len()).unwrap_or(u32::MAX);
+        self.timeout.saturating_mul(links)
+    }
+
+    /// When all lookups must be over. A person may take any time, and the others' time cannot be told from it.
+    fn whole_deadline(&self) -> Deadline {
+        if self.links.iter().any(|link| self.waits_for_person(link)) {
+            Deadline::never()
+        } else {
+            Deadline::after(self.time_for_all())
+        }
+    }
+
+    /// Whether a question to `link` may wait for a person, so that it has no deadline.
+    fn waits_for_person(&self, link: &Link) -> bool {
+        !self.unattended && !self.timeout_for_prompts && link.backend.may_prompt()
     }
 
     /// What the chain does after a failure.
@@ -136,7 +157,7 @@ impl Chain {
         self.on_error
     }
 
-    fn lookup(&self, name: &Name, all: bool, observer: &dyn Observer) -> Lookup {
+    fn lookup(&self, name: &Name, all: bool, whole: Deadline, observer: &dyn Observer) -> Lookup {
         let mut steps = Vec::with_capacity(self.links.len());
         let mut found = None;
         let (mut ended, mut failed, mut available) = (false, false, false);
@@ -146,7 +167,7 @@ impl Chain {
                 continue;
             }
             let started = Instant::now();
-            let answer = self.ask(link, name, observer);
+            let answer = self.ask(link, name, whole, observer);
             let took = started.elapsed();
             let (verdict, locator, reason) = match answer {
                 Answer::Hit { locator, .. } if ended => (Verdict::Shadowed, Some(locator), None),
@@ -194,13 +215,20 @@ impl Chain {
     }
 
     /// Asks one backend, and makes of its answer what holds for all of them.
-    fn ask(&self, link: &Link, name: &Name, observer: &dyn Observer) -> Answer {
-        let person = !self.unattended && !self.timeout_for_prompts && link.backend.may_prompt();
+    fn ask(&self, link: &Link, name: &Name, whole: Deadline, observer: &dyn Observer) -> Answer {
+        if whole.passed() {
+            let seconds = self.time_for_all().as_secs_f64();
+            let reason = format!(
+                "{name} was not asked for: the {seconds} s for all lookups together are over"
+            );
+            let hint = "give more time with --timeout, or ask for fewer names at once";
+            return Answer::Failed(Reason::from(reason).hint(hint));
+        }
         let context = Context {
-            deadline: if person {
+            deadline: if self.waits_for_person(link) {
                 Deadline::never()
             } else {
-                Deadline::after(self.timeout)
+                Deadline::after(self.timeout).or(whole)
             },
             unattended: self.unattended,
             warn: &|warning| observer.warn(warning),
@@ -426,6 +454,58 @@ pub(crate) mod tests {
             let forever = matches!(find(&chain, false).outcome, Outcome::Failed);
             assert_eq!(forever, prompts && !unattended && !timeout_for_prompts);
         }
+    }
+
+    /// Answers at its deadline, and not before.
+    struct Late;
+
+    impl Backend for Late {
+        fn locator(&self, name: &Name) -> String {
+            name.to_string()
+        }
+
+        fn ask(&self, _: &Name, context: &Context) -> Answer {
+            while !context.deadline.passed() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Answer::failed("late")
+        }
+
+        fn status(&self, _: &Context) -> Status {
+            Status::ready("")
+        }
+    }
+
+    #[test]
+    fn all_lookups_end_within_the_time_of_one_however_many_they_are() {
+        let link = |name: &str| Link {
+            name: name.to_owned(),
+            backend: Box::new(Late),
+            required: false,
+        };
+        let mut chain = chain(&[], false, OnError::Continue);
+        chain.links = vec![link("one"), link("two")];
+        chain.timeout = Duration::from_millis(200);
+        let names: Vec<Name> = (0..50)
+            .map(|number| Name::parse(format!("a{number}")).unwrap())
+            .collect();
+        let began = Instant::now();
+        let lookups = chain.find_each(&names, false, &());
+        // One after the other they would take 20 seconds, and 2.5 side by side.
+        assert!(began.elapsed() < Duration::from_secs(2));
+        let reasons = |lookup: &Lookup| -> Vec<String> {
+            let problems = lookup.report.problems().into_iter();
+            problems.map(|reason| reason.text).collect()
+        };
+        assert!(lookups.iter().all(|l| matches!(l.outcome, Outcome::Failed)));
+        assert!(reasons(&lookups[0])[0].contains("late"));
+        assert_eq!(
+            reasons(&lookups[49]),
+            [
+                "one failed: a49 was not asked for: the 0.4 s for all lookups together are over",
+                "two failed: a49 was not asked for: the 0.4 s for all lookups together are over",
+            ]
+        );
     }
 
     #[test]

@@ -35,6 +35,15 @@ impl Deadline {
         self.remaining() == Some(Duration::ZERO)
     }
 
+    /// The earlier of the two.
+    #[must_use]
+    pub fn or(self, other: Deadline) -> Deadline {
+        match (self.0, other.0) {
+            (Some(one), Some(other)) => Deadline(Some(one.min(other))),
+            (one, other) => Deadline(one.or(other)),
+        }
+    }
+
     /// Whether what must be done by then may go on.
     ///
     /// # Errors
@@ -87,6 +96,13 @@ mod tests {
                     .remaining()
                     .is_some_and(|left| left <= FAR && left > FAR / 2)
         );
-        assert!(!Deadline::never().passed() && Deadline::never().remaining().is_none());
+        let never = Deadline::never();
+        assert!(!never.passed() && never.remaining().is_none());
+        let now = Deadline::after(Duration::ZERO);
+        for (one, other, earlier) in [(far, now, true), (never, now, true), (never, far, false)] {
+            assert_eq!(one.or(other).passed(), earlier);
+            assert_eq!(other.or(one).passed(), earlier);
+        }
+        assert!(never.or(never).remaining().is_none());
     }
 }

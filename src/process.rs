@@ -14,8 +14,9 @@ mod programs;
 pub use conversation::Conversation;
 pub use programs::{candidates, find_program};
 
+use std::cell::OnceCell;
 use std::io::{self, Read};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -27,6 +28,9 @@ use crate::sys;
 
 /// How much of a child's standard error is kept, in bytes.
 const STDERR_LIMIT: usize = 64 << 10;
+
+/// How often to look whether a child has ended, where nothing tells.
+const POLL: Duration = Duration::from_millis(20);
 
 /// What a child has left behind.
 #[derive(Debug)]
@@ -68,6 +72,9 @@ pub enum Problem {
     Io(io::Error),
     /// The deadline passed; the child is dead.
     TimedOut,
+    /// The deadline passed; the child had ended, but something it started held its standard output open, and could
+    /// have written more. What was there of a value may not be all of it.
+    Held,
     /// It wrote more than a secret may have; the child is dead.
     TooLarge,
     /// A signal ended us; the child is dead.
@@ -80,6 +87,7 @@ impl std::fmt::Display for Problem {
             Problem::NotInstalled => f.write_str("is not installed"),
             Problem::Io(error) => write!(f, "cannot be run: {error}"),
             Problem::TimedOut => f.write_str("gave no answer in time and was killed"),
+            Problem::Held => f.write_str("ended, but a process it started kept its output open"),
             Problem::TooLarge => f.write_str("wrote more than 16 MiB and was killed"),
             Problem::Interrupted => f.write_str("was interrupted"),
         }
@@ -121,6 +129,8 @@ struct Running {
     group: bool,
     /// Whether it has been reaped.
     over: bool,
+    /// What can be read once it has ended, where the system has such a thing; not asked for until it is needed.
+    end: OnceCell<Option<OwnedFd>>,
 }
 
 impl Running {
@@ -143,21 +153,36 @@ impl Running {
             child,
             group: context.unattended,
             over: false,
+            end: OnceCell::new(),
         })
     }
 
-    /// Reads both outputs to their ends, whoever holds them.
+    /// Reads standard output to its end, whoever holds it: only then is a value whole. Of standard error, which others
+    /// may hold for ever, it reads what is there once the child has ended.
     fn collect(&mut self, deadline: Deadline) -> Result<(Secret, Secret), Problem> {
         let (mut stdout, mut stderr) = (self.child.stdout.take(), self.child.stderr.take());
         let (mut value, mut messages) = (SecretBuffer::new(LIMIT), SecretBuffer::new(STDERR_LIMIT));
         while stdout.is_some() || stderr.is_some() {
+            let over = stdout.is_none() && self.has_ended()?;
+            let (end, timeout) = match (&stdout, over) {
+                (Some(_), _) => (None, deadline.remaining()),
+                (None, false) => self.end_within(POLL, deadline),
+                (None, true) => (None, Some(Duration::ZERO)),
+            };
             let fds = [
                 stdout.as_ref().map(AsFd::as_fd),
                 stderr.as_ref().map(AsFd::as_fd),
+                end,
             ];
-            let [stdout_ready, stderr_ready] =
-                sys::wait_readable(fds, deadline.remaining()).map_err(Problem::Io)?;
-            deadline.go_on()?;
+            let [stdout_ready, stderr_ready, _] =
+                sys::wait_readable(fds, timeout).map_err(Problem::Io)?;
+            if over && (!stderr_ready || messages.expose().len() >= STDERR_LIMIT) {
+                break;
+            }
+            deadline.go_on().map_err(|ended| match ended {
+                Ended::TimedOut if self.has_ended().is_ok_and(|ended| ended) => Problem::Held,
+                ended => ended.into(),
+            })?;
             if let Some(pipe) = stdout.as_mut().filter(|_| stdout_ready) {
                 match read_once(|| value.read_from(pipe)).map_err(Problem::Io)? {
                     Progress::More => {}
@@ -185,25 +210,38 @@ impl Running {
     /// after a tenth of a millisecond: a child that has closed its outputs is usually about to end.
     fn wait(&mut self, deadline: Deadline) -> Result<ExitStatus, Problem> {
         let mut pause = Duration::from_micros(100);
-        let mut end = None;
         loop {
-            if sys::has_ended(self.child.id()).map_err(Problem::Io)? {
+            if self.has_ended()? {
                 // In this order: once it is reaped, its number may be that of a process which is none of ours.
+                if self.group {
+                    sys::kill_group(self.child.id());
+                }
                 sys::forget_child(self.child.id());
                 self.over = true;
                 return self.child.wait().map_err(Problem::Io);
             }
             deadline.go_on()?;
-            match end.get_or_insert_with(|| sys::end_of(self.child.id())) {
-                Some(end) => {
-                    sys::wait_readable([Some(end.as_fd())], deadline.remaining())
-                        .map_err(Problem::Io)?;
-                }
-                None => {
-                    std::thread::sleep(pause.min(deadline.remaining().unwrap_or(pause)));
-                    pause = (pause * 2).min(Duration::from_millis(20));
-                }
-            }
+            let (end, timeout) = self.end_within(pause, deadline);
+            sys::wait_readable([end], timeout).map_err(Problem::Io)?;
+            pause = (pause * 2).min(POLL);
+        }
+    }
+
+    fn has_ended(&self) -> Result<bool, Problem> {
+        sys::has_ended(self.child.id()).map_err(Problem::Io)
+    }
+
+    /// What can be read once it has ended, and how long to wait for that: only for `pause` where there is no such thing.
+    fn end_within(
+        &self,
+        pause: Duration,
+        deadline: Deadline,
+    ) -> (Option<BorrowedFd<'_>>, Option<Duration>) {
+        let end = self.end.get_or_init(|| sys::end_of(self.child.id()));
+        let pause = Deadline::after(pause);
+        match end {
+            Some(end) => (Some(end.as_fd()), deadline.remaining()),
+            None => (None, deadline.or(pause).remaining()),
         }
     }
 }
@@ -296,6 +334,28 @@ mod tests {
             "wrote more than 16 MiB and was killed"
         );
         assert_eq!(Problem::Interrupted.to_string(), "was interrupted");
+    }
+
+    #[test]
+    fn what_has_ended_with_its_value_is_not_waited_for() {
+        let soon = || by(Deadline::after(Duration::from_secs(20)));
+        // Something in the background holds its standard error, and may even write there.
+        for background in ["exec sleep 1000 >&-", "exec >&-; exec yes >&2"] {
+            let script = format!("({background}) & echo told >&2; printf value; exit 3");
+            let output = run(&mut shell(&script), &soon()).unwrap();
+            assert_eq!(output.stdout.expose(), b"value");
+            assert_eq!(output.status.code(), Some(3));
+            assert!(output.stderr_has("told"));
+        }
+        // Its standard output: what comes later belongs to the value, and what may still come makes it no value.
+        let output = run(&mut shell("(sleep 0.3; printf ue) & printf val"), &soon()).unwrap();
+        assert_eq!(output.stdout.expose(), b"value");
+        let moment = by(Deadline::after(Duration::from_millis(500)));
+        let held = run(&mut shell("sleep 1000 & printf value"), &moment).unwrap_err();
+        assert_eq!(
+            held.to_string(),
+            "ended, but a process it started kept its output open"
+        );
     }
 
     #[test]

@@ -337,3 +337,59 @@ fn the_process_is_not_dumpable() {
     kill(&child, libc::SIGTERM);
     child.wait_with_output().unwrap();
 }
+
+/// However many names there are: what was not asked for by then says so.
+#[test]
+fn all_lookups_together_have_a_deadline() {
+    let home = Home::new();
+    home.link(&["sleep"]);
+    home.write(
+        ".config/mxm-secrets/config.yaml",
+        "mxm_secrets: {own: {command: [hang, \"{name}\"]}, backends: [own]}\n",
+    );
+    home.fake("hang", "exec sleep 1000");
+    let names: Vec<String> = (0..20)
+        .map(|number| format!("V{number}=a{number}"))
+        .collect();
+    let mut arguments = vec!["exec", "--timeout", "2"];
+    arguments.extend(names.iter().flat_map(|name| ["--secret", name]));
+    arguments.extend(["--", "true"]);
+    let began = Instant::now();
+    let seen = home.run(&arguments);
+    // Eight at once, three times over, take six.
+    assert!(began.elapsed() < Duration::from_secs(5), "{seen:?}");
+    seen.has(
+        125,
+        "",
+        &[
+            "own failed: hang gave no answer in time and was killed (a0)",
+            "own failed: a19 was not asked for: the 2 s for all lookups together are over",
+            "hint: give more time with --timeout, or ask for fewer names at once",
+        ],
+    );
+}
+
+/// A child that has ended with its value is a hit, whoever in the background still holds its standard error.
+#[test]
+fn what_has_ended_with_its_value_is_not_waited_for() {
+    let home = Home::new();
+    home.link(&["sleep"]);
+    home.fake(
+        "gopass",
+        "sleep 1000 >/dev/null &\necho $! >grandchild\necho value",
+    );
+    let began = Instant::now();
+    home.run(["get", "a", "--timeout", "60"])
+        .is(0, "value\n", "");
+    assert!(began.elapsed() < Duration::from_secs(30));
+    assert!(is_gone(pid(&home, "grandchild")));
+    // Whoever holds its standard output may still write: nobody knows whether the value is whole.
+    fs::remove_file(home.path().join("bin/gopass")).unwrap();
+    home.fake("gopass", "sleep 1000 &\necho $! >grandchild2\necho value");
+    home.run(["get", "a", "--timeout", "2", "--default", "V"]).is(
+        4,
+        "",
+        "mxm-secrets: gopass failed: gopass ended, but a process it started kept its output open, asked for a\n",
+    );
+    assert!(is_gone(pid(&home, "grandchild2")));
+}

@@ -332,10 +332,12 @@ pub const FLAGS: &[Flag] = &[
         takes: Takes::Text("SECONDS"),
         variable: Some("MXM_SECRETS_TIMEOUT"),
         commands: CHAIN,
-        about: "how long each backend may take (default 10)",
-        more: "A number from 0.001 to 86400. At its end the backend's program is killed with all it has started, and \
-            the answer is failed. When a person is there, a backend that may prompt has no deadline unless one is \
-            given by this flag or its variable.",
+        about: "seconds for each backend and name (default 10)",
+        more: "A number from 0.001 to 86400. At its end the backend's program is asked to end, then killed with all \
+            it has started, and the answer is failed. All lookups of a command together end within this time, \
+            multiplied by the number of backends in the chain, however many names there are; what was not asked for \
+            by then has failed. When a person is there, a backend that may prompt has no deadline, nor has a \
+            command whose chain has one, unless a time is given by this flag or its variable.",
     },
     Flag {
         id: Id::NoInput,

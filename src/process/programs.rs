@@ -6,6 +6,15 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
+/// Where the C library's execvp(3) looks when PATH is not set.
+const DEFAULT_PATH: &str = if cfg!(target_env = "musl") {
+    "/usr/local/bin:/bin:/usr/bin"
+} else if cfg!(target_vendor = "apple") {
+    "/usr/bin:/bin"
+} else {
+    "/bin:/usr/bin"
+};
+
 /// Whether there is something that starting `program` could mean. One that may not be looked at counts: it is no
 /// knowledge that the program is absent.
 pub fn is_installed(program: &OsStr) -> bool {
@@ -34,8 +43,7 @@ pub fn candidates(program: &OsStr) -> Vec<PathBuf> {
     if program.as_bytes().contains(&b'/') {
         return vec![program.into()];
     }
-    // The path of a system whose environment says nothing, as the C library has it.
-    let path = std::env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
+    let path = std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
     std::env::split_paths(&path)
         .map(|directory| directory.join(program))
         .collect()

@@ -136,6 +136,14 @@ const FULL_DISK: &str =
 
 const GOPASS_LATE: &str = says!(gopass, "gave no answer in time and was killed");
 const OWN_LATE: &str = says!(own, "program gave no answer in time and was killed");
+const GOPASS_HELD: &str = says!(
+    gopass,
+    "ended, but a process it started kept its output open"
+);
+const OWN_HELD: &str = says!(
+    own,
+    "program ended, but a process it started kept its output open"
+);
 const PLUGIN_LATE: &str = says!(plugin, "gave no answer in time and was killed");
 const VAULT_LATE: &str = says!(vault, "{address} gave no answer in time");
 
@@ -221,9 +229,9 @@ const ROWS: &[Row] = &[
     (
         "hangs holding the pipe through a grandchild",
         &[
-            ("gopass", Is(Program(HELD), Failed(GOPASS_LATE))),
+            ("gopass", Is(Program(HELD), Failed(GOPASS_HELD))),
             ("gopass", Is(Program(WAITED_FOR), Failed(GOPASS_LATE))),
-            ("own", Is(Program(HELD), Failed(OWN_LATE))),
+            ("own", Is(Program(HELD), Failed(OWN_HELD))),
             ("own", Is(Program(WAITED_FOR), Failed(OWN_LATE))),
             ("age", Is(Program(HELD_BY_A_PLUGIN), Failed(PLUGIN_LATE))),
             ("age", Is(Program(WAITED_FOR), Failed(PLUGIN_LATE))),
@@ -603,7 +611,9 @@ fn check(fault: &str, backend: &'static str, stage: Stage, gives: Gives) -> Vec<
         Failed(message) => (4, message),
     };
     // On a slow machine no other fault may become one of being late.
-    let late = message.contains("in time");
+    let late = ["in time", "kept its output open"]
+        .iter()
+        .any(|words| message.contains(words));
     let timeout = ["--timeout", if late { "1" } else { "60" }];
     let message = scene.fill_in(message);
     let mut wrong = Vec::new();
