@@ -48,7 +48,7 @@ export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_RUSTFLAGS ?= $(REMAP)
 export CFLAGS_x86_64_unknown_linux_musl ?= $(REMAP_C)
 export CFLAGS_aarch64_unknown_linux_musl ?= $(REMAP_C)
 
-.PHONY: all help build static test fmt lint type deny msrv doc check docs bench install uninstall dist deb reproducible version portable shipped emulated fuzz mutants coverage clean
+.PHONY: all help build static test fmt lint type deny msrv miri doc check docs bench install uninstall dist deb reproducible version portable shipped emulated fuzz mutants coverage clean
 .DEFAULT_GOAL := all
 
 all: $(PROGRAM)
@@ -127,6 +127,9 @@ deny: ## licences, duplicates, sources, and advisories from MXM_SECRETS_ADVISORY
 
 msrv: ## cargo check with the oldest Rust that Cargo.toml promises, where rustup has it
 	.ci/msrv
+
+miri: ## the tests of memory and signals under Miri, where rustup has it: no data race, no undefined behavior
+	.ci/miri
 
 doc: ## the library's documentation, warnings denied
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --all-features --no-deps
