@@ -32,7 +32,7 @@ _mxm_secrets() {
     cur=${words[${#words[@]} - 1]} prev=${words[${#words[@]} - 2]}
     for ((i = 1; i < ${#words[@]} - 1; i++)); do
         case ${words[i]} in
-            --default | --secret | --optional | --file | --keep | --config | --backend | --on-error | --timeout) ((i++)) ;;
+            --default | --secret | --optional | --file | --value | --template | --stdin | --keep | --config | --backend | --on-error | --timeout) ((i++)) ;;
             -*) ;;
             *) [[ -n $command ]] || command=${words[i]} ;;
         esac
@@ -48,6 +48,9 @@ _mxm_secrets() {
         --secret) return ;;
         --optional) return ;;
         --file) return ;;
+        --value) return ;;
+        --template) return ;;
+        --stdin) return ;;
         --keep)
             mapfile -t COMPREPLY < <(compgen -P "$before" -e -- "$cur")
             return
@@ -76,16 +79,18 @@ _mxm_secrets() {
     esac
     case $command in
         get) flags='--default --default-ok --raw --json --config --backend --on-error --timeout --no-input -v --verbose -q --quiet -h --help -V --version' ;;
-        exec) flags='--secret --optional --file --clean-env --keep --config --backend --on-error --timeout --no-input -v --verbose -q --quiet -h --help -V --version --' ;;
+        exec) flags='--secret --optional --file --value --template --stdin --clean-env --keep --json-errors --config --backend --on-error --timeout --no-input -v --verbose -q --quiet -h --help -V --version --' ;;
         resolve) flags='--explain --all --json --config --backend --on-error --timeout --no-input -v --verbose -q --quiet -h --help -V --version' ;;
         list-backends) flags='--json --config --backend --timeout -q --quiet -h --help -V --version' ;;
         config) flags='--json --check --config --backend --timeout -q --quiet -h --help -V --version' ;;
+        help) flags='-h --help -V --version' ;;
+        version) flags='-h --help -V --version' ;;
         *) flags='-h --help -V --version' ;;
     esac
-    if [[ $cur == -* || " exec list-backends config " == *" ${command:-/} "* ]]; then
+    if [[ $cur == -* || " exec list-backends config version " == *" ${command:-/} "* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$flags" -- "$cur")
-    elif [[ -z $command ]]; then
-        mapfile -t COMPREPLY < <(compgen -W 'get exec resolve list-backends config' -- "$cur")
+    elif [[ -z $command || $command == help ]]; then
+        mapfile -t COMPREPLY < <(compgen -W 'get exec resolve list-backends config help version' -- "$cur")
     fi
 }
 complete -F _mxm_secrets mxm-secrets

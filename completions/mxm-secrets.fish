@@ -20,7 +20,7 @@ end
 function __mxm_secrets_in
     __mxm_secrets_command_line >/dev/null; and return 1
     for word in (commandline -opc)[2..-1]
-        if contains -- $word get exec resolve list-backends config
+        if contains -- $word get exec resolve list-backends config help version
             contains -- $word $argv
             return
         end
@@ -31,19 +31,26 @@ end
 complete -c mxm-secrets -f
 complete -c mxm-secrets -n '__mxm_secrets_command_line >/dev/null' \
     -a '(complete -C (__mxm_secrets_command_line))'
-complete -c mxm-secrets -n 'not __fish_seen_subcommand_from get exec resolve list-backends config' -a get -d 'print one secret'
-complete -c mxm-secrets -n 'not __fish_seen_subcommand_from get exec resolve list-backends config' -a exec -d 'run a command with secrets in its environment'
-complete -c mxm-secrets -n 'not __fish_seen_subcommand_from get exec resolve list-backends config' -a resolve -d 'show which backend has a secret, not its value'
-complete -c mxm-secrets -n 'not __fish_seen_subcommand_from get exec resolve list-backends config' -a list-backends -d 'show which backends are set up on this machine'
-complete -c mxm-secrets -n 'not __fish_seen_subcommand_from get exec resolve list-backends config' -a config -d 'show the configuration and where each value comes from'
+complete -c mxm-secrets -n 'not __fish_seen_subcommand_from get exec resolve list-backends config help version' -a get -d 'print one secret'
+complete -c mxm-secrets -n 'not __fish_seen_subcommand_from get exec resolve list-backends config help version' -a exec -d 'run a command with secrets in its environment'
+complete -c mxm-secrets -n 'not __fish_seen_subcommand_from get exec resolve list-backends config help version' -a resolve -d 'show which backend has a secret, not its value'
+complete -c mxm-secrets -n 'not __fish_seen_subcommand_from get exec resolve list-backends config help version' -a list-backends -d 'show which backends are set up on this machine'
+complete -c mxm-secrets -n 'not __fish_seen_subcommand_from get exec resolve list-backends config help version' -a config -d 'show the configuration and where each value comes from'
+complete -c mxm-secrets -n 'not __fish_seen_subcommand_from get exec resolve list-backends config help version' -a help -d 'show help, like --help'
+complete -c mxm-secrets -n 'not __fish_seen_subcommand_from get exec resolve list-backends config help version' -a version -d 'show the version, like --version'
+complete -c mxm-secrets -n '__mxm_secrets_in help' -a 'get exec resolve list-backends config help version'
 complete -c mxm-secrets -n '__mxm_secrets_in get' -l default -x -d 'if the secret is missing, print V, exit with 3'
 complete -c mxm-secrets -n '__mxm_secrets_in get' -l default-ok -d 'with --default: exit with 0 instead of 3'
 complete -c mxm-secrets -n '__mxm_secrets_in get' -l raw -d 'print the exact bytes, without adding a newline'
 complete -c mxm-secrets -n '__mxm_secrets_in exec' -l secret -x -d 'set the variable VAR to the secret'
 complete -c mxm-secrets -n '__mxm_secrets_in exec' -l optional -x -d 'like --secret, but if it is missing, unset VAR'
 complete -c mxm-secrets -n '__mxm_secrets_in exec' -l file -x -d 'set VAR to the path of a file with the secret'
+complete -c mxm-secrets -n '__mxm_secrets_in exec' -l value -x -d 'set VAR to TEXT, with secrets for {{NAME}}'
+complete -c mxm-secrets -n '__mxm_secrets_in exec' -l template -x -d 'set VAR to the path of FILE with secrets filled in'
+complete -c mxm-secrets -n '__mxm_secrets_in exec' -l stdin -x -d 'give the command the secret as its standard input'
 complete -c mxm-secrets -n '__mxm_secrets_in exec' -l clean-env -d 'give the command no other environment variables'
 complete -c mxm-secrets -n '__mxm_secrets_in exec' -l keep -x -a '(set -nx)' -d 'with --clean-env: keep the variable VAR'
+complete -c mxm-secrets -n '__mxm_secrets_in exec' -l json-errors -d 'report problems as JSON, one object per line'
 complete -c mxm-secrets -n '__mxm_secrets_in resolve' -l explain -d 'show each backend of the chain and its answer'
 complete -c mxm-secrets -n '__mxm_secrets_in resolve' -l all -d 'also ask the backends after the first hit'
 complete -c mxm-secrets -n '__mxm_secrets_in get resolve list-backends config' -l json -d 'print JSON, one object per line'

@@ -88,6 +88,10 @@ pub unsafe fn main(argc: c_int, argv: *const *const c_char) -> c_int {
 /// Runs the program; `arguments` come without its own name.
 fn run(arguments: Vec<OsString>) -> u8 {
     let mut command = None;
+    let mut options = arguments.iter().take_while(|word| *word != "--");
+    if options.any(|word| word == "--json-errors") {
+        message::tell_as_json();
+    }
     let result = match Parsed::from(arguments, &mut command) {
         Ok(parsed) => {
             if let Some(status) = parsed.command.own_failure {
@@ -110,10 +114,12 @@ fn run(arguments: Vec<OsString>) -> u8 {
 /// Tells the user what went wrong, if a person can do anything about it; the status of that kind of error.
 fn explain(error: &anyhow::Error) -> Status {
     if let Some(UsageError(mistakes)) = error.downcast_ref() {
-        mistakes.lines().for_each(message::say);
+        for mistake in mistakes.lines() {
+            message::problem("usage", None, &mistake.into());
+        }
         Status::Usage
     } else {
-        message::say(&format!("{error:#}"));
+        message::problem("failed", None, &format!("{error:#}").into());
         Status::Failed
     }
 }

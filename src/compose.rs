@@ -1,10 +1,148 @@
-//! Encodings of a value inside another text. What they write goes into memory that is wiped.
+//! Texts put together with secrets: `{{NAME}}`, and `{{NAME|url}}` and the like for a value in an encoding. It is no
+//! template engine: one pass, so that what a value contains is never read again; no conditions, defaults or functions.
 
+use crate::name::Name;
+use crate::nearest::advice;
 use crate::secret::{LIMIT, Secret, SecretBuffer};
+
+/// A text with secrets in it, in pieces. What it comes to goes into memory that is wiped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Text(Vec<Piece>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Piece {
+    Plain(Vec<u8>),
+    Secret(Name, Encoder),
+}
+
+/// What is wrong in a text, and where.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Wrong {
+    /// The line, from 1.
+    pub line: usize,
+    /// The column, from 1, in characters.
+    pub column: usize,
+    /// What.
+    pub text: String,
+}
+
+const OPEN: &[u8] = b"{{";
+const CLOSE: &[u8] = b"}}";
+
+impl Text {
+    /// Reads a text: bytes, with names in UTF-8. `{{{{` stands for `{{`; of three braces, the last two begin a secret.
+    ///
+    /// # Errors
+    /// The first mistake: `{{` without `}}` on its line, a bad name, an unknown encoder; or no secret at all.
+    pub fn parse(text: &[u8]) -> Result<Text, Wrong> {
+        let mut pieces = Vec::new();
+        let mut plain = Vec::new();
+        let mut at = 0;
+        while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
+            let braces = rest.iter().take(4).take_while(|&&byte| byte == b'{');
+            match braces.count() {
+                0 | 1 | 3 => {
+                    plain.push(rest[0]);
+                    at += 1;
+                }
+                2 => {
+                    let wrong = |words: String| wrong(text, at, words);
+                    let inside = inside(&rest[2..]).ok_or_else(|| {
+                        wrong(
+                            "'{{' is not closed by '}}' on its line ('{{{{' stands for '{{')"
+                                .to_owned(),
+                        )
+                    })?;
+                    let (name, encoder) = secret(inside).map_err(wrong)?;
+                    pieces.push(Piece::Plain(std::mem::take(&mut plain)));
+                    pieces.push(Piece::Secret(name, encoder));
+                    at += 2 + inside.len() + 2;
+                }
+                _ => {
+                    plain.extend(OPEN);
+                    at += 4;
+                }
+            }
+        }
+        if pieces.is_empty() {
+            return Err(wrong(text, 0, "no {{NAME}} in it".to_owned()));
+        }
+        pieces.push(Piece::Plain(plain));
+        Ok(Text(pieces))
+    }
+
+    /// The secrets in it, in order.
+    pub fn names(&self) -> impl Iterator<Item = &Name> {
+        self.0.iter().filter_map(|piece| match piece {
+            Piece::Secret(name, _) => Some(name),
+            Piece::Plain(_) => None,
+        })
+    }
+
+    /// The whole text; `value` gives the secrets, of which one newline at the end is left out.
+    ///
+    /// # Errors
+    /// Which value cannot stand where it should, and why; or that the text becomes too large.
+    pub fn fill<'s>(&self, value: impl Fn(&Name) -> &'s [u8]) -> Result<Secret, String> {
+        let mut text = SecretBuffer::new(LIMIT);
+        for piece in &self.0 {
+            match piece {
+                Piece::Plain(bytes) if text.extend(bytes) => {}
+                Piece::Plain(_) => return Err("is larger than 16 MiB".to_owned()),
+                Piece::Secret(name, encoder) => {
+                    let value = value(name);
+                    let value = value.strip_suffix(b"\n").unwrap_or(value);
+                    let encoded = encoder.append(value, &mut text);
+                    encoded.map_err(|why| format!("{name} {why}"))?;
+                }
+            }
+        }
+        Ok(text.finish())
+    }
+}
+
+/// What stands between `{{` and the `}}` on the same line.
+fn inside(rest: &[u8]) -> Option<&[u8]> {
+    let line = rest.split(|&byte| byte == b'\n').next()?;
+    let end = line.windows(2).position(|two| two == CLOSE)?;
+    Some(&line[..end])
+}
+
+/// Reads `NAME` or `NAME|ENCODER`.
+fn secret(inside: &[u8]) -> Result<(Name, Encoder), String> {
+    let text = std::str::from_utf8(inside).map_err(|_| "a name must be valid UTF-8".to_owned())?;
+    let (name, encoder) = match text.split_once('|') {
+        Some((name, word)) => {
+            let known = Encoder::WORDS.iter().find(|(known, _)| *known == word);
+            let unknown = || {
+                let known = Encoder::WORDS.map(|(word, _)| word);
+                format!("unknown encoder {word:?}: {}", advice(word, &known))
+            };
+            (name, known.ok_or_else(unknown)?.1)
+        }
+        None => (text, Encoder::Plain),
+    };
+    // A name may have spaces around it, but in a text nobody means them.
+    if name.trim() != name {
+        return Err("write {{NAME}} or {{NAME|ENCODER}}, without spaces".to_owned());
+    }
+    let name = Name::parse(name).map_err(|error| error.to_string())?;
+    Ok((name, encoder))
+}
+
+fn wrong(text: &[u8], at: usize, words: String) -> Wrong {
+    let before = String::from_utf8_lossy(&text[..at]);
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    Wrong {
+        line: before.matches('\n').count() + 1,
+        column: line.chars().count() + 1,
+        text: words,
+    }
+}
 
 /// How a value stands in a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Encoder {
+enum Encoder {
     /// As it is.
     Plain,
     /// Percent-encoded for any part of a URL: what RFC 3986 calls unreserved stays.
@@ -18,11 +156,19 @@ pub enum Encoder {
 }
 
 impl Encoder {
+    /// Those that have a word.
+    const WORDS: [(&'static str, Encoder); 4] = [
+        ("url", Encoder::Url),
+        ("json", Encoder::Json),
+        ("sh", Encoder::Sh),
+        ("base64", Encoder::Base64),
+    ];
+
     /// Appends `value`, encoded, to `text`.
     ///
     /// # Errors
     /// Why it cannot be encoded.
-    pub fn append(self, value: &[u8], text: &mut SecretBuffer) -> Result<(), &'static str> {
+    fn append(self, value: &[u8], text: &mut SecretBuffer) -> Result<(), &'static str> {
         let fits = match self {
             Encoder::Plain => text.extend(value),
             Encoder::Url => value.iter().all(|&byte| match byte {
@@ -61,7 +207,8 @@ impl Encoder {
                 text.extend(&digits)
             }),
         };
-        fits.then_some(()).ok_or("is too large")
+        fits.then_some(())
+            .ok_or("makes the text larger than 16 MiB")
     }
 }
 
@@ -89,6 +236,69 @@ mod tests {
         let mut text = SecretBuffer::new(LIMIT);
         encoder.append(value, &mut text)?;
         Ok(String::from_utf8(text.expose().to_vec()).unwrap())
+    }
+
+    fn filled(text: &[u8]) -> Result<Vec<u8>, String> {
+        let text = Text::parse(text).map_err(|wrong| {
+            let Wrong { line, column, text } = wrong;
+            format!("{line}:{column}: {text}")
+        })?;
+        let value = |name: &Name| match name.as_str() {
+            "nl" => &b"v\n\n"[..],
+            "odd" => b"\xff",
+            "again" => b"{{a}}",
+            _ => b"v/1\n",
+        };
+        text.fill(value).map(|secret| secret.expose().to_vec())
+    }
+
+    #[test]
+    fn a_text_is_read_once() {
+        for (text, whole) in [
+            (&b"{{a}}"[..], &b"v/1"[..]),
+            (b"x{{a|url}}y\n{{a#f}}\n", b"xv%2F1y\nv/1\n"),
+            (b"{{nl}}", b"v\n"),
+            (b"{{again}}{{a}}", b"{{a}}v/1"),
+            (b"{{{{a}} {{a}}", b"{{a}} v/1"),
+            (b"{\"a\":{{{a}}}}", b"{\"a\":{v/1}}"),
+            (b"{{{{{{a}}", b"{{v/1"),
+            (b"{{{{{a}} {{a}}", b"{{{a}} v/1"),
+            (b"\xff{ } }} {{odd}}", b"\xff{ } }} \xff"),
+            (b"{{a b}}", b"v/1"),
+        ] {
+            assert_eq!(
+                filled(text).as_deref(),
+                Ok(whole),
+                "{}",
+                text.escape_ascii()
+            );
+        }
+    }
+
+    #[test]
+    fn mistakes_have_their_place() {
+        for (text, wrong) in [
+            (&b"x {{a"[..], "1:3: '{{' is not closed by '}}' on its line"),
+            ("é\né{{a\n}}".as_bytes(), "2:2: '{{' is not closed"),
+            (
+                b"{{a}}\n\n {{a|uri}}",
+                "3:2: unknown encoder \"uri\": did you mean url?",
+            ),
+            (b"{{a|url|json}}", "1:1: unknown encoder \"url|json\": "),
+            (b"{{a|}}", "1:1: unknown encoder \"\": "),
+            (b"{{ a }}", "1:1: write {{NAME}}"),
+            (b"{{a |url}}", "1:1: write {{NAME}}"),
+            (b"{{../a}}", "1:1: bad name \"../a\""),
+            (b"{{}}", "1:1: bad name \"\""),
+            (b"{{\xff}}", "1:1: a name must be valid UTF-8"),
+            (b"{a}", "1:1: no {{NAME}} in it"),
+            (b"{{{{a}}", "1:1: no {{NAME}} in it"),
+            (b"", "1:1: no {{NAME}} in it"),
+            (b"{{odd|json}}", "odd is not UTF-8"),
+        ] {
+            let seen = filled(text).unwrap_err();
+            assert!(seen.starts_with(wrong), "{seen}");
+        }
     }
 
     #[test]

@@ -44,7 +44,7 @@
 //! | `deadline` | the time by which something must be done |
 //! | `name` | the rules of a secret's name |
 //! | `field`, `json` | a field picked out of a text or JSON secret |
-//! | `compose` | values inside other text |
+//! | `compose`, `request` | values inside other text; what a command is to have |
 //! | `file` | a file that holds a value |
 //! | `secret` | the only type that holds a value |
 //! | `nearest` | what was meant by a word that is not known |
@@ -89,6 +89,7 @@ mod nearest;
 mod parallel;
 mod process;
 mod report;
+mod request;
 mod schema;
 mod secret;
 mod sys;

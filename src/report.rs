@@ -72,6 +72,45 @@ impl Report {
         if !failures.is_empty() {
             return failures;
         }
+        match self.nowhere() {
+            None => self.explained(Verdict::Unavailable),
+            Some(reason) => vec![Reason {
+                text: format!("{} is missing: {reason}", self.name),
+                ..reason
+            }],
+        }
+    }
+
+    /// The same, each line with the name first and then what became of it, for programs: `a/b: missing: …`.
+    pub fn told(&self) -> Vec<Reason> {
+        if self.hit().is_some() {
+            return Vec::new();
+        }
+        let line = |what: &str, text: String, hint: &Option<String>| Reason {
+            text: format!("{}: {what}: {text}", self.name),
+            hint: hint.clone(),
+        };
+        let failed = |verdict: Verdict, after: &str| {
+            let steps = self.steps.iter().filter(|step| step.verdict == verdict);
+            let lines = steps.filter_map(|step| {
+                let reason = step.reason.as_ref()?;
+                let text = format!("{}{after}: {reason}", step.backend);
+                Some(line("failed", text, &reason.hint))
+            });
+            lines.collect::<Vec<_>>()
+        };
+        let failures = failed(Verdict::Failed, "");
+        if !failures.is_empty() {
+            return failures;
+        }
+        match self.nowhere() {
+            None => failed(Verdict::Unavailable, " unavailable"),
+            Some(Reason { text, hint }) => vec![line("missing", text, &hint)],
+        }
+    }
+
+    /// Where the secret is not; `None`: no backend could have had it.
+    fn nowhere(&self) -> Option<Reason> {
         let names = |verdict: Verdict| {
             let steps = self
                 .steps
@@ -84,23 +123,21 @@ impl Report {
         };
         let (missed, absent) = (names(Verdict::Miss), names(Verdict::Unavailable));
         if missed.is_empty() {
-            return self.explained(Verdict::Unavailable);
+            return None;
         }
         let absent = if absent.is_empty() {
             absent
         } else {
             format!(" (unavailable: {absent})")
         };
-        let missing = Reason::from(format!("{} is missing: not in {missed}{absent}", self.name));
+        let reason = Reason::from(format!("not in {missed}{absent}"));
         // Of a field, what each said is of use: which fields there are, and where it has looked.
-        let reasons = self
-            .explained(Verdict::Miss)
-            .into_iter()
-            .map(|reason| reason.text);
-        vec![match self.name.field() {
-            Some(_) => missing.hint(reasons.collect::<Vec<_>>().join("; ")),
-            None => missing,
-        }]
+        let reasons = self.explained(Verdict::Miss).into_iter();
+        let reasons: Vec<String> = reasons.map(|reason| reason.text).collect();
+        Some(match self.name.field() {
+            Some(_) => reason.hint(reasons.join("; ")),
+            None => reason,
+        })
     }
 
     /// What the backends said that could not tell, a line for each: also those that the lookup has passed over.

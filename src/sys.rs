@@ -26,7 +26,7 @@ mod waiting;
 
 pub use children::{end_of, forget_child, has_ended, kill_group, remember_child};
 pub use descriptors::{
-    STDERR, STDOUT, fill_standard_streams, keep_at_exec, out_of_the_way, write_all,
+    STDERR, STDOUT, fill_standard_streams, keep_at_exec, make_stdin, out_of_the_way, write_all,
 };
 #[cfg(feature = "config")]
 pub use files::open_no_link;

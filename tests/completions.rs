@@ -82,6 +82,8 @@ fn common(shell: &Shell) {
         &["--json"],
         &["--raw", "--on-error"],
     );
+    shell.offers("mxm-secrets help ", &["get", "exec"], &["--raw"]);
+    shell.offers("mxm-secrets help re", &["resolve"], &["get"]);
     // A secret may be called like a subcommand.
     shell.offers("mxm-secrets resolve get --", &["--explain"], &["--raw"]);
     shell.offers(

@@ -1,6 +1,7 @@
 //! `exec`: what the command is given, and what is told where it is not started.
 
 mod command;
+mod texts;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -51,7 +52,8 @@ fn a_secret_is_a_variable_of_the_command() {
         .is(0, format!("{CANARY},"), "");
     home.run(shell(&["--secret", "KEY=prod/api-key"], print))
         .is(0, format!("{CANARY},{CANARY}"), "");
-    home.run(shell(&[], "exit 7")).is(7, "", "");
+    home.run(shell(&["--secret", "prod/api-key"], "exit 7"))
+        .is(7, "", "");
 }
 
 #[test]
@@ -85,17 +87,14 @@ fn a_clean_environment_has_the_secrets_and_what_is_kept() {
     let keep = ["--keep", "OTHER", "--keep=NOT_SET", "--", "env"];
     let seen = home.run(arguments.into_iter().chain(keep));
     seen.is(0, format!("OTHER=1\nKEY={CANARY}\n"), "");
-    home.run(["exec", "--keep", "A", "--", "env"]).is(
-        125,
-        "",
-        "mxm-secrets: --keep goes with --clean-env\n",
-    );
+    home.run(["exec", "--secret", "a", "--keep", "A", "--", "env"])
+        .is(125, "", "mxm-secrets: --keep goes with --clean-env\n");
     for keep in ["", "A=B", "1A", "A-B"] {
         home.run(["exec", "--clean-env", "--keep", keep, "--", "env"]).is(
             125,
             "",
             &format!(
-                "mxm-secrets: exec: --keep {keep:?}: it takes a variable's name (A-Z, a-z, 0-9 and _, no digit first)\n"
+                "mxm-secrets: exec: --keep: {keep:?} is not the name of a variable (A-Z, a-z, 0-9 and _, no digit first)\n"
             ),
         );
     }
@@ -113,7 +112,7 @@ fn credentials_of_our_own_stay_here_and_settings_do_not() {
         vec![],
         vec!["--clean-env", "--keep", "MXM_SECRETS_ANYTHING"],
     ] {
-        let mut arguments = vec!["exec"];
+        let mut arguments = vec!["exec", "--secret", "prod/api-key"];
         arguments.extend(&keep);
         arguments.extend(["--", "env"]);
         let seen = home.run(arguments);
@@ -149,7 +148,7 @@ fn an_optional_secret_that_is_missing_is_not_set() {
         "touch",
         "trace",
     ];
-    home.run(arguments).has(125, "", &["gopass failed"]);
+    home.run(arguments).has(125, "", &["a: failed: gopass: "]);
     assert!(!home.path().join("trace").exists());
 }
 
@@ -181,9 +180,9 @@ fn everything_that_is_wrong_is_told_and_nothing_is_started() {
     home.run(arguments).is(
         125,
         "",
-        "mxm-secrets: z/first is missing: not in gopass\n\
-         mxm-secrets: gopass failed: gopass show ended with status 9 for f/second\n\
-         mxm-secrets: z/third is missing: not in gopass\n",
+        "mxm-secrets: z/first: missing: not in gopass\n\
+         mxm-secrets: f/second: failed: gopass: gopass show ended with status 9 for f/second\n\
+         mxm-secrets: z/third: missing: not in gopass\n",
     );
     assert!(!home.path().join("trace").exists());
 }
@@ -200,7 +199,7 @@ fn a_hint_that_mends_several_secrets_is_given_once() {
         "--secret",
         "x/b",
     ];
-    let failure = |name| format!("{name}: vault failed: no address of a Vault server is given");
+    let failure = |name| format!("{name}: failed: vault: no address of a Vault server is given");
     let (a, b) = (failure("x/a"), failure("x/b"));
     home().run(arguments.iter().chain(&["--", "true"])).is(
         125,
@@ -226,7 +225,47 @@ fn mistakes_have_status_125_and_start_nothing() {
         (&["--secret", "a", "--"], "there is no command after --"),
         (
             &["--secret", "a", "--optional", "A=b", "--", "touch", "trace"],
-            "the variable A is given twice",
+            "the variable A is given twice: --secret a and --optional A",
+        ),
+        (
+            &["--", "touch", "trace"],
+            "exec: no secret given: use --secret [VAR=]NAME",
+        ),
+        (
+            &["--stdin", "a", "--stdin", "b", "--", "touch", "trace"],
+            "the standard input is given twice: --stdin and --stdin",
+        ),
+        (
+            &[
+                "--stdin",
+                "a",
+                "--config",
+                "/dev/stdin",
+                "--",
+                "touch",
+                "trace",
+            ],
+            "exec: --config reads the standard input, which --stdin replaces",
+        ),
+        (
+            &["--stdin", "a", "--template", "T=-", "--", "touch", "trace"],
+            "exec: --template reads the standard input",
+        ),
+        (
+            &["--value", "{{a}}", "--", "touch", "trace"],
+            "--value {{a}}: it takes VAR=TEXT, the variable first",
+        ),
+        (
+            &["--value", "A=x\n {{a|uri}}", "--", "touch", "trace"],
+            "--value A: line 2, column 2: unknown encoder \"uri\": did you mean url?",
+        ),
+        (
+            &["--template", "A=/dev/null", "--", "touch", "trace"],
+            "/dev/null is not a regular file",
+        ),
+        (
+            &["--template", "A=no/such", "--", "touch", "trace"],
+            "no/such cannot be read: No such file",
         ),
         (
             &["--file", "a", "--", "touch", "trace"],
@@ -267,10 +306,13 @@ fn mistakes_have_status_125_and_start_nothing() {
             "exec has no option --default",
         ),
         (
-            &["--backend", "nope", "--", "touch", "trace"],
+            &["--secret", "a", "--backend", "nope", "--", "touch", "trace"],
             "no backend is called \"nope\"",
         ),
-        (&["--timeout", "0", "--", "touch", "trace"], "--timeout"),
+        (
+            &["--secret", "a", "--timeout", "0", "--", "touch", "trace"],
+            "--timeout",
+        ),
     ] {
         let whole = ["exec"].into_iter().chain(arguments.iter().copied());
         home.run(whole).has(125, "", &[words]);
@@ -283,11 +325,13 @@ fn what_a_variable_cannot_hold_is_told() {
     let home = home();
     home.fake("gopass", "printf 'canary-7c1f\\0x'");
     let arguments = ["exec", "--backend", "gopass", "--secret", "KEY=a/b"];
-    home.run(arguments.into_iter().chain(["--", "touch", "trace"])).is(
-        125,
-        "",
-        "mxm-secrets: a/b has a NUL byte, which a variable cannot hold\nmxm-secrets: hint: --file KEY=a/b\n",
-    );
+    home.run(arguments.into_iter().chain(["--", "touch", "trace"]))
+        .is(
+            125,
+            "",
+            "mxm-secrets: a/b: failed: contains a NUL byte, which a variable cannot hold\n\
+         mxm-secrets: hint: give it as a file: --file KEY=a/b\n",
+        );
     // `KEY=`, the value and the final NUL make 131072 bytes.
     home.link(&["head", "tr", "wc"]);
     for (count, newline, fits) in [
@@ -312,7 +356,8 @@ fn what_a_variable_cannot_hold_is_told() {
             seen.is(
                 125,
                 "",
-                "mxm-secrets: a/b is too long for a variable (131068 bytes)\nmxm-secrets: hint: --file KEY=a/b\n",
+                "mxm-secrets: a/b: failed: is too long for a variable (131068 bytes)\n\
+                 mxm-secrets: hint: give it as a file: --file KEY=a/b\n",
             );
         }
     }
@@ -652,7 +697,8 @@ fn arguments_are_bytes() {
     use std::os::unix::ffi::OsStrExt;
     let home = home();
     let odd = OsStr::from_bytes(b"\xff -x");
-    let arguments = ["exec", "--", "sh", "-c", "printf %s, \"$@\"", "sh"];
+    let secret = "--secret=prod/api-key";
+    let arguments = ["exec", secret, "--", "sh", "-c", "printf %s, \"$@\"", "sh"];
     let whole = arguments
         .iter()
         .map(OsStr::new)

@@ -6,7 +6,15 @@ use std::process::Command;
 
 use crate::support::{Home, program, program_under_test, transcript};
 
-const COMMANDS: [&str; 5] = ["get", "exec", "resolve", "list-backends", "config"];
+const COMMANDS: [&str; 7] = [
+    "get",
+    "exec",
+    "resolve",
+    "list-backends",
+    "config",
+    "help",
+    "version",
+];
 
 fn page() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("man/mxm-secrets.1")
@@ -144,8 +152,14 @@ fn every_flag_is_in_help_and_man_page() {
     for section in sections {
         assert!(plain.contains(&format!("\n{section}\n")), "no {section}");
     }
+    // What one command alone has, its own short help shows.
     let (short, whole) = (help(&["-h"]), help(&["--help"]));
-    assert_eq!(flags(&short), flags(&whole));
+    let everywhere = |flag: &&str| {
+        let known = |command: &&&str| flags(&help(&[command, "-h"])).contains(flag);
+        COMMANDS.iter().filter(known).count() > 1
+    };
+    let general: Vec<&str> = flags(&whole).into_iter().filter(everywhere).collect();
+    assert_eq!(flags(&short), general);
     let mut of_commands = Vec::new();
     for command in COMMANDS {
         let (short, whole) = (help(&[command, "-h"]), help(&[command, "--help"]));
@@ -156,10 +170,28 @@ fn every_flag_is_in_help_and_man_page() {
             "{command}"
         );
     }
-    for flag in flags(&short) {
+    for flag in flags(&whole) {
         assert!(of_commands.iter().any(|known| known == flag), "{flag}");
         let item = |line: &str| line.split([' ', ',']).any(|word| word == flag);
         assert!(plain.lines().any(item), "{flag} is not in the man page");
+    }
+}
+
+#[test]
+fn help_and_version_are_commands() {
+    let home = Home::new();
+    assert_eq!(help(&["help"]), help(&["--help"]));
+    assert_eq!(help(&["version"]), help(&["--version"]));
+    for command in COMMANDS {
+        assert_eq!(help(&["help", command]), help(&[command, "--help"]));
+    }
+    for (arguments, words) in [
+        (&["help", "gte"][..], "did you mean get?"),
+        (&["help", "get", "exec"], "help: give one command"),
+        (&["version", "get"], "version takes no operand"),
+        (&["help", "--json"], "help has no option --json"),
+    ] {
+        home.run(arguments).has(2, "", &[words]);
     }
 }
 

@@ -56,7 +56,7 @@ fn the_cron_example_works() {
         command.replace("/home/trader/bin/", "")
     );
     shell(&home, &command).is(0, "k\n", "");
-    shell(&home, &command.replace("PROD_API_KEY=k", "")).has(125, "", &["prod/api-key is missing"]);
+    shell(&home, &command.replace("PROD_API_KEY=k", "")).has(125, "", &["prod/api-key: missing: "]);
 }
 
 /// It is read from top to bottom, on half a screen.

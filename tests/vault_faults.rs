@@ -256,7 +256,11 @@ fn exec_of_many_looks_at_the_mount_once_and_asks_side_by_side() {
     home.run(secrets(&["A=bad/a", "B=bad/b"])).has(
         125,
         "",
-        &["bad/a: vault failed", "bad/b: vault failed", "on fire"],
+        &[
+            "bad/a: failed: vault: ",
+            "bad/b: failed: vault: ",
+            "on fire",
+        ],
     );
     assert_eq!(server.requests().len(), 2 * 21 + 2);
 }

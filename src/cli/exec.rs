@@ -1,13 +1,16 @@
-//! `exec`: runs a command with secrets in its environment, in place of this process.
+//! `exec`: runs a command with secrets in its environment or on its standard input, in place of this process.
 
-use std::ffi::{CString, OsStr, OsString};
+use std::collections::HashSet;
+use std::ffi::{CString, OsStr};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
 
 use crate::backend::{BACKENDS, DEPTH_VARIABLE, Reason};
-use crate::chain::Outcome;
+use crate::compose::Text;
 use crate::name::Name;
+use crate::request::{self, Answers, Content, Made, Request, Target, check_variable};
 use crate::schema::UsageError;
 use crate::secret::{LIMIT, Secret, SecretBuffer};
 use crate::{deadline, process, sys};
@@ -16,44 +19,48 @@ use super::message::Messages;
 use super::table::{FLAGS, Id};
 use super::{Parsed, Status};
 
-/// The longest `VAR=value` that Linux takes, its final NUL included (MAX_ARG_STRLEN, execve(2)).
-const LONGEST_ENTRY: usize = 131_072;
-
-/// A secret that the command shall have.
-struct Request {
-    id: Id,
-    variable: String,
-    name: Name,
+/// What the command gets of one request.
+enum Grant<'r> {
+    /// A variable with this value.
+    Value(&'r str, Secret),
+    /// A variable with the path of this file.
+    File(&'r str, OwnedFd),
+    /// No such variable, whatever the parent has.
+    Nothing(&'r str),
+    /// This file as its standard input.
+    Stdin(OwnedFd),
 }
 
-/// What the command gets of one secret.
-enum Grant {
-    /// A variable with this value.
-    Value(Secret),
-    /// A variable with the path of this file.
-    File(OwnedFd),
-    /// No such variable, whatever the parent has.
-    Nothing,
+impl Grant<'_> {
+    fn variable(&self) -> Option<&str> {
+        match self {
+            Grant::Value(variable, _) | Grant::File(variable, _) | Grant::Nothing(variable) => {
+                Some(variable)
+            }
+            Grant::Stdin(_) => None,
+        }
+    }
 }
 
 pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
     let command = command(parsed)?;
-    let requests = requests(parsed)?;
+    let mut requests = requests(parsed)?;
+    check_stdin(parsed)?;
     if parsed.has(Id::Keep) && !parsed.has(Id::CleanEnv) {
         return Err(UsageError("--keep goes with --clean-env".to_owned()).into());
     }
     for (_, variable) in parsed.each(&[Id::Keep]) {
-        if !is_variable(variable.as_bytes()) {
-            let text =
-                format!("exec: --keep {variable:?}: it takes a variable's name ({VARIABLE})");
-            return Err(UsageError(text).into());
-        }
+        check_variable(&variable.to_string_lossy())
+            .map_err(|why| UsageError(format!("exec: --keep: {why}")))?;
     }
+    if requests.is_empty() {
+        let text = "exec: no secret given: use --secret [VAR=]NAME, or run the command without mxm-secrets";
+        return Err(UsageError(text.to_owned()).into());
+    }
+    request::check_targets(&requests)?;
+    requests.iter_mut().try_for_each(Request::load)?;
     let messages = parsed.messages();
-    let names: Vec<Name> = requests
-        .iter()
-        .map(|request| request.name.clone())
-        .collect();
+    let names = request::names(Vec::new(), &requests);
     // The chain goes before the command starts: what it has opened it closes, and a login of its own ends.
     let lookups = parsed
         .options()?
@@ -61,16 +68,16 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
         .find_each(&names, false, &messages);
 
     // Every one that is missing or failed is told of, in the order given.
-    let mut grants = Vec::new();
-    for (request, lookup) in requests.iter().zip(lookups) {
-        let optional = request.id == Id::Optional;
-        if !(optional && matches!(lookup.outcome, Outcome::Missing)) {
-            messages.outcome(&lookup);
+    let answers = Answers::of(&lookups);
+    let mut told = HashSet::new();
+    let mut grants = Vec::with_capacity(requests.len());
+    for request in &requests {
+        for lookup in answers.news(request, &mut told) {
+            messages.refused(lookup);
         }
-        match grant(request, lookup.outcome) {
-            Ok(Some(grant)) => grants.push((request.variable.as_str(), grant)),
-            Ok(None) => {}
-            Err(problem) => messages.problem(&problem),
+        match grant(request, answers.make(request)) {
+            Ok(grant) => grants.extend(grant),
+            Err(problem) => messages.problem("failed", request.secret(), &problem),
         }
     }
     if grants.len() < requests.len() {
@@ -106,21 +113,16 @@ pub(super) fn command(parsed: &Parsed) -> Result<Vec<CString>, UsageError> {
 
 /// What is asked for, in the order given.
 fn requests(parsed: &Parsed) -> Result<Vec<Request>, UsageError> {
-    let mut requests: Vec<Request> = Vec::new();
-    for (id, value) in parsed.each(&[Id::Secret, Id::Optional, Id::File]) {
-        let request = request(id, value)?;
-        if requests
-            .iter()
-            .any(|earlier| earlier.variable == request.variable)
-        {
-            return Err(UsageError(format!(
-                "exec: the variable {} is given twice",
-                request.variable
-            )));
-        }
-        requests.push(request);
-    }
-    Ok(requests)
+    let flags = [
+        Id::Secret,
+        Id::Optional,
+        Id::File,
+        Id::Value,
+        Id::Template,
+        Id::Stdin,
+    ];
+    let given = parsed.each(&flags);
+    given.map(|(id, value)| request(id, value)).collect()
 }
 
 /// Checks what is asked for.
@@ -129,116 +131,135 @@ pub fn read_requests(parsed: &Parsed) {
     let Ok(requests) = requests(parsed) else {
         return;
     };
-    for request in &requests {
-        let variable = CString::new(request.variable.as_str());
-        assert!(variable.is_ok_and(|name| !name.is_empty() && !name.as_bytes().contains(&b'=')));
-        let same = |other: &&Request| other.variable == request.variable;
-        assert_eq!(requests.iter().filter(same).count(), 1);
+    let variables: Vec<&str> = requests.iter().filter_map(Request::variable).collect();
+    for variable in &variables {
+        assert!(CString::new(*variable).is_ok_and(|name| !name.is_empty()));
+        assert!(!variable.contains('='));
     }
+    let once: HashSet<&&str> = variables.iter().collect();
+    assert!(request::check_targets(&requests).is_err() || once.len() == variables.len());
 }
 
-/// Reads `[VAR=]NAME`.
+/// Reads `[VAR=]NAME`, `VAR=TEXT` or `VAR=FILE`.
 fn request(id: Id, value: &OsStr) -> Result<Request, UsageError> {
+    let flag = id.spelled();
     let bytes = value.as_bytes();
-    let (variable, name) = match bytes.iter().position(|&byte| byte == b'=') {
-        Some(at) => (Some(&bytes[..at]), OsStr::from_bytes(&bytes[at + 1..])),
-        None => (None, value),
-    };
-    let name = Name::parse(name).map_err(|error| UsageError(error.to_string()))?;
-    let variable = match variable {
-        Some(variable) => String::from_utf8_lossy(variable).into_owned(),
-        None if id == Id::File => {
-            return Err(UsageError(format!(
-                "--file {name}: it takes VAR=NAME, the variable that shall hold the path"
-            )));
+    let (variable, rest) = match bytes.iter().position(|&byte| byte == b'=') {
+        Some(at) if id != Id::Stdin => {
+            let variable = String::from_utf8_lossy(&bytes[..at]).into_owned();
+            (Some(variable), OsStr::from_bytes(&bytes[at + 1..]))
         }
-        None => name.variable(""),
+        _ => (None, value),
     };
-    if !is_variable(variable.as_bytes()) {
+    if variable.is_none() && matches!(id, Id::File | Id::Value | Id::Template) {
+        let given = value.display();
         return Err(UsageError(format!(
-            "exec: {variable:?} is not the name of a variable ({VARIABLE}): give VAR={name}"
+            "{flag} {given}: it takes {}, the variable first",
+            id.takes()
         )));
     }
-    Ok(Request { id, variable, name })
-}
-
-/// What a variable's name is made of, for messages.
-const VARIABLE: &str = "A-Z, a-z, 0-9 and _, no digit first";
-
-fn is_variable(name: &[u8]) -> bool {
-    let fits = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
-    name.first().is_some_and(|byte| !byte.is_ascii_digit()) && name.iter().all(fits)
-}
-
-/// What a lookup gives the command; `None` when there is no secret to give.
-fn grant(request: &Request, outcome: Outcome) -> Result<Option<Grant>, Reason> {
-    match outcome {
-        Outcome::Found(secret) | Outcome::Defaulted(secret) if request.id == Id::File => {
-            let file = sys::sealed_file(secret.expose());
-            let problem =
-                |error| format!("{}: cannot make a file in memory: {error}", request.name);
-            file.map(|file| Some(Grant::File(sys::out_of_the_way(file))))
-                .map_err(|error| problem(error).into())
-        }
-        Outcome::Found(secret) | Outcome::Defaulted(secret) => {
-            check(request, &secret).map(|()| Some(Grant::Value(secret)))
-        }
-        Outcome::Missing if request.id == Id::Optional => Ok(Some(Grant::Nothing)),
-        Outcome::Missing | Outcome::Failed => Ok(None),
+    let mut place = flag.to_owned();
+    if let Some(variable) = &variable {
+        check_variable(variable).map_err(|why| UsageError(format!("exec: {why}")))?;
+        place = format!("{flag} {variable}");
     }
+    let content = match id {
+        Id::Template => Content::Template(PathBuf::from(rest)),
+        Id::Value => Content::Text(Text::parse(rest.as_bytes()).map_err(|wrong| {
+            let (line, column) = (wrong.line, wrong.column);
+            UsageError(format!(
+                "{place}: line {line}, column {column}: {}",
+                wrong.text
+            ))
+        })?),
+        _ => Content::Secret(Name::parse(rest).map_err(|error| UsageError(error.to_string()))?),
+    };
+    let target = match (id, variable, &content) {
+        (Id::Stdin, ..) => Target::Stdin,
+        (Id::File | Id::Template, Some(variable), _) => Target::File(variable),
+        (_, Some(variable), _) => Target::Variable(variable),
+        (_, None, Content::Secret(name)) => {
+            let variable = name.variable("");
+            check_variable(&variable)
+                .map_err(|why| UsageError(format!("exec: {why}: give VAR={name}")))?;
+            place = format!("{flag} {name}");
+            Target::Variable(variable)
+        }
+        (_, None, _) => return Err(UsageError(format!("{flag}: the variable is missing"))),
+    };
+    Ok(Request {
+        target,
+        content,
+        optional: id == Id::Optional,
+        place,
+    })
 }
 
-/// Whether a variable can hold the secret.
-fn check(request: &Request, secret: &Secret) -> Result<(), Reason> {
-    let value = without_newline(secret);
-    if value.contains(&0) {
-        let text = format!(
-            "{} has a NUL byte, which a variable cannot hold",
-            request.name
-        );
-        return Err(
-            Reason::from(text).hint(format!("--file {}={}", request.variable, request.name))
-        );
-    }
-    if request.variable.len() + 1 + value.len() + 1 > LONGEST_ENTRY {
-        let text = format!(
-            "{} is too long for a variable ({} bytes)",
-            request.name,
-            value.len()
-        );
-        return Err(
-            Reason::from(text).hint(format!("--file {}={}", request.variable, request.name))
-        );
+/// With --stdin, nothing else is read from the standard input.
+fn check_stdin(parsed: &Parsed) -> Result<(), UsageError> {
+    let streams = ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"];
+    let files = parsed.each(&[Id::Config, Id::Template]);
+    for (id, value) in files.filter(|_| parsed.has(Id::Stdin)) {
+        let value = value.to_string_lossy();
+        let path = match id {
+            Id::Template => value.split_once('=').map_or("", |(_, path)| path),
+            _ => &value,
+        };
+        if streams.contains(&path) {
+            let flag = id.spelled();
+            let text = format!("exec: {flag} reads the standard input, which --stdin replaces");
+            return Err(UsageError(text));
+        }
     }
     Ok(())
 }
 
-/// The value as `$(...)` would give it: without one newline at its end.
-fn without_newline(secret: &Secret) -> &[u8] {
-    secret
-        .expose()
-        .strip_suffix(b"\n")
-        .unwrap_or(secret.expose())
+/// What the command gets of a request; `None` when there is no secret to give.
+fn grant(request: &Request, made: Made) -> Result<Option<Grant<'_>>, Reason> {
+    let file = |secret: &Secret| {
+        let file = sys::sealed_file(secret.expose());
+        file.map(sys::out_of_the_way).map_err(|error| {
+            let what = request.shown();
+            Reason::from(format!(
+                "{what}: failed: cannot make a file in memory: {error}"
+            ))
+        })
+    };
+    Ok(Some(match (made, &request.target) {
+        (Made::Value(value), Target::Variable(variable)) => Grant::Value(variable, value),
+        (Made::Value(value), Target::File(variable)) => Grant::File(variable, file(&value)?),
+        (Made::Value(value), Target::Stdin) => Grant::Stdin(file(&value)?),
+        (Made::Unset, target) => match target {
+            Target::Variable(variable) | Target::File(variable) => Grant::Nothing(variable),
+            Target::Stdin => return Ok(None),
+        },
+        (Made::NoSecret, _) => return Ok(None),
+        (Made::Unfit(reason), _) => return Err(reason),
+    }))
 }
 
 /// The environment of the command: strings `VAR=value` that end in NUL.
-fn environment(parsed: &Parsed, grants: &[(&str, Grant)]) -> Vec<Secret> {
-    let kept: Vec<&OsStr> = parsed
+fn environment(parsed: &Parsed, grants: &[Grant]) -> Vec<Secret> {
+    let kept: HashSet<&OsStr> = parsed
         .each(&[Id::Keep])
         .map(|(_, variable)| variable)
         .collect();
+    let granted: HashSet<&OsStr> = grants
+        .iter()
+        .filter_map(|grant| grant.variable().map(OsStr::new))
+        .collect();
     let inherited = std::env::vars_os().filter(|(variable, _)| {
-        let kept = !parsed.has(Id::CleanEnv) || kept.contains(&variable.as_os_str());
-        kept && !is_own_credential(variable)
-            && !grants.iter().any(|(granted, _)| *variable == **granted)
+        (!parsed.has(Id::CleanEnv) || kept.contains(variable.as_os_str()))
+            && !is_own_credential(variable)
+            && !granted.contains(variable.as_os_str())
     });
     let mut environment: Vec<Secret> = inherited
-        .filter_map(|(variable, value)| entry(variable, &Secret::take(value.into_vec())))
+        .filter_map(|(variable, value)| entry(&variable, Secret::take(value.into_vec()).expose()))
         .collect();
-    environment.extend(grants.iter().filter_map(|(variable, grant)| match grant {
-        Grant::Nothing => None,
-        Grant::Value(secret) => entry(variable.into(), &Secret::copy_of(without_newline(secret))),
-        Grant::File(file) => entry(variable.into(), &Secret::take(path(file).into_bytes())),
+    environment.extend(grants.iter().filter_map(|grant| match grant {
+        Grant::Nothing(_) | Grant::Stdin(_) => None,
+        Grant::Value(variable, secret) => entry(variable.as_ref(), secret.expose()),
+        Grant::File(variable, file) => entry(variable.as_ref(), path(file).as_bytes()),
     }));
     environment
 }
@@ -269,9 +290,9 @@ fn is_own_credential(variable: &OsStr) -> bool {
             .any(|key| key.variable == Some(name))
 }
 
-fn entry(variable: OsString, value: &Secret) -> Option<Secret> {
+fn entry(variable: &OsStr, value: &[u8]) -> Option<Secret> {
     let mut entry = SecretBuffer::new(LIMIT * 2);
-    let whole = [variable.as_bytes(), b"=", value.expose(), b"\0"];
+    let whole = [variable.as_bytes(), b"=", value, b"\0"];
     whole
         .iter()
         .all(|part| entry.extend(part))
@@ -282,13 +303,21 @@ fn entry(variable: OsString, value: &Secret) -> Option<Secret> {
 fn replace(
     command: &[CString],
     environment: &[Secret],
-    grants: &[(&str, Grant)],
+    grants: &[Grant],
     messages: &Messages,
 ) -> Status {
     let program = OsStr::from_bytes(command[0].as_bytes());
-    for (_, grant) in grants {
-        if let Grant::File(file) = grant {
-            sys::keep_at_exec(file.as_fd());
+    for grant in grants {
+        match grant {
+            Grant::File(_, file) => sys::keep_at_exec(file.as_fd()),
+            Grant::Stdin(file) => {
+                if let Err(error) = sys::make_stdin(file.as_fd()) {
+                    let text = format!("cannot replace the standard input: {error}");
+                    messages.problem("failed", None, &text.into());
+                    return Status::Own;
+                }
+            }
+            Grant::Value(..) | Grant::Nothing(_) => {}
         }
     }
     sys::restore_core_limit();
@@ -314,7 +343,7 @@ fn replace(
         let program = program.display();
         let text = format!("{program}: cannot be run: it is no program, and has no #! line");
         let hint = format!("begin it with a line such as #!/bin/sh, or give -- sh {program}");
-        messages.problem(&Reason::from(text).hint(hint));
+        messages.problem("command", None, &Reason::from(text).hint(hint));
         return Status::CommandNotRun;
     }
     if why.kind() == io::ErrorKind::NotFound {
@@ -325,15 +354,20 @@ fn replace(
             ""
         };
         let reason = Reason::from(format!("{}: command not found", program.display()));
-        messages.problem(&if there { reason.hint(hint) } else { reason });
+        messages.problem(
+            "command",
+            None,
+            &if there { reason.hint(hint) } else { reason },
+        );
         return Status::CommandNotFound;
     }
     let reason = Reason::from(format!("{}: cannot be run: {why}", program.display()));
-    messages.problem(&match why.kind() {
+    let reason = match why.kind() {
         io::ErrorKind::ArgumentListTooLong => {
             reason.hint("large secrets can be given as files: --file VAR=NAME")
         }
         _ => reason,
-    });
+    };
+    messages.problem("command", None, &reason);
     Status::CommandNotRun
 }

@@ -3,8 +3,11 @@
 use std::fmt::Write as _;
 
 use crate::backend::BACKENDS;
+use crate::schema::UsageError;
 
+use super::parsed::find_command;
 use super::table::{COMMANDS, Command, FLAGS, Flag};
+use super::{Parsed, Status, write_out};
 
 /// Where to read on.
 pub const POINTER: &str = "try mxm-secrets --help";
@@ -13,6 +16,24 @@ const ABOUT: &str = "reads one secret by name from the first backend that has it
 
 /// The widest line.
 const WIDTH: usize = 80;
+
+/// `help`.
+pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
+    let command = match parsed.operands.as_slice() {
+        [] => None,
+        [name] => Some(find_command(name)?),
+        _ => return Err(UsageError("help: give one command".to_owned()).into()),
+    };
+    write_out(&[help(command, true).as_bytes()]).map(|()| Status::Found)
+}
+
+/// `version`.
+pub fn run_version(parsed: &Parsed) -> anyhow::Result<Status> {
+    if !parsed.operands.is_empty() {
+        return Err(UsageError("version takes no operand".to_owned()).into());
+    }
+    write_out(&[version().as_bytes()]).map(|()| Status::Found)
+}
 
 /// The version, and the backends built in.
 pub fn version() -> String {
@@ -35,8 +56,8 @@ pub fn help(command: Option<&Command>, whole: bool) -> String {
         Some(command) => {
             let _ = writeln!(
                 text,
-                "Usage: mxm-secrets {} {}\n",
-                command.name, command.usage
+                "Usage: mxm-secrets {}\n",
+                format!("{} {}", command.name, command.usage).trim_end()
             );
             text += &fill(
                 if whole {
@@ -54,7 +75,8 @@ pub fn help(command: Option<&Command>, whole: bool) -> String {
                 env!("CARGO_PKG_VERSION")
             );
             for command in COMMANDS {
-                let _ = writeln!(text, "  mxm-secrets {} {}", command.name, command.usage);
+                let line = format!("  mxm-secrets {} {}", command.name, command.usage);
+                let _ = writeln!(text, "{}", line.trim_end());
             }
             text.push_str("\nCommands:\n");
             for command in COMMANDS {
@@ -62,11 +84,13 @@ pub fn help(command: Option<&Command>, whole: bool) -> String {
             }
         }
     }
+    // The short help of the program leaves what belongs to one command to that.
+    let shown = |flag: &&Flag| match command {
+        Some(command) => flag.applies_to(command),
+        None => whole || flag.commands.len() != 1,
+    };
+    let flags: Vec<&Flag> = FLAGS.iter().filter(shown).collect();
     text.push_str("\nOptions:\n");
-    let flags: Vec<&Flag> = FLAGS
-        .iter()
-        .filter(|flag| command.is_none_or(|command| flag.applies_to(command)))
-        .collect();
     let width = flags
         .iter()
         .map(|flag| spelled(flag).len())
@@ -79,6 +103,9 @@ pub fn help(command: Option<&Command>, whole: bool) -> String {
         } else {
             let _ = writeln!(text, "  {:width$}  {}", spelled(flag), flag.about);
         }
+    }
+    if command.is_none() && !whole {
+        text.push_str("\nMore options: mxm-secrets COMMAND -h\n");
     }
     text
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,8 +10,10 @@ use crate::backend::Reason;
 use crate::chain::{Lookup, Observer, Outcome};
 use crate::deadline;
 use crate::name::Name;
-use crate::report::Step;
+use crate::report::{Report, Step};
 use crate::sys::{self, Until};
+
+use super::report::Object;
 
 /// How much to tell.
 pub struct Messages {
@@ -22,15 +25,41 @@ pub struct Messages {
     hints: Mutex<Vec<String>>,
 }
 
-/// Says one thing. What a signal has interrupted ends by that signal, which says all there is to say.
+/// Whether problems are told as JSON, those of the command line included.
+static AS_JSON: AtomicBool = AtomicBool::new(false);
+
+/// From now on, tells problems as JSON: `--json-errors`.
+pub fn tell_as_json() {
+    AS_JSON.store(true, Ordering::Relaxed);
+}
+
+/// Tells of a problem: what it is, in one word, of which secret, and in words; as JSON with what can be done about it.
+pub fn problem(what: &str, name: Option<&Name>, problem: &Reason) {
+    if !AS_JSON.load(Ordering::Relaxed) {
+        return say(&problem.text);
+    }
+    let object = Object::default()
+        .number("schema", "1")
+        .text("problem", what)
+        .optional("name", name.map(Name::as_str))
+        .text("message", &problem.text)
+        .optional("hint", problem.hint.as_deref());
+    write(&object.end());
+}
+
+/// Says one thing.
 pub fn say(text: &str) {
-    let line = format!("mxm-secrets: {}\n", clean(text));
+    write(&format!("mxm-secrets: {}", clean(text)));
+}
+
+/// Writes a line. What a signal has interrupted ends by that signal, which says all there is to say.
+fn write(line: &str) {
     let stderr = io::stderr();
     while !deadline::interrupted() {
         // A signal ends this wait even if it comes just before; it would not end a write that then waits.
         if sys::wait(stderr.as_fd(), Until::Writable, true, None).unwrap_or(true) {
             // There is no one left to tell when standard error cannot be written.
-            let _ = sys::write_all(sys::STDERR, &[line.as_bytes()]);
+            let _ = sys::write_all(sys::STDERR, &[format!("{line}\n").as_bytes()]);
             return;
         }
     }
@@ -59,34 +88,39 @@ impl Messages {
         }
     }
 
-    /// Says why something failed, and what can be done about it.
-    pub fn problem(&self, problem: &Reason) {
-        say(&problem.text);
+    /// Says what is wrong, what it is in one word, and what can be done about it.
+    pub fn problem(&self, what: &str, name: Option<&Name>, problem: &Reason) {
+        self::problem(what, name, problem);
         self.hint(problem);
     }
 
     /// Says why a lookup gave no secret, or, if it gave one, which failures it has passed over.
     pub fn outcome(&self, lookup: &Lookup) {
-        match lookup.outcome {
+        self.tell(lookup, Report::problems);
+    }
+
+    /// The same, with the name first and what became of it second.
+    pub fn refused(&self, lookup: &Lookup) {
+        self.tell(lookup, Report::told);
+    }
+
+    fn tell(&self, lookup: &Lookup, problems: fn(&Report) -> Vec<Reason>) {
+        let report = &lookup.report;
+        let what = match lookup.outcome {
             Outcome::Found(_) | Outcome::Defaulted(_) => {
-                lookup
-                    .report
-                    .failures()
-                    .iter()
-                    .for_each(|failure| self.warn(failure));
+                return report.failures().iter().for_each(|it| self.warn(it));
             }
-            Outcome::Missing | Outcome::Failed => {
-                lookup
-                    .report
-                    .problems()
-                    .iter()
-                    .for_each(|problem| self.problem(problem));
-            }
+            Outcome::Missing => "missing",
+            Outcome::Failed => "failed",
+        };
+        for problem in problems(report) {
+            self.problem(what, Some(&report.name), &problem);
         }
     }
 
     fn hint(&self, reason: &Reason) {
-        let Some(hint) = reason.hint.as_ref().filter(|_| !self.quiet) else {
+        let told = self.quiet || AS_JSON.load(Ordering::Relaxed);
+        let Some(hint) = reason.hint.as_ref().filter(|_| !told) else {
             return;
         };
         let mut hints = self.hints.lock().unwrap_or_else(PoisonError::into_inner);
@@ -115,8 +149,9 @@ impl Observer for Messages {
 
     fn warn(&self, warning: &Reason) {
         if !self.quiet {
-            say(&format!("warning: {warning}"));
-            self.hint(warning);
+            let text = format!("warning: {warning}");
+            let hint = warning.hint.clone();
+            self.problem("warning", None, &Reason { text, hint });
         }
     }
 }

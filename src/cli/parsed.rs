@@ -153,18 +153,9 @@ impl Parsed {
 
     /// The same, as text.
     fn text(&self, id: Id) -> Result<Option<&str>, UsageError> {
-        let flag = || {
-            FLAGS
-                .iter()
-                .find(|flag| flag.id == id)
-                .map_or("", |flag| flag.long)
-        };
+        let wrong = || UsageError(format!("the value of {} is not UTF-8", id.spelled()));
         self.value(id)
-            .map(|value| {
-                value
-                    .to_str()
-                    .ok_or_else(|| UsageError(format!("the value of --{} is not UTF-8", flag())))
-            })
+            .map(|value| value.to_str().ok_or_else(wrong))
             .transpose()
     }
 
@@ -195,7 +186,8 @@ impl Parsed {
     }
 }
 
-fn find_command(operand: &OsStr) -> Result<&'static Command, UsageError> {
+/// The command that a word names.
+pub fn find_command(operand: &OsStr) -> Result<&'static Command, UsageError> {
     let name = operand.to_string_lossy();
     table::command(&name).ok_or_else(|| {
         let advice = advice(&name, &commands());

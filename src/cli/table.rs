@@ -1,7 +1,7 @@
 //! The one table of commands and flags. The parser, both helps, the man page, the completions and the README's
 //! synopsis are drawn from it; what is not declared here cannot be given.
 
-use super::{Parsed, Status, config, exec, get, list_backends, resolve};
+use super::{Parsed, Status, config, exec, get, help, list_backends, resolve};
 
 /// A subcommand.
 pub struct Command {
@@ -80,6 +80,24 @@ pub const COMMANDS: &[Command] = &[
         own_failure: None,
         runs_another: false,
     },
+    Command {
+        name: "help",
+        usage: "[COMMAND]",
+        about: "show help, like --help",
+        description: "Shows the help of COMMAND, or of the program.",
+        run: help::run,
+        own_failure: None,
+        runs_another: false,
+    },
+    Command {
+        name: "version",
+        usage: "",
+        about: "show the version, like --version",
+        description: "Shows the version and the backends built in.",
+        run: help::run_version,
+        own_failure: None,
+        runs_another: false,
+    },
 ];
 
 /// Tells the flags apart in the code. Each stands in [`FLAGS`] once; a test says so.
@@ -92,8 +110,12 @@ pub enum Id {
     Secret,
     Optional,
     File,
+    Value,
+    Template,
+    Stdin,
     CleanEnv,
     Keep,
+    JsonErrors,
     Explain,
     All,
     Json,
@@ -107,6 +129,23 @@ pub enum Id {
     Quiet,
     Help,
     Version,
+}
+
+impl Id {
+    fn flag(self) -> &'static Flag {
+        // Each is declared once, in this order; a test says so.
+        &FLAGS[self as usize]
+    }
+
+    /// The flag, as it is written.
+    pub fn spelled(self) -> String {
+        format!("--{}", self.flag().long)
+    }
+
+    /// The name of its value in the documentation.
+    pub fn takes(self) -> &'static str {
+        self.flag().takes.value().unwrap_or_default()
+    }
 }
 
 /// What a flag takes.
@@ -232,6 +271,38 @@ pub const FLAGS: &[Flag] = &[
             they close their descriptors. It does not work for another user (sudo -u), nor once the command has ended.",
     },
     Flag {
+        id: Id::Value,
+        long: "value",
+        short: None,
+        takes: Takes::Text("VAR=TEXT"),
+        variable: None,
+        commands: &["exec"],
+        about: "set VAR to TEXT, with secrets for {{NAME}}",
+        more: "{{NAME}} is the value without a newline at its end; {{NAME|url}} percent-encodes it for any part of a \
+            URL, {{NAME|json}} makes it the inside of a JSON string, {{NAME|sh}} one word for a shell, {{NAME|base64}} \
+            base64. {{{{ stands for {{. What a value contains is never read again.",
+    },
+    Flag {
+        id: Id::Template,
+        long: "template",
+        short: None,
+        takes: Takes::Text("VAR=FILE"),
+        variable: None,
+        commands: &["exec"],
+        about: "set VAR to the path of FILE with secrets filled in",
+        more: "FILE has {{NAME}} and the like, as with --value; the result is a file in memory, as with --file.",
+    },
+    Flag {
+        id: Id::Stdin,
+        long: "stdin",
+        short: None,
+        takes: Takes::Text("NAME"),
+        variable: None,
+        commands: &["exec"],
+        about: "give the command the secret as its standard input",
+        more: "Its bytes are exactly those stored, in a file in memory, as with --file. May be given once.",
+    },
+    Flag {
         id: Id::CleanEnv,
         long: "clean-env",
         short: None,
@@ -250,6 +321,17 @@ pub const FLAGS: &[Flag] = &[
         commands: &["exec"],
         about: "with --clean-env: keep the variable VAR",
         more: "May be given more than once.",
+    },
+    Flag {
+        id: Id::JsonErrors,
+        long: "json-errors",
+        short: None,
+        takes: Takes::Nothing,
+        variable: None,
+        commands: &["exec"],
+        about: "report problems as JSON, one object per line",
+        more: "On standard error: schema (1), problem (missing, failed, denied, usage, command or warning), name (or \
+            null), message, hint (or null).",
     },
     Flag {
         id: Id::Explain,
@@ -429,6 +511,9 @@ mod tests {
                 "{}",
                 flag.long
             );
+        }
+        for (index, flag) in FLAGS.iter().enumerate() {
+            assert_eq!(flag.id as usize, index, "{}", flag.long);
         }
         assert_eq!(
             Id::Version as usize + 1,

@@ -105,6 +105,18 @@ pub fn out_of_the_way(fd: OwnedFd) -> OwnedFd {
     }
 }
 
+/// Makes `fd` the standard input, also of a program that is started in our place.
+///
+/// # Errors
+/// What `dup2` says.
+pub fn make_stdin(fd: BorrowedFd) -> io::Result<()> {
+    // SAFETY: plain numbers. Nothing here owns descriptor 0.
+    match unsafe { libc::dup2(fd.as_raw_fd(), 0) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Lets a program that is started in our place inherit `fd`.
 pub fn keep_at_exec(fd: BorrowedFd) {
     // SAFETY: plain numbers.

@@ -314,7 +314,7 @@ fn what_cannot_be_run_has_the_statuses_of_env() {
         );
         assert!(!seen.stderr.contains(CANARY));
     }
-    let seen = home.run(["exec", "--", "broken"]);
+    let seen = home.run(["exec", "--secret", "prod/api-key", "--", "broken"]);
     seen.has(
         127,
         "",
@@ -326,12 +326,13 @@ fn what_cannot_be_run_has_the_statuses_of_env() {
 fn a_script_without_an_interpreter_is_not_given_to_a_shell() {
     let home = home();
     home.program("script", "touch trace\n");
-    home.run(["exec", "--", "script"]).is(
-        126,
-        "",
-        "mxm-secrets: script: cannot be run: it is no program, and has no #! line\n\
+    home.run(["exec", "--secret", "prod/api-key", "--", "script"])
+        .is(
+            126,
+            "",
+            "mxm-secrets: script: cannot be run: it is no program, and has no #! line\n\
          mxm-secrets: hint: begin it with a line such as #!/bin/sh, or give -- sh script\n",
-    );
+        );
     assert!(!home.path().join("trace").exists());
 }
 
@@ -341,7 +342,7 @@ fn a_directory_of_path_that_may_not_be_read_is_passed_over() {
     home.write("first/tool", "not executable");
     home.fake("tool", "echo second");
     let path = format!("{0}/first:{0}/bin", home.path().display());
-    let mut command = home.mxm_secrets(["exec", "--", "tool"]);
+    let mut command = home.mxm_secrets(["exec", "--secret", "prod/api-key", "--", "tool"]);
     command.env("PATH", path);
     transcript(&mut command).is(0, "second\n", "");
 }

@@ -53,7 +53,7 @@ _mxm_secrets() {
 
 const TAIL: &str = r#"    if [[ $cur == -* || " @NAMELESS@ " == *" ${command:-/} "* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$flags" -- "$cur")
-    elif [[ -z $command ]]; then
+    elif [[ -z $command || $command == help ]]; then
         mapfile -t COMPREPLY < <(compgen -W '@COMMANDS@' -- "$cur")
     fi
 }
@@ -136,7 +136,7 @@ pub fn draw() -> String {
     // Where no name of a secret can stand, flags are all there is.
     let nameless = COMMANDS
         .iter()
-        .filter(|command| !command.usage.contains("NAME"))
+        .filter(|command| !command.usage.contains("NAME") && command.name != "help")
         .map(|command| command.name.to_owned())
         .collect();
     let tail = TAIL.replace("@NAMELESS@", &list(nameless, " "));

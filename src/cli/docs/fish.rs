@@ -59,6 +59,11 @@ pub fn draw() -> String {
             quote(command.about)
         );
     }
+    let _ = writeln!(
+        text,
+        "complete -c mxm-secrets -n '__mxm_secrets_in help' -a '{}'",
+        names.join(" ")
+    );
     for flag in FLAGS {
         let commands = if flag.commands.is_empty() {
             &names

@@ -70,7 +70,7 @@ fn synopsis() -> String {
     let mut text = String::new();
     for command in COMMANDS {
         let _ = writeln!(text, ".Nm\n.Cm {}", command.name);
-        for word in command.usage.split(' ') {
+        for word in command.usage.split_whitespace() {
             let (word, optional) = match word.trim_end_matches("...") {
                 inner if inner.starts_with('[') => (inner.trim_matches(['[', ']']), true),
                 inner => (inner, false),

@@ -64,10 +64,11 @@ pub fn draw() -> String {
                 specification(flag, command)
             );
         }
-        let rest = if command.runs_another {
-            "'1:dashes:(--)'"
-        } else {
-            "'*:name: '"
+        let names: Vec<&str> = COMMANDS.iter().map(|command| command.name).collect();
+        let rest = match command.name {
+            "help" => format!("'1:command:({})'", names.join(" ")),
+            _ if command.runs_another => "'1:dashes:(--)'".to_owned(),
+            _ => "'*:name: '".to_owned(),
         };
         let _ = writeln!(
             cases,
