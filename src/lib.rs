@@ -49,6 +49,7 @@
 //! | `secret` | the only type that holds a value |
 //! | `nearest` | what was meant by a word that is not known |
 //! | `arena` | the program's allocator |
+//! | `trust` | who can change a file |
 //! | `sys` | the calls to the operating system that std does not have, a file per subject |
 
 #![cfg_attr(
@@ -93,6 +94,7 @@ mod request;
 mod schema;
 mod secret;
 mod sys;
+mod trust;
 
 use std::fmt;
 

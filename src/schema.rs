@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::deadline::Deadline;
+use crate::trust::Doubt;
 
 /// One key of a backend's section.
 #[allow(dead_code, reason = "the man page is drawn from it, in a test")]
@@ -321,6 +322,15 @@ impl<T: Into<String>> From<T> for Reason {
         Reason {
             text: text.into(),
             hint: None,
+        }
+    }
+}
+
+impl From<Doubt> for Reason {
+    fn from(doubt: Doubt) -> Reason {
+        Reason {
+            text: doubt.text,
+            hint: doubt.fix,
         }
     }
 }

@@ -7,6 +7,7 @@
 //! | `descriptors` | the standard ones, writing, inheritance |
 //! | `waiting` | `poll`, with a time limit |
 //! | `files` | opened without waiting; sealed ones in memory |
+//! | `rights` | this user, access lists, read-only mounts |
 //! | `sockets` | begun without waiting; writing without SIGPIPE |
 //! | `terminal` | whether there is one; its echo |
 //! | `signals` | those that end this process |
@@ -19,6 +20,7 @@ mod descriptors;
 mod files;
 mod memory;
 mod process;
+mod rights;
 mod signals;
 mod sockets;
 mod terminal;
@@ -34,6 +36,7 @@ pub use files::{open_to_read, sealed_file};
 pub(crate) use memory::end_without_memory;
 pub use memory::{protect_memory, restore_core_limit, set_status_without_memory};
 pub use process::{NOT_A_PROGRAM, arguments, execve, host_name, variable};
+pub use rights::{access_list, is_read_only, user};
 pub use signals::{
     die_of_closed_pipe, give_way_to_signals, signalled, unwatch_signals, watch_signals,
 };

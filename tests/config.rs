@@ -8,6 +8,8 @@ mod layers;
 mod mistakes;
 #[cfg(feature = "config")]
 mod own;
+#[cfg(feature = "config")]
+mod trust;
 
 /// Every configuration that the README and the man page show is one.
 #[cfg(feature = "config")]

@@ -11,6 +11,7 @@ use super::{Answer, Backend, Context, DEPTH_VARIABLE, Entry, NoSecret, NoStore, 
 use crate::name::Name;
 use crate::process::{self, Problem};
 use crate::schema::{Key, Kind, Section};
+use crate::trust;
 
 pub const ENTRY: Entry = Entry {
     name: "command",
@@ -90,6 +91,14 @@ impl Own {
             .any(|argument| argument.contains("{field}"))
     }
 
+    /// Whether nobody else can change a program that is named by its path.
+    fn trusted(&self) -> Result<(), Reason> {
+        match self.program.contains('/') {
+            true => trust::program(self.program.as_ref()).map_err(Reason::from),
+            false => Ok(()),
+        }
+    }
+
     /// The command as one would type it.
     fn shown(&self, name: &Name) -> String {
         let program = Path::new(&self.program).file_name();
@@ -151,6 +160,9 @@ impl Backend for Own {
                 "mxm-secrets has asked itself for {name} {DEPTH} times over: its command leads back to it"
             ));
         }
+        if let Err(reason) = self.trusted() {
+            return Answer::Failed(reason);
+        }
         let mut command = Command::new(&self.program);
         command
             .args(self.arguments(name))
@@ -197,6 +209,9 @@ impl Backend for Own {
     }
 
     fn status(&self, _: &Context) -> Status {
+        if let Err(reason) = self.trusted() {
+            return Status::failed(&self.program, reason);
+        }
         match process::find_program(self.program.as_ref()) {
             Some(path) => Status::ready(path.display().to_string()),
             None => Status::unavailable(

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,6 +11,7 @@ use super::{home, variable};
 use crate::Options;
 use crate::schema::UsageError;
 use crate::sys;
+use crate::trust::Trust;
 
 /// The largest file, in bytes.
 const LIMIT: u64 = 1 << 20;
@@ -39,6 +39,7 @@ pub struct Raw {
 pub fn read(options: &Options) -> Result<Raw, UsageError> {
     let mut raw = Raw::default();
     let mut wrong = Vec::new();
+    let mut trust = Trust::new();
     let given = match &options.config_file {
         Some(path) => Some((path.clone(), "--config")),
         None => {
@@ -48,7 +49,8 @@ pub fn read(options: &Options) -> Result<Raw, UsageError> {
     if let Some((path, source)) = given {
         // What the file names is relative to it, and must not depend on where we go.
         let path = std::path::absolute(&path).unwrap_or(path);
-        match raw.take(open(&path)?, &path, &mut wrong)? {
+        trust = Trust::of_any_owner();
+        match raw.take(open(&path)?, &path, &mut trust, &mut wrong)? {
             Some(tree) => raw.base = Some(tree),
             None => {
                 return Err(UsageError(format!(
@@ -57,12 +59,12 @@ pub fn read(options: &Options) -> Result<Raw, UsageError> {
                 )));
             }
         }
-    } else if let Some(root) = raw.store(&mut wrong)? {
+    } else if let Some(root) = raw.store(&mut trust, &mut wrong)? {
         raw.is_store = true;
         for dimension in &DIMENSIONS {
             let path = root.join(dimension.name).with_extension("yaml");
             let file = raw.files.len();
-            if let Some(tree) = raw.take(open(&path)?, &path, &mut wrong)? {
+            if let Some(tree) = raw.take(open(&path)?, &path, &mut trust, &mut wrong)? {
                 raw.layers.push(Layer {
                     dimension,
                     file,
@@ -71,7 +73,7 @@ pub fn read(options: &Options) -> Result<Raw, UsageError> {
             }
         }
     } else if let Some(path) = user_file() {
-        raw.base = raw.take(open_own(&path)?, &path, &mut wrong)?;
+        raw.base = raw.take(open_own(&path)?, &path, &mut trust, &mut wrong)?;
     }
     if wrong.is_empty() {
         Ok(raw)
@@ -130,7 +132,11 @@ fn opened(result: io::Result<File>, path: &Path) -> Result<Option<File>, UsageEr
 
 impl Raw {
     /// Reads the default of the MXM configuration store, and gives our directory there; `None`: there is none.
-    fn store(&mut self, wrong: &mut Vec<Wrong>) -> Result<Option<PathBuf>, UsageError> {
+    fn store(
+        &mut self,
+        trust: &mut Trust,
+        wrong: &mut Vec<Wrong>,
+    ) -> Result<Option<PathBuf>, UsageError> {
         let given = variable("MXM_CONFIG_STORE")?;
         let app = variable("MXM_APP")?;
         let store = match (&given, home()) {
@@ -152,7 +158,7 @@ impl Raw {
         }
         let root = store.join("apps").join(name);
         let default = root.join("default.yaml");
-        self.base = self.take(open(&default)?, &default, wrong)?;
+        self.base = self.take(open(&default)?, &default, trust, wrong)?;
         if self.base.is_some() {
             return Ok(Some(root));
         }
@@ -183,6 +189,7 @@ impl Raw {
         &mut self,
         file: Option<File>,
         path: &Path,
+        trust: &mut Trust,
         wrong: &mut Vec<Wrong>,
     ) -> Result<Option<Node>, UsageError> {
         let refuse = |why: &str| Err(UsageError(format!("{} {why}", path.display())));
@@ -193,12 +200,16 @@ impl Raw {
             |error: io::Error| UsageError(format!("{} cannot be read: {error}", path.display()));
         let data = file.metadata().map_err(unreadable)?;
         if !data.is_file() {
-            return refuse("is no regular file");
+            return refuse("is not a regular file");
         }
-        if data.mode() & 0o002 != 0 {
-            return refuse(
-                "may be written by others, and it names programs to start: take that away with chmod o-w",
-            );
+        if let Err(doubt) = trust.check(path, &file) {
+            let fix = doubt
+                .fix
+                .map_or(String::new(), |fix| format!("; fix it with: {fix}"));
+            return refuse(&format!(
+                "is not read, since it can name programs: {}{fix}",
+                doubt.text
+            ));
         }
         if data.len() > LIMIT {
             return refuse("is larger than 1 MiB");
@@ -215,7 +226,7 @@ impl Raw {
             }
         }
         if filled == text.len() {
-            return refuse("grows while it is read");
+            return refuse("changed while it was being read");
         }
         text.truncate(filled);
         let number = self.files.len();

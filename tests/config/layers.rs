@@ -125,7 +125,7 @@ fn files_that_cannot_be_trusted_or_read_are_errors() {
     let path = home.write(".config/mxm-secrets/config.yaml", file("env"));
     let shown = path.display();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o646)).unwrap();
-    home.run(["get", "a"]).is(2, "", &format!("mxm-secrets: {shown} may be written by others, and it names programs to start: take that away with chmod o-w\n"));
+    home.run(["get", "a"]).is(2, "", &format!("mxm-secrets: {shown} is not read, since it can name programs: everyone can write to {shown}, which belongs to root (0); fix it with: chmod o-w {shown}\n"));
     fs::set_permissions(&path, fs::Permissions::from_mode(0o664)).unwrap();
     home.run(["get", "a"]).has(1, "", &["a is missing"]);
     fs::write(&path, format!("# {}\n", "x".repeat(1 << 20))).unwrap();
@@ -136,8 +136,11 @@ fn files_that_cannot_be_trusted_or_read_are_errors() {
     );
     fs::remove_file(&path).unwrap();
     fs::create_dir(&path).unwrap();
-    home.run(["get", "a"])
-        .is(2, "", &format!("mxm-secrets: {shown} is no regular file\n"));
+    home.run(["get", "a"]).is(
+        2,
+        "",
+        &format!("mxm-secrets: {shown} is not a regular file\n"),
+    );
     fs::remove_dir(&path).unwrap();
     std::os::unix::fs::symlink(&path, &path).unwrap();
     home.run(["get", "a"])
@@ -155,8 +158,11 @@ fn files_that_cannot_be_trusted_or_read_are_errors() {
         .status()
         .unwrap();
     assert!(fifo.success());
-    home.run(["get", "a"])
-        .is(2, "", &format!("mxm-secrets: {shown} is no regular file\n"));
+    home.run(["get", "a"]).is(
+        2,
+        "",
+        &format!("mxm-secrets: {shown} is not a regular file\n"),
+    );
 }
 
 #[test]

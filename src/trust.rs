@@ -1,0 +1,456 @@
+//! Who can change a file: one check, as sshd and sudo make it, for what names programs and for what holds keys.
+//!
+//! Nobody but root and this user may be able to write the file or any directory on the way to it, those of symbolic
+//! links included, and root or this user must own each of them. Access lists count. A group counts as this user if
+//! nobody else is in it. In a directory with the sticky bit, the owner of an entry decides. Nobody can write to a
+//! read-only mount. Who owns `/` counts as root: in some user namespaces root has no number.
+
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use crate::sys;
+
+/// Bits of a file's mode, and of the entries of access lists.
+const WRITE: u32 = 0o2;
+const READ: u32 = 0o4;
+const STICKY: u32 = 0o1000;
+
+/// How many symbolic links a path may lead through, as on Linux.
+const LINKS: usize = 40;
+
+/// The largest list of accounts that is read, in bytes.
+const ACCOUNTS: u64 = 8 << 20;
+
+/// What is wrong with the rights of a file.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Doubt {
+    /// Which file or directory it is, whose it is, and who else can do what with it.
+    pub text: String,
+    /// The command that fixes it.
+    pub fix: Option<String>,
+}
+
+/// Checks files; what several have in common is looked at once.
+pub struct Trust {
+    user: u32,
+    root: u32,
+    /// Whether a file and its directories may have any owner: the caller has named this file.
+    any_owner: bool,
+    seen: Vec<PathBuf>,
+}
+
+/// Whether nobody but root and this user can change the program at `path`. A program that does not exist is none of
+/// this check's concern.
+///
+/// # Errors
+/// The doubt.
+pub fn program(path: &Path) -> Result<(), Doubt> {
+    match Trust::new().walk(path) {
+        Err(Stop::Doubt(doubt)) => Err(doubt),
+        Err(Stop::Io(error)) if !is_absent(&error) => Err(unknown(path, &error)),
+        _ => Ok(()),
+    }
+}
+
+/// The same for a file that holds a key or a credential and was opened as `file`. What is returned is a warning: others
+/// can read it.
+///
+/// # Errors
+/// The doubt.
+pub fn key_file(path: &Path, file: &File) -> Result<Option<Doubt>, Doubt> {
+    let mut trust = Trust::new();
+    trust.check(path, file)?;
+    let data = file.metadata().map_err(|error| unknown(path, &error))?;
+    if !data.is_file() || data.nlink() == 0 {
+        return Ok(None);
+    }
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    Ok(trust.others(&path, &data, READ).err())
+}
+
+impl Trust {
+    /// For files that root or this user must own.
+    pub fn new() -> Trust {
+        Trust {
+            user: sys::user(),
+            root: fs::metadata("/").map_or(0, |data| data.uid()),
+            any_owner: false,
+            seen: Vec::new(),
+        }
+    }
+
+    /// For a file that the caller has named, so that its owner is the caller's choice.
+    pub fn of_any_owner() -> Trust {
+        Trust {
+            any_owner: true,
+            ..Trust::new()
+        }
+    }
+
+    /// Whether nobody but root and this user can change what was opened as `file`.
+    ///
+    /// # Errors
+    /// The doubt.
+    pub fn check(&mut self, path: &Path, file: &File) -> Result<(), Doubt> {
+        let data = file.metadata().map_err(|error| unknown(path, &error))?;
+        // What has no path, such as a pipe or a file in memory, cannot be changed through one.
+        if !data.is_file() || data.nlink() == 0 {
+            return self.owner(path, &data);
+        }
+        match self.walk(path) {
+            Ok(end) if (end.dev(), end.ino()) == (data.dev(), data.ino()) => Ok(()),
+            Ok(_) => Err(unknown(path, "it was replaced while it was being read")),
+            Err(Stop::Doubt(doubt)) => Err(doubt),
+            Err(Stop::Io(error)) => Err(unknown(path, &error)),
+        }
+    }
+
+    /// Goes from `/` to what `path` leads to, and checks everything on the way.
+    fn walk(&mut self, path: &Path) -> Result<Metadata, Stop> {
+        let path = std::path::absolute(path)?;
+        let parts = |path: &Path| -> Vec<OsString> {
+            let parts = path.iter().rev().filter(|part| *part != ".");
+            parts.map(OsString::from).collect()
+        };
+        let (mut here, mut rest, mut links) = (PathBuf::new(), parts(&path), 0);
+        while let Some(part) = rest.pop() {
+            if part == ".." {
+                here.pop();
+                continue;
+            }
+            here.push(part);
+            if !rest.is_empty() && self.seen.contains(&here) {
+                continue;
+            }
+            let data = fs::symlink_metadata(&here)?;
+            self.owner(&here, &data)?;
+            if data.is_symlink() {
+                links += 1;
+                if links > LINKS {
+                    return Err(io::Error::other("too many symbolic links").into());
+                }
+                let target = fs::read_link(&here)?;
+                here.pop();
+                rest.extend(parts(&target));
+                continue;
+            }
+            if !(data.is_dir() && data.mode() & STICKY != 0) {
+                self.others(&here, &data, WRITE)?;
+            }
+            if rest.is_empty() {
+                return Ok(data);
+            }
+            self.seen.push(here.clone());
+        }
+        Ok(fs::metadata(here)?)
+    }
+
+    /// Whether `user` may do everything to our files anyway.
+    fn trusts(&self, user: u32) -> bool {
+        user == 0 || user == self.user || user == self.root
+    }
+
+    fn owner(&self, path: &Path, data: &Metadata) -> Result<(), Doubt> {
+        if self.any_owner || self.trusts(data.uid()) || sys::is_read_only(path) {
+            return Ok(());
+        }
+        let accounts = Accounts::read();
+        let change = if data.is_symlink() {
+            "chown -h"
+        } else {
+            "chown"
+        };
+        let fix = [change, &self.user.to_string()];
+        Err(Doubt {
+            text: format!(
+                "{} belongs to {}, who is neither root nor you",
+                path.display(),
+                accounts.user(data.uid()),
+            ),
+            fix: Some(self.command(data.uid(), &fix, path)),
+        })
+    }
+
+    /// Whether nobody else has one of the `rights` to a file.
+    fn others(&self, path: &Path, data: &Metadata, rights: u32) -> Result<(), Doubt> {
+        let mode = data.mode();
+        // With an access list, the group's bits are the most that anyone named in it may do.
+        if mode & (rights | rights << 3) == 0 || rights == WRITE && sys::is_read_only(path) {
+            return Ok(());
+        }
+        let accounts = Accounts::read();
+        let doubt = |whom: &str, fix: &[&str]| {
+            let can = if rights == WRITE { "write to" } else { "read" };
+            Err(Doubt {
+                text: format!(
+                    "{whom} can {can} {}, which belongs to {}",
+                    path.display(),
+                    accounts.user(data.uid())
+                ),
+                fix: Some(self.command(data.uid(), fix, path)),
+            })
+        };
+        let letter = if rights == WRITE { "w" } else { "r" };
+        if mode & rights != 0 {
+            return doubt("everyone", &["chmod", &format!("o-{letter}")]);
+        }
+        let mut entries = match sys::access_list(path) {
+            Ok(None) => vec![(Who::Group(data.gid()), mode >> 3)],
+            Ok(Some(list)) => entries(&list, data.gid()),
+            Err(error) => return Err(unknown(path, &error)),
+        };
+        entries.retain(|(_, may)| may & rights != 0);
+        for (who, _) in entries {
+            match who {
+                Who::User(user) if self.trusts(user) => {}
+                Who::User(user) => {
+                    let name = accounts.user(user);
+                    return doubt(&name, &["setfacl", "-x", &format!("u:{user}")]);
+                }
+                Who::Group(0) => {}
+                Who::Group(group) => {
+                    let ours =
+                        |user: &u32| self.trusts(*user) || self.any_owner && *user == data.uid();
+                    let members = accounts.members(group);
+                    if members.is_empty() || !members.iter().all(ours) {
+                        let whom = format!("the group {}", accounts.group(group));
+                        return match group == data.gid() {
+                            true => doubt(&whom, &["chmod", &format!("g-{letter}")]),
+                            false => doubt(&whom, &["setfacl", "-x", &format!("g:{group}")]),
+                        };
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A command that only root and `owner` can run, for a shell.
+    fn command(&self, owner: u32, words: &[&str], path: &Path) -> String {
+        let sudo = if self.user == 0 || self.user == owner {
+            ""
+        } else {
+            "sudo "
+        };
+        format!("{sudo}{} {}", words.join(" "), quoted(path))
+    }
+}
+
+/// Why a walk has ended before its end.
+enum Stop {
+    Doubt(Doubt),
+    Io(io::Error),
+}
+
+impl From<Doubt> for Stop {
+    fn from(doubt: Doubt) -> Stop {
+        Stop::Doubt(doubt)
+    }
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Stop {
+        Stop::Io(error)
+    }
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
+}
+
+/// The doubt about a file of which it is not known who can change it.
+fn unknown(path: &Path, why: impl Display) -> Doubt {
+    Doubt {
+        text: format!("cannot tell who can write to {}: {why}", path.display()),
+        fix: None,
+    }
+}
+
+/// `path` as one word of a shell's command line.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,@".contains(c);
+    if text.chars().all(plain) {
+        return text;
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// Who is named by an entry of an access list.
+enum Who {
+    User(u32),
+    Group(u32),
+}
+
+/// What an access list of a file of `group` lets whom do. Its layout is that of linux/posix_acl_xattr.h: four bytes of
+/// version, then two of kind, two of rights and four of a number for each entry.
+fn entries(list: &[u8], group: u32) -> Vec<(Who, u32)> {
+    const USER: u16 = 0x02;
+    const OUR_GROUP: u16 = 0x04;
+    const GROUP: u16 = 0x08;
+    const MASK: u16 = 0x10;
+    let parsed = || {
+        list.get(4..)
+            .unwrap_or_default()
+            .chunks_exact(8)
+            .map(|entry| {
+                let short = |at: usize| u16::from_le_bytes([entry[at], entry[at + 1]]);
+                let number = u32::from_le_bytes([entry[4], entry[5], entry[6], entry[7]]);
+                (short(0), u32::from(short(2)), number)
+            })
+    };
+    let mask = parsed()
+        .find(|(kind, ..)| *kind == MASK)
+        .map_or(0o7, |(_, rights, _)| rights);
+    parsed()
+        .filter_map(|(kind, rights, number)| match kind {
+            USER => Some((Who::User(number), rights & mask)),
+            OUR_GROUP => Some((Who::Group(group), rights & mask)),
+            GROUP => Some((Who::Group(number), rights & mask)),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The accounts of this machine, those of a directory service left out: whoever is not in them is not known.
+struct Accounts {
+    passwd: String,
+    groups: String,
+}
+
+impl Accounts {
+    fn read() -> Accounts {
+        let read = |path| {
+            let mut text = Vec::new();
+            // An unreadable file has no accounts.
+            let _ = File::open(path).and_then(|file| file.take(ACCOUNTS).read_to_end(&mut text));
+            String::from_utf8_lossy(&text).into_owned()
+        };
+        Accounts {
+            passwd: read("/etc/passwd"),
+            groups: read("/etc/group"),
+        }
+    }
+
+    /// The name and number of a user.
+    fn user(&self, number: u32) -> String {
+        named(&self.passwd, number)
+    }
+
+    /// The name and number of a group.
+    fn group(&self, number: u32) -> String {
+        named(&self.groups, number)
+    }
+
+    /// The users of a group; none if it is not known. A member that is no account here has the number of nobody.
+    fn members(&self, group: u32) -> Vec<u32> {
+        let number = group.to_string();
+        let Some(list) = lines(&self.groups).find(|fields| fields.get(2) == Some(&&*number)) else {
+            return Vec::new();
+        };
+        let primary = lines(&self.passwd).filter(|fields| fields.get(3) == Some(&&*number));
+        let listed = list
+            .get(3)
+            .unwrap_or(&"")
+            .split(',')
+            .filter(|name| !name.is_empty());
+        let listed = listed.map(|name| {
+            let account = lines(&self.passwd).find(|fields| fields.first() == Some(&name));
+            account.map_or(u32::MAX, user_of)
+        });
+        primary.map(user_of).chain(listed).collect()
+    }
+}
+
+/// The lines of a list of accounts, each split into its fields.
+fn lines(text: &str) -> impl Iterator<Item = Vec<&str>> {
+    text.lines().map(|line| line.split(':').collect())
+}
+
+/// The number of the user that a line of /etc/passwd is about.
+fn user_of(fields: Vec<&str>) -> u32 {
+    let number = fields.get(2).and_then(|number| number.parse().ok());
+    number.unwrap_or(u32::MAX)
+}
+
+/// `alice (1000)`, or the number alone.
+fn named(text: &str, number: u32) -> String {
+    let digits = number.to_string();
+    match lines(text).find(|fields| fields.get(2) == Some(&&*digits)) {
+        Some(fields) => format!("{} ({number})", fields.first().unwrap_or(&"")),
+        None => digits,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_has_those_that_name_it_and_those_that_it_names() {
+        let accounts = Accounts {
+            passwd: "root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/:\nbob:x:1001:1000::/:\n"
+                .to_owned(),
+            groups: "root:x:0:\nann:x:1000:\nboth:x:7:ann,bob\ngone:x:8:ann,who\nnone:x:9:\n"
+                .to_owned(),
+        };
+        for (group, members) in [
+            (0, &[0][..]),
+            (1000, &[1000, 1001]),
+            (7, &[1000, 1001]),
+            (8, &[1000, u32::MAX]),
+            (9, &[]),
+            (5, &[]),
+        ] {
+            assert_eq!(accounts.members(group), members, "{group}");
+        }
+        assert_eq!(accounts.user(1001), "bob (1001)");
+        assert_eq!(accounts.user(5), "5");
+        assert_eq!(accounts.group(7), "both (7)");
+    }
+
+    #[test]
+    fn an_access_list_lets_those_it_names_do_what_its_mask_lets_them() {
+        let entry = |kind: u8, rights: u8, number: u8| [kind, 0, rights, 0, number, 0, 0, 0];
+        let list = |mask| {
+            let mut list = vec![2, 0, 0, 0];
+            for entry in [
+                entry(0x01, 7, 255),
+                entry(0x02, 6, 9),
+                entry(0x04, 4, 255),
+                entry(0x08, 2, 8),
+                entry(0x10, mask, 255),
+                entry(0x20, 4, 255),
+            ] {
+                list.extend(entry);
+            }
+            list
+        };
+        let seen = |mask| -> Vec<(String, u32)> {
+            let show = |(who, rights)| match who {
+                Who::User(user) => (format!("u{user}"), rights),
+                Who::Group(group) => (format!("g{group}"), rights),
+            };
+            entries(&list(mask), 5).into_iter().map(show).collect()
+        };
+        let expected = |rights: [u32; 3]| -> Vec<(String, u32)> {
+            ["u9", "g5", "g8"]
+                .map(str::to_owned)
+                .into_iter()
+                .zip(rights)
+                .collect()
+        };
+        assert_eq!(seen(7), expected([6, 4, 2]));
+        assert_eq!(seen(4), expected([4, 4, 0]));
+        // What is cut short has fewer entries.
+        assert_eq!(entries(&list(7)[..15], 5).len(), 0);
+        assert_eq!(entries(&[], 5).len(), 0);
+    }
+}

@@ -1,0 +1,303 @@
+//! Who may change a configuration, and the programs that it names.
+
+use std::ffi::CString;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::path::Path;
+
+use crate::support::{
+    Home, Transcript, copy_program, find, not_run, program_under_test, transcript,
+};
+
+const FILE: &str = ".config/mxm-secrets/config.yaml";
+const TEXT: &str = "mxm_secrets: {backends: [env]}\n";
+
+fn mode(path: impl AsRef<Path>, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// Whether files can be given away; says so if not.
+fn is_root() -> bool {
+    let root = fs::metadata("/proc/self")
+        .is_ok_and(|data| std::os::unix::fs::MetadataExt::uid(&data) == 0);
+    if !root {
+        not_run("only root can give files away");
+    }
+    root
+}
+
+/// Runs the program in `home` as the user and group `number`.
+fn run_as(home: &Home, number: u32, arguments: &[&str]) -> Transcript {
+    let program = home.path().join("program");
+    copy_program(program_under_test(), &program);
+    let number = number.to_string();
+    let mut command = home.command(find("setpriv").unwrap());
+    command.args(["--reuid", &number, "--regid", &number, "--clear-groups"]);
+    transcript(command.arg(program).args(arguments))
+}
+
+/// A home with a configuration and the secret `a` in its environment.
+fn home() -> Home {
+    let mut home = Home::new();
+    home.set("A", "1").write(FILE, TEXT);
+    home
+}
+
+#[track_caller]
+fn refused(seen: &Transcript, why: &str, fix: &str) {
+    seen.has(2, "", &["is not read, since it can name programs: ", why]);
+    assert!(
+        seen.stderr.ends_with(&format!("; fix it with: {fix}\n")),
+        "{}",
+        seen.stderr
+    );
+}
+
+#[test]
+fn a_directory_that_everyone_can_write_to_makes_the_file_untrusted() {
+    let home = home();
+    for directory in [".config/mxm-secrets", ".config", ""] {
+        let directory = home.path().join(directory);
+        let shown = directory.display().to_string();
+        let shown = shown.trim_end_matches('/');
+        mode(&directory, 0o777);
+        refused(
+            &home.run(["get", "a"]),
+            &format!("everyone can write to {shown}, which belongs to "),
+            &format!("chmod o-w {shown}"),
+        );
+        // With the sticky bit, the owner of what is in it decides.
+        mode(&directory, 0o1777);
+        home.run(["get", "a"]).is(0, "1\n", "");
+        mode(&directory, 0o755);
+    }
+}
+
+#[test]
+fn every_layer_of_a_store_and_every_link_on_the_way_counts() {
+    let home = home();
+    let layer = home.write(
+        "mxm-config-store/apps/mxm-secrets/environment.yaml",
+        "prod: {}\n",
+    );
+    home.write("mxm-config-store/apps/mxm-secrets/default.yaml", TEXT);
+    mode(&layer, 0o602);
+    refused(
+        &home.run(["get", "a"]),
+        "environment.yaml, which",
+        &format!("chmod o-w {}", layer.display()),
+    );
+    fs::remove_dir_all(home.path().join("mxm-config-store")).unwrap();
+    // The file is good, and so is its directory, but not the one in which the link to it stands.
+    let good = home.write("good/config.yaml", TEXT);
+    fs::remove_file(home.path().join(FILE)).unwrap();
+    fs::create_dir(home.path().join("it's open")).unwrap();
+    symlink(&good, home.path().join("it's open/link")).unwrap();
+    symlink("../../it's open/../it's open/link", home.path().join(FILE)).unwrap();
+    home.run(["get", "a"]).is(0, "1\n", "");
+    mode(home.path().join("it's open"), 0o777);
+    let quoted = home.path().join(r"it'\''s open");
+    refused(
+        &home.run(["get", "a"]),
+        "it's open, which",
+        &format!("chmod o-w '{}'", quoted.display()),
+    );
+    // A vouched file is no different in this.
+    home.run(["get", "a", "--config", "it's open/link"])
+        .has(2, "", &["everyone can write to "]);
+}
+
+#[test]
+fn a_file_of_another_owner_is_read_only_if_the_caller_names_it() {
+    if !is_root() {
+        return;
+    }
+    let home = home();
+    let file = home.path().join(FILE);
+    for path in [&file, &home.path().join(".config")] {
+        let shown = path.display();
+        chown(path, Some(1), Some(1)).unwrap();
+        refused(
+            &home.run(["get", "a"]),
+            &format!("{shown} belongs to daemon (1), who is neither root nor you"),
+            &format!("chown 0 {shown}"),
+        );
+        home.run(["get", "a", "--config", FILE]).is(0, "1\n", "");
+        let mut named = home.mxm_secrets(["get", "a"]);
+        transcript(named.env("MXM_SECRETS_CONFIG", &file)).is(0, "1\n", "");
+        chown(path, Some(0), Some(0)).unwrap();
+    }
+    // Of a link, its own owner counts, too: in /tmp anyone can plant one.
+    let real = home.write("real.yaml", TEXT);
+    fs::remove_file(&file).unwrap();
+    symlink(&real, &file).unwrap();
+    std::os::unix::fs::lchown(&file, Some(1), Some(1)).unwrap();
+    refused(
+        &home.run(["get", "a"]),
+        "belongs to daemon (1)",
+        &format!("chown -h 0 {}", file.display()),
+    );
+    // What root owns is good for everyone, and what a third one owns is not.
+    fs::remove_file(&file).unwrap();
+    home.write(FILE, TEXT);
+    mode(home.path(), 0o755);
+    run_as(&home, 2, &["get", "a"]).is(0, "1\n", "");
+    chown(&file, Some(1), Some(1)).unwrap();
+    refused(
+        &run_as(&home, 2, &["get", "a"]),
+        "belongs to daemon (1)",
+        &format!("sudo chown 2 {}", file.display()),
+    );
+}
+
+#[test]
+fn a_group_counts_as_oneself_if_nobody_else_is_in_it() {
+    if !is_root() {
+        return;
+    }
+    let home = home();
+    let file = home.path().join(FILE);
+    let owned = |user, group| {
+        for path in [
+            home.path(),
+            &home.path().join(".config"),
+            file.parent().unwrap(),
+            &file,
+        ] {
+            chown(path, Some(user), Some(group)).unwrap();
+            mode(path, 0o775);
+        }
+    };
+    owned(1, 1);
+    run_as(&home, 1, &["get", "a"]).is(0, "1\n", "");
+    // The group of all that have none has several members.
+    for group in [2, 65534, 54321] {
+        owned(1, group);
+        let first = home.path().display();
+        refused(
+            &run_as(&home, 1, &["get", "a"]),
+            "the group ",
+            &format!("chmod g-w {first}"),
+        );
+    }
+    // Root's own.
+    owned(1, 0);
+    run_as(&home, 1, &["get", "a"]).is(0, "1\n", "");
+    // Another user's private group is not one's own.
+    owned(0, 1);
+    refused(
+        &home.run(["get", "a"]),
+        "the group daemon (1) can write to ",
+        &format!("chmod g-w {}", home.path().display()),
+    );
+}
+
+/// Gives a file an access list, as setfacl does: these users and groups (kind 2 and 8) may write.
+fn access_list(path: &Path, entries: &[(u8, u8)]) -> bool {
+    let entry = |kind: u8, rights: u8, number: u32| {
+        let mut entry = vec![kind, 0, rights, 0];
+        entry.extend(number.to_le_bytes());
+        entry
+    };
+    let mut list = vec![2, 0, 0, 0];
+    list.extend(entry(0x01, 6, u32::MAX));
+    for kind in [0x02, 0x04, 0x08] {
+        if kind == 0x04 {
+            list.extend(entry(kind, 4, u32::MAX));
+        }
+        for (_, number) in entries.iter().filter(|(of, _)| *of == kind) {
+            list.extend(entry(kind, 6, u32::from(*number)));
+        }
+    }
+    list.extend(entry(0x10, 6, u32::MAX));
+    list.extend(entry(0x20, 4, u32::MAX));
+    let path = CString::new(path.as_os_str().as_bytes()).unwrap();
+    let name = c"system.posix_acl_access";
+    // SAFETY: the strings end in NUL, and the list is as long as is said.
+    let status = unsafe {
+        libc::setxattr(
+            path.as_ptr(),
+            name.as_ptr(),
+            list.as_ptr().cast(),
+            list.len(),
+            0,
+        )
+    };
+    if status != 0 {
+        not_run("this file system has no access lists");
+    }
+    status == 0
+}
+
+#[test]
+fn access_lists_count() {
+    let home = home();
+    let file = home.path().join(FILE);
+    let shown = file.display();
+    // Root needs no entry, and has one.
+    if !access_list(&file, &[(2, 0)]) {
+        return;
+    }
+    home.run(["get", "a"]).is(0, "1\n", "");
+    access_list(&file, &[(2, 1)]);
+    refused(
+        &home.run(["get", "a"]),
+        &format!("daemon (1) can write to {shown}"),
+        &format!("setfacl -x u:1 {shown}"),
+    );
+    access_list(&file, &[(2, 0), (8, 2)]);
+    refused(
+        &home.run(["get", "a"]),
+        &format!("the group bin (2) can write to {shown}"),
+        &format!("setfacl -x g:2 {shown}"),
+    );
+    // The mask takes it away again.
+    mode(&file, 0o604);
+    home.run(["get", "a"]).is(0, "1\n", "");
+}
+
+#[test]
+fn a_program_that_others_can_change_is_not_started() {
+    let home = Home::new();
+    home.write(
+        FILE,
+        "mxm_secrets:\n  backends: [own]\n  own: {command: [~/open/tool, \"{name}\"]}\n",
+    );
+    home.fake("tool", "printf secret");
+    fs::create_dir(home.path().join("open")).unwrap();
+    let tool = home.path().join("open/tool");
+    copy_program(&home.path().join("bin/tool"), &tool);
+    home.run(["get", "a"]).is(0, "secret\n", "");
+    let failed = |fix: &str| {
+        home.run(["get", "a"]).has(
+            4,
+            "",
+            &["own failed: ", "can write to ", &format!("hint: {fix}\n")],
+        );
+        home.run(["list-backends", "--backend", "own"]).has(
+            4,
+            home.run(["list-backends", "--backend", "own"]).stdout,
+            &[],
+        );
+        assert_eq!(home.log("tool").len(), 1);
+    };
+    mode(home.path().join("open"), 0o777);
+    failed(&format!("chmod o-w {}/open", home.path().display()));
+    mode(home.path().join("open"), 0o755);
+    mode(&tool, 0o757);
+    failed(&format!("chmod o-w {}", tool.display()));
+    mode(&tool, 0o755);
+    home.run(["get", "a"]).is(0, "secret\n", "");
+    if is_root() {
+        chown(&tool, Some(1), Some(1)).unwrap();
+        home.run(["get", "a"]).has(
+            4,
+            "",
+            &[
+                "belongs to daemon (1)",
+                &format!("hint: chown 0 {}", tool.display()),
+            ],
+        );
+    }
+}
