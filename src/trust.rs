@@ -49,7 +49,7 @@ pub struct Trust {
 /// # Errors
 /// The doubt.
 pub fn program(path: &Path) -> Result<(), Doubt> {
-    match Trust::new().walk(path) {
+    match Trust::of_root_or_user().walk(path) {
         Err(Stop::Doubt(doubt)) => Err(doubt),
         Err(Stop::Io(error)) if !is_absent(&error) => Err(unknown(path, &error)),
         _ => Ok(()),
@@ -62,7 +62,7 @@ pub fn program(path: &Path) -> Result<(), Doubt> {
 /// # Errors
 /// The doubt.
 pub fn key_file(path: &Path, file: &File) -> Result<Option<Doubt>, Doubt> {
-    let mut trust = Trust::new();
+    let mut trust = Trust::of_root_or_user();
     trust.check(path, file)?;
     let data = file.metadata().map_err(|error| unknown(path, &error))?;
     if !data.is_file() || data.nlink() == 0 {
@@ -74,7 +74,7 @@ pub fn key_file(path: &Path, file: &File) -> Result<Option<Doubt>, Doubt> {
 
 impl Trust {
     /// For files that root or this user must own.
-    pub fn new() -> Trust {
+    pub fn of_root_or_user() -> Trust {
         Trust {
             user: sys::user(),
             root: fs::metadata("/").map_or(0, |data| data.uid()),
@@ -87,7 +87,7 @@ impl Trust {
     pub fn of_any_owner() -> Trust {
         Trust {
             any_owner: true,
-            ..Trust::new()
+            ..Trust::of_root_or_user()
         }
     }
 

@@ -39,7 +39,7 @@ pub struct Raw {
 pub fn read(options: &Options) -> Result<Raw, UsageError> {
     let mut raw = Raw::default();
     let mut wrong = Vec::new();
-    let mut trust = Trust::new();
+    let mut trust = Trust::of_root_or_user();
     let given = match &options.config_file {
         Some(path) => Some((path.clone(), "--config")),
         None => {
