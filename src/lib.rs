@@ -94,6 +94,10 @@ mod request;
 mod schema;
 mod secret;
 mod sys;
+#[cfg_attr(
+    not(feature = "age"),
+    allow(dead_code, reason = "for whoever reads a file")
+)]
 mod trust;
 
 use std::fmt;

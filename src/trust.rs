@@ -184,7 +184,10 @@ impl Trust {
         }
         let accounts = Accounts::read();
         let doubt = |whom: &str, fix: &[&str]| {
-            let can = if rights == WRITE { "write to" } else { "read" };
+            let (can, fix) = match rights {
+                WRITE => ("write to", fix),
+                _ => ("read", &["chmod", "600"][..]),
+            };
             Err(Doubt {
                 text: format!(
                     "{whom} can {can} {}, which belongs to {}",
@@ -194,9 +197,8 @@ impl Trust {
                 fix: Some(self.command(data.uid(), fix, path)),
             })
         };
-        let letter = if rights == WRITE { "w" } else { "r" };
         if mode & rights != 0 {
-            return doubt("everyone", &["chmod", &format!("o-{letter}")]);
+            return doubt("everyone", &["chmod", "o-w"]);
         }
         let mut entries = match sys::access_list(path) {
             Ok(None) => vec![(Who::Group(data.gid()), mode >> 3)],
@@ -219,7 +221,7 @@ impl Trust {
                     if members.is_empty() || !members.iter().all(ours) {
                         let whom = format!("the group {}", accounts.group(group));
                         return match group == data.gid() {
-                            true => doubt(&whom, &["chmod", &format!("g-{letter}")]),
+                            true => doubt(&whom, &["chmod", "g-w"]),
                             false => doubt(&whom, &["setfacl", "-x", &format!("g:{group}")]),
                         };
                     }

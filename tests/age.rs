@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::support::rights::bound;
-use crate::support::{Home, find, program, transcript};
+use crate::support::{Home, find, not_run, program, transcript};
 
 /// A store at the usual place, with one X25519 identity.
 struct Store {
@@ -437,14 +437,25 @@ fn others_who_can_read_the_identities_are_warned_of() {
     let Some(store) = Store::new() else { return };
     store.insert("a", "s3cret");
     let path = store.home.path().join(".passage/identities");
-    for mode in [0o644, 0o640, 0o604] {
+    let shown = path.display();
+    for (mode, whom) in [
+        (0o644, "everyone"),
+        (0o604, "everyone"),
+        (0o640, "the group bin (2)"),
+    ] {
+        if mode == 0o640 && std::os::unix::fs::chown(&path, None, Some(2)).is_err() {
+            return not_run("only root can give files to a group that it is not in");
+        }
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-        let shown = path.display();
+        let me = Command::new("id").arg("-un").output().unwrap().stdout;
+        let me = String::from_utf8(me).unwrap();
+        // SAFETY: it only reads a number.
+        let owner = format!("{} ({})", me.trim_end(), unsafe { libc::geteuid() });
         store.home.run(["get", "a"]).is(
             0,
             "s3cret\n",
             &format!(
-                "mxm-secrets: warning: others can read the identities file {shown}\n\
+                "mxm-secrets: warning: {whom} can read {shown}, which belongs to {owner}\n\
                  mxm-secrets: hint: chmod 600 {shown}\n"
             ),
         );

@@ -2,7 +2,6 @@
 
 use std::fmt::Write;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -20,6 +19,7 @@ use crate::file::read_all;
 use crate::process;
 use crate::secret::{LIMIT, Secret, SecretBuffer};
 use crate::sys;
+use crate::trust;
 
 /// The most work that unlocking may cost, as age has it: 2^22, a quarter of a minute.
 const MAX_WORK_FACTOR: u8 = 22;
@@ -62,20 +62,16 @@ impl Identities {
                 .hint("age-keygen makes one; another place is named by PASSAGE_IDENTITIES_FILE"),
             _ => Reason::from(format!("cannot read the identities file {shown}: {error}")),
         })?;
+        // Its plugins are programs.
+        let exposed = trust::key_file(path, &file)?;
         let text = read_all(&file, LIMIT, context.deadline)
             .map_err(|problem| Reason::from(format!("the identities file {shown} {problem}")))?;
         if let Some(data) = armored_or_binary(text.expose()) {
             let problem = |what| Reason::from(format!("the identities file {shown} {what}"));
             return Ok(Identities::Protected(data.map_err(problem)?));
         }
-        if let Ok(data) = file.metadata()
-            && data.is_file()
-            && data.permissions().mode() & 0o044 != 0
-        {
-            (context.warn)(
-                &Reason::from(format!("others can read the identities file {shown}"))
-                    .hint(format!("chmod 600 {}", quoted(path))),
-            );
+        if let Some(exposed) = exposed {
+            (context.warn)(&exposed.into());
         }
         Ok(Identities::Open(parse(text.expose(), path)?))
     }
