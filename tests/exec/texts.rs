@@ -139,7 +139,7 @@ fn what_is_encoded_is_decoded_by_others() {
     let script = home.write(
         "decode.py",
         "import os, sys, json, shlex, base64, urllib.parse
-value, e = os.environb[b'V'].removesuffix(b'\\n'), os.environb
+value, e = os.environb[b'V'], os.environb
 url = e[b'URL'].decode('ascii')
 assert urllib.parse.unquote_to_bytes(url) == value
 assert urllib.parse.quote_from_bytes(value, safe='~') == url, url
