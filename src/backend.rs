@@ -62,6 +62,18 @@ pub const OWN: Option<&Entry> = Some(&command::ENTRY);
 #[cfg(not(feature = "config"))]
 pub const OWN: Option<&Entry> = None;
 
+/// The variables that hold credentials of backends: nobody is given one for its name.
+pub const CREDENTIALS: &[&str] = &[
+    "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
+    "BAO_CLIENT_KEY",
+    "BAO_TOKEN",
+    "GOPASS_AGE_PASSWORD",
+    "MXM_SECRETS_VAULT_JWT",
+    "MXM_SECRETS_VAULT_SECRET_ID",
+    "VAULT_CLIENT_KEY",
+    "VAULT_TOKEN",
+];
+
 /// Tells a program of ours that a backend's program starts how many of us there are above it.
 pub const DEPTH_VARIABLE: &str = "MXM_SECRETS_DEPTH";
 

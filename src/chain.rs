@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::backend::{Answer, Backend, NoSecret};
 use crate::deadline::{self, Deadline};
+use crate::field;
 use crate::name::Name;
 use crate::parallel::parallel;
 use crate::report::{Report, Step, Verdict};
@@ -234,6 +235,15 @@ impl Chain {
             warn: &|warning| observer.warn(warning),
         };
         match link.backend.ask(name, &context) {
+            Answer::Hit { secret, locator } if name.is_first_line() => {
+                match field::first_line(&secret) {
+                    line if line.is_empty() => Answer::miss(
+                        NoSecret::Empty,
+                        format!("the first line of {} is empty: {locator}", name.path()),
+                    ),
+                    secret => Answer::Hit { secret, locator },
+                }
+            }
             Answer::Hit { secret, locator } if secret.is_empty() => {
                 Answer::miss(NoSecret::Empty, format!("{name} is empty: {locator}"))
             }

@@ -1,4 +1,4 @@
-//! Picks a field out of a text secret.
+//! Picks a field, or the first line, out of a text secret.
 
 use crate::json;
 use crate::secret::Secret;
@@ -11,6 +11,16 @@ pub fn pick(whole: &Secret, field: &str) -> Option<Secret> {
         Some(object) => object.get(field)?.field(),
         None => line(whole.expose(), field.as_bytes()).map(Secret::copy_of),
     }
+}
+
+/// The first line of `whole` without its end, LF or CRLF.
+pub fn first_line(whole: &Secret) -> Secret {
+    let text = whole.expose();
+    let line = match text.iter().position(|&byte| byte == b'\n') {
+        Some(end) => text[..end].strip_suffix(b"\r").unwrap_or(&text[..end]),
+        None => text,
+    };
+    Secret::copy_of(line)
 }
 
 fn line<'a>(text: &'a [u8], field: &[u8]) -> Option<&'a [u8]> {
@@ -29,6 +39,26 @@ fn line<'a>(text: &'a [u8], field: &[u8]) -> Option<&'a [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_line_is_without_its_end() {
+        for (whole, line) in [
+            ("pw\nuser: bob\n", "pw"),
+            ("pw\r\nuser: bob", "pw"),
+            ("pw\n", "pw"),
+            // A line that does not end has all its bytes.
+            ("pw", "pw"),
+            ("pw\r", "pw\r"),
+            ("p\rw\r\r\n", "p\rw\r"),
+            (" pw \n", " pw "),
+            ("\nuser: bob", ""),
+            ("\r\n", ""),
+            ("", ""),
+        ] {
+            let first = first_line(&Secret::copy_of(whole.as_bytes()));
+            assert_eq!(first.expose(), line.as_bytes(), "{whole:?}");
+        }
+    }
 
     #[test]
     fn fields_are_picked() {

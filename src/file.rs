@@ -1,9 +1,10 @@
-//! Files that hold a secret, whatever kind of file they are: nothing waits for one beyond its deadline.
+//! Files that hold a secret, whatever kind of file they are: nothing waits for one beyond its deadline, and that there
+//! is none is only said of a place whose every part was looked at.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsFd;
-#[cfg(feature = "vault")]
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::deadline::Deadline;
@@ -19,6 +20,94 @@ pub fn read(path: &Path, limit: usize, deadline: Deadline) -> Result<Secret, Str
     let shown = path.display();
     let file = sys::open_to_read(path).map_err(|error| format!("cannot read {shown}: {error}"))?;
     read_all(&file, limit, deadline).map_err(|problem| format!("{shown} {problem}"))
+}
+
+/// Opens the file at `path`; `None` when there is nothing at all: see [`is_absent`].
+///
+/// Kubernetes replaces all files of a volume at once by changing where the link `..data` leads, and then removes the old
+/// ones: what was about to be opened may be gone, and there again in the new version. So nothing is concluded from an
+/// attempt during which a link on the way was replaced.
+///
+/// # Errors
+/// What is wrong, naming the file.
+pub fn open(path: &Path, deadline: Deadline) -> io::Result<Option<File>> {
+    let mut before = None;
+    loop {
+        let absent = match sys::open_to_read(path) {
+            Ok(file) => return Ok(Some(file)),
+            Err(error) if is_no_entry(&error) => is_absent(path),
+            Err(error) => Err(cannot_read(path, &error)),
+        };
+        let now = links(path);
+        if !matches!(absent, Ok(false)) && (now.is_empty() || before.as_ref() == Some(&now)) {
+            return absent.map(|_| None);
+        }
+        before = Some(now);
+        deadline.go_on().map_err(|ended| {
+            let shown = path.display();
+            io::Error::other(format!("{shown} {}", ended.before_it_was("opened")))
+        })?;
+    }
+}
+
+/// Whether there is nothing at `path`, as seen from the root down: the first part that is missing is missing from a
+/// directory, and is no link to nothing.
+///
+/// # Errors
+/// What is in the way, so that nobody can tell, naming the part.
+pub fn is_absent(path: &Path) -> io::Result<bool> {
+    let mut parts: Vec<&Path> = path.ancestors().collect();
+    parts.reverse();
+    for part in parts {
+        match part.metadata() {
+            Ok(data) if data.is_dir() || part == path => {}
+            // A file, where a directory would have to be.
+            Ok(_) => return Ok(true),
+            // A relative path begins with it.
+            Err(_) if part.as_os_str().is_empty() => {}
+            Err(error) if is_no_entry(&error) => {
+                return match part.symlink_metadata() {
+                    Ok(found) if found.is_symlink() => {
+                        let said = format!("{} is a link to nothing", part.display());
+                        Err(io::Error::new(io::ErrorKind::NotFound, said))
+                    }
+                    Ok(_) => Ok(false),
+                    // A whole path that is too long may lead to a file; a part that is too long never does.
+                    Err(error) => match error.kind() {
+                        io::ErrorKind::InvalidFilename if path.as_os_str().len() >= 4096 => {
+                            Err(cannot_read(path, &error))
+                        }
+                        _ if is_no_entry(&error) => Ok(true),
+                        _ => Err(cannot_read(part, &error)),
+                    },
+                };
+            }
+            Err(error) => return Err(cannot_read(part, &error)),
+        }
+    }
+    Ok(false)
+}
+
+fn cannot_read(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(
+        error.kind(),
+        format!("cannot read {}: {error}", path.display()),
+    )
+}
+
+fn is_no_entry(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidFilename, NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory | InvalidFilename)
+}
+
+/// The links on the way to `path`, and the `..data` beside them: a replaced one is another file.
+fn links(path: &Path) -> Vec<(u64, i64, i64)> {
+    path.ancestors()
+        .flat_map(|part| [part.to_owned(), part.join("..data")])
+        .filter_map(|link| fs::symlink_metadata(link).ok())
+        .filter(fs::Metadata::is_symlink)
+        .map(|data| (data.ino(), data.ctime(), data.ctime_nsec()))
+        .collect()
 }
 
 /// Reads a file to its end, at most `limit` bytes: whole MiB. It was opened with [`sys::open_to_read`].

@@ -1,8 +1,9 @@
 //! The name of a secret, checked once, before any backend is asked.
 //!
 //! ```text
-//! NAME = SEGMENT *( "/" SEGMENT ) [ "#" FIELD ]
+//! NAME = SEGMENT *( "/" SEGMENT ) [ "#" [ FIELD ] ]
 //! ```
+//! An empty FIELD is the first line of what the name without it gives.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -10,7 +11,8 @@ use std::fmt;
 /// The longest name, in bytes, the field included.
 pub const LIMIT: usize = 512;
 
-/// A name that obeys the rules: UTF-8, no control character, no empty, `.` or `..` segment, at most [`LIMIT`] bytes.
+/// A name that obeys the rules: UTF-8, no control character, no character that changes the direction of a text or ends
+/// a line, no empty, `.` or `..` segment, at most [`LIMIT`] bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Name {
     text: String,
@@ -36,44 +38,46 @@ impl Name {
             shown: raw.to_string_lossy().into_owned(),
             rule,
         };
-        let text = raw.to_str().ok_or_else(|| bad("a name is UTF-8"))?;
+        let text = raw
+            .to_str()
+            .ok_or_else(|| bad("a name must be valid UTF-8"))?;
         if text.len() > LIMIT {
             return Err(BadName {
                 shown: text.chars().take(40).chain(['…']).collect(),
-                rule: "a name has at most 512 bytes",
+                rule: "a name must not be longer than 512 bytes",
             });
         }
         if text.chars().any(char::is_control) {
-            return Err(bad("a name has no control characters"));
+            return Err(bad("a name must not contain control characters"));
+        }
+        if text.chars().any(misleads) {
+            return Err(bad(
+                "a name must not contain bidirectional controls or line separators",
+            ));
         }
         let (path, field) = match text.split_once('#') {
             Some((path, field)) => (path, Some(field)),
             None => (text, None),
         };
         if path.is_empty() {
-            return Err(bad("a name is not empty"));
+            return Err(bad("a name must not be empty"));
         }
         for segment in path.split('/') {
             match segment {
                 "" => {
-                    return Err(bad(
-                        "a name does not begin or end with '/', nor has it '//'",
-                    ));
+                    return Err(bad("a name must not begin or end with '/' or contain '//'"));
                 }
-                "." | ".." => return Err(bad("a name has no '.' or '..' between its slashes")),
+                "." | ".." => return Err(bad("'.' and '..' are not allowed as path segments")),
                 _ => {}
             }
         }
-        match field {
-            Some("") => Err(bad("after '#' stands the name of a field")),
-            Some(field) if field.contains('#') => {
-                Err(bad("'#' stands only once, before the field"))
-            }
-            _ => Ok(Name {
-                path_len: path.len(),
-                text: text.to_owned(),
-            }),
+        if field.is_some_and(|field| field.contains('#')) {
+            return Err(bad("a name may contain only one '#'"));
         }
+        Ok(Name {
+            path_len: path.len(),
+            text: text.to_owned(),
+        })
     }
 
     /// The whole name, as it was given.
@@ -88,20 +92,36 @@ impl Name {
 
     /// The field that is asked for, if any.
     pub fn field(&self) -> Option<&str> {
-        self.text.get(self.path_len + 1..)
+        self.text
+            .get(self.path_len + 1..)
+            .filter(|field| !field.is_empty())
+    }
+
+    /// Whether only the first line is asked for: the field is empty.
+    pub fn is_first_line(&self) -> bool {
+        self.text.ends_with('#')
     }
 
     /// The environment variable of this name: `prefix`, then the name in upper case with every character other than
     /// A-Z and 0-9 as `_`; a field is one more part. Only ASCII letters have an upper case here.
     pub fn variable(&self, prefix: &str) -> String {
-        let mut variable = String::with_capacity(prefix.len() + self.text.len());
+        let name = self.text.strip_suffix('#').unwrap_or(&self.text);
+        let mut variable = String::with_capacity(prefix.len() + name.len());
         variable.push_str(prefix);
-        variable.extend(self.text.chars().map(|c| match c.to_ascii_uppercase() {
+        variable.extend(name.chars().map(|c| match c.to_ascii_uppercase() {
             c @ ('A'..='Z' | '0'..='9') => c,
             _ => '_',
         }));
         variable
     }
+}
+
+/// Whether `c` makes a text read in another order than it has, or is a line's end to some and not to others.
+fn misleads(c: char) -> bool {
+    matches!(
+        c,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    )
 }
 
 impl fmt::Display for Name {
@@ -131,6 +151,7 @@ mod tests {
             ("prod/api-key", "prod/api-key", None),
             ("prod/db#password", "prod/db", Some("password")),
             ("a#b/c", "a", Some("b/c")),
+            ("a#", "a", None),
             ("-dash/...", "-dash/...", None),
             ("schlüssel/日本 x", "schlüssel/日本 x", None),
         ] {
@@ -140,20 +161,32 @@ mod tests {
                 (path, field, text)
             );
             assert_eq!(name.to_string(), text);
+            assert_eq!(name.is_first_line(), text == "a#");
         }
     }
 
     #[test]
     fn bad_names_are_refused() {
         for text in [
-            "", "/", "/a", "a/", "a//b", ".", "..", "a/./b", "../a", "a/..", "#f", "a#", "a#b#c",
-            "a\nb", "a\0", "a\u{85}",
+            "", "/", "/a", "a/", "a//b", ".", "..", "a/./b", "../a", "a/..", "#f", "#", "a##",
+            "a#b#c", "a\nb", "a\0", "a\u{85}",
         ] {
             assert!(Name::parse(text).is_err(), "{text:?}");
         }
+        for c in [
+            '\u{2028}', '\u{2029}', '\u{202e}', '\u{2066}', '\u{200f}', '\u{61c}',
+        ] {
+            let shown = Name::parse(format!("a{c}b")).unwrap_err().to_string();
+            assert!(
+                shown.contains("bidirectional") && shown.is_ascii(),
+                "{shown}"
+            );
+        }
+        // Letters of a script that is written from the right, and joiners, are letters.
+        assert!(Name::parse("\u{5d0}\u{200d}").is_ok());
         assert_eq!(
             Name::parse("a\n").unwrap_err().to_string(),
-            "bad name \"a\\n\": a name has no control characters"
+            "bad name \"a\\n\": a name must not contain control characters"
         );
         assert!(Name::parse("x".repeat(LIMIT)).is_ok());
         assert!(Name::parse("x".repeat(LIMIT + 1)).is_err());
@@ -171,6 +204,7 @@ mod tests {
         for (text, variable) in [
             ("prod/api-key", "PROD_API_KEY"),
             ("prod/db#password", "PROD_DB_PASSWORD"),
+            ("prod/db#", "PROD_DB"),
             ("9lives", "9LIVES"),
             ("ß/ı", "___"),
             ("a.b c", "A_B_C"),

@@ -178,6 +178,8 @@ fn a_store_as_passage_makes_it_is_read() {
     get("web/example.com#url").is(0, "https://example.com\n", "");
     // A folder, and nothing at all.
     get("web").has(1, "", &["web is missing: not in age"]);
+    let explain = |name: &str| store.home.run(["get", "-v", name]);
+    explain("web").has(1, "", &["age: miss: web is a folder of the age store: "]);
     fs::create_dir(store.home.path().join(".passage/store/dir.age")).unwrap();
     get("dir").has(1, "", &["dir is missing"]);
     get("web/none").has(1, "", &["web/none is missing"]);
@@ -197,7 +199,7 @@ fn the_environment_says_where() {
     store
         .home
         .run(["get", "a"])
-        .has(4, "", &["there is no age store", "hint: "]);
+        .has(4, "", &["the age store ", " does not exist", "hint: "]);
     store.home.set("PASSAGE_DIR", to.join("store"));
     store.fails("a", &["there is no identities file", "hint: age-keygen"]);
     store
@@ -251,11 +253,10 @@ fn without_a_store_the_next_backend_is_asked() {
         .set("MXM_SECRETS_BACKENDS", "age,env")
         .set("A", "from env");
     store.home.run(["get", "a"]).is(0, "from env\n", "");
-    store.home.run(["get", "--backend", "age", "a"]).has(
-        4,
-        "",
-        &["a: age failed: there is no age store"],
-    );
+    store
+        .home
+        .run(["get", "--backend", "age", "a"])
+        .has(4, "", &["a: age failed: the age store "]);
     // A file where the store should be is another matter.
     store.home.write(".passage/store", "");
     store.fails("a", &["is not a directory"]);
@@ -271,6 +272,15 @@ fn links_may_leave_the_store() {
     store.home.run(["get", "a"]).is(0, "linked\n", "");
     symlink("nowhere", store.file("gone")).unwrap();
     store.fails("gone", &["gone.age is a link to nothing"]);
+    // Any part of the way may be one, and a link may lead below a file.
+    let home = store.home.path();
+    symlink("/mnt/none", home.join(".passage/store/team")).unwrap();
+    store.fails("team/key", &["store/team is a link to nothing"]);
+    store.fails("team/a/key", &["store/team is a link to nothing"]);
+    symlink(elsewhere.join("x"), store.file("below")).unwrap();
+    store.fails("below", &["below.age is a link to nothing"]);
+    symlink("round", home.join(".passage/store/round")).unwrap();
+    store.fails("round/key", &["cannot read", "round"]);
     symlink("loop.age", store.file("loop")).unwrap();
     store.fails("loop", &["cannot read", "loop.age"]);
     let closed = store.insert("closed", "x");
@@ -286,6 +296,41 @@ fn links_may_leave_the_store() {
     }
     for name in ["../a", "a/../../a"] {
         store.home.run(["get", name]).has(2, "", &["bad name"]);
+    }
+}
+
+#[test]
+fn a_store_that_is_a_link_to_nothing_is_failed() {
+    let Some(mut store) = Store::new() else {
+        return;
+    };
+    store.insert("a", "s3cret");
+    let passage = store.home.path().join(".passage");
+    let there = passage.join("there");
+    fs::rename(passage.join("store"), &there).unwrap();
+    store
+        .home
+        .set("MXM_SECRETS_BACKENDS", "age,env")
+        .set("A", "of env");
+    let ways: [&dyn Fn(); 3] = [
+        &|| symlink("/mnt/none", passage.join("store")).unwrap(),
+        &|| symlink("store", passage.join("store")).unwrap(),
+        &|| {
+            fs::rename(&passage, passage.with_extension("moved")).unwrap();
+            symlink("/mnt/none", &passage).unwrap();
+        },
+    ];
+    for way in ways {
+        way();
+        for more in [&[][..], &["--default", "D"]] {
+            let arguments = [&["get", "a"], more].concat();
+            store.home.run(arguments).has(4, "", &["age failed: "]);
+        }
+        let listing =
+            String::from_utf8(store.home.run(["list-backends", "--json"]).stdout).unwrap();
+        let age = "\"backend\":\"age\",\"in_chain\":true,\"status\":\"failed\"";
+        assert!(listing.contains(age), "{listing}");
+        let _ = fs::remove_file(passage.join("store"));
     }
 }
 

@@ -72,7 +72,7 @@ fn the_literal_path_is_found_and_two_files_are_an_error_that_names_both() {
         "",
         &[
             &format!("there twice: {} and {}", flat.display(), nested.display()),
-            "hint: take one of them away",
+            "hint: remove one of them: it is ambiguous",
         ],
     );
 }
@@ -82,7 +82,7 @@ fn a_directory_is_a_miss() {
     let home = mounted();
     home.write("mnt/prod/api-key/more", "x");
     fs::create_dir(home.path().join("mnt/prod_api-key")).unwrap();
-    explain(&home, "prod/api-key").has(1, "", &["miss: prod/api-key is not in"]);
+    explain(&home, "prod/api-key").has(1, "", &["miss: prod/api-key is a folder: "]);
     // A file where the nested place would have a directory.
     explain(&home, "other/x").has(1, "", &["miss: other/x is not in"]);
 }
@@ -115,8 +115,68 @@ fn links_are_followed_and_broken_ones_are_failed() {
     symlink("nothing", mount.join("broken")).unwrap();
     symlink("loop", mount.join("loop")).unwrap();
     get(&home, "link").is(0, "linked", "");
-    get(&home, "broken").has(4, "", &["is a link that leads nowhere"]);
-    get(&home, "loop").has(4, "", &["cannot be read"]);
+    get(&home, "broken").has(4, "", &["is a link to nothing"]);
+    get(&home, "loop").has(4, "", &["cannot read "]);
+    // Any part of the way may be one.
+    symlink("/mnt/none", mount.join("team")).unwrap();
+    get(&home, "team/key").has(4, "", &["mnt/team is a link to nothing"]);
+    symlink("round", mount.join("round")).unwrap();
+    get(&home, "round/key").has(4, "", &["cannot read "]);
+    symlink("other/x", mount.join("below")).unwrap();
+    get(&home, "below").has(4, "", &["mnt/below is a link to nothing"]);
+}
+
+#[test]
+fn a_directory_that_is_a_link_to_nothing_is_failed() {
+    let mut home = mounted();
+    let (mount, gone) = (home.path().join("mnt"), home.path().join("gone"));
+    fs::rename(&mount, &gone).unwrap();
+    symlink("/mnt/none", &mount).unwrap();
+    home.set("MXM_SECRETS_BACKENDS", "credentials,env")
+        .set("A", "of env");
+    let fails = |home: &Home, words: &str| {
+        for more in [&[][..], &["--default", "D"]] {
+            let seen = home.run([&["get", "a"], more].concat());
+            seen.has(4, "", &["credentials failed: ", words]);
+        }
+        let listing = String::from_utf8(home.run(["list-backends", "--json"]).stdout).unwrap();
+        let failed = r#""backend":"credentials","in_chain":true,"status":"failed""#;
+        assert!(listing.contains(failed), "{listing}");
+    };
+    fails(&home, "mnt is a link to nothing");
+    // A part of the way to it.
+    home.set("CREDENTIALS_DIRECTORY", mount.join("deep/er"));
+    fails(&home, "mnt is a link to nothing");
+    fs::remove_file(&mount).unwrap();
+    symlink("mnt", &mount).unwrap();
+    fails(&home, "cannot ");
+}
+
+/// All files of such a volume are links through `..data`, whatever is asked for.
+#[test]
+fn a_volume_of_kubernetes_without_its_data_is_failed() {
+    let mut home = mounted();
+    let mount = home.path().join("mnt");
+    publish(&mount, 0, "value");
+    symlink("..data/prod_api-key", mount.join("prod_api-key")).unwrap();
+    symlink("..data/prod", mount.join("prod")).unwrap();
+    get(&home, "prod/nested").is(0, "value", "");
+    get(&home, "none").has(1, "", &["none is missing"]);
+    home.set("MXM_SECRETS_BACKENDS", "credentials,env")
+        .set("NONE", "of env");
+    let fails = |words: &str| {
+        for name in ["prod/api-key", "prod/nested", "none", "a:b"] {
+            home.run(["get", name])
+                .has(4, "", &["credentials failed: ", words]);
+        }
+        let listing = String::from_utf8(home.run(["list-backends", "--json"]).stdout).unwrap();
+        let failed = r#""backend":"credentials","in_chain":true,"status":"failed""#;
+        assert!(listing.contains(failed), "{listing}");
+    };
+    fs::rename(mount.join("..0"), home.path().join("moved")).unwrap();
+    fails("link to nothing");
+    fs::remove_file(mount.join("..data")).unwrap();
+    fails("");
 }
 
 #[test]
@@ -124,10 +184,10 @@ fn names_that_no_mount_can_have_are_misses_that_say_so() {
     let home = mounted();
     home.write("mnt/a b", "blank");
     get(&home, "a b").is(0, "blank", "");
-    explain(&home, "a:b").has(1, "", &["a:b cannot be mounted", "has no ':'"]);
-    explain(&home, "schlüssel").has(1, "", &["cannot be mounted", "is ASCII"]);
+    explain(&home, "a:b").has(1, "", &["a:b cannot be mounted", "must not contain ':'"]);
+    explain(&home, "schlüssel").has(1, "", &["cannot be mounted", "must be ASCII"]);
     let long = "x".repeat(256);
-    explain(&home, &long).has(1, "", &["has at most 255 bytes"]);
+    explain(&home, &long).has(1, "", &["must not be longer than 255 bytes"]);
     // Too long for one file, not for a path.
     let long = format!("{}/{}", "x".repeat(200), "y".repeat(200));
     explain(&home, &long).has(1, "", &["is not in"]);
@@ -143,7 +203,7 @@ fn the_limit_is_16_mib() {
     file.set_len(16 << 20).unwrap();
     assert_eq!(get(&home, "large").stdout.len(), 16 << 20);
     file.set_len((16 << 20) + 1).unwrap();
-    get(&home, "large").has(4, "", &["large: ", "has more than 16 MiB"]);
+    get(&home, "large").has(4, "", &["large: ", "is larger than 16 MiB"]);
 }
 
 #[test]
@@ -155,12 +215,12 @@ fn without_any_directory_it_is_unavailable() {
     if Path::new("/run/secrets").exists() {
         return not_run("/run/secrets is on this machine");
     }
-    let said = format!("there is no {}, /run/secrets", nowhere.display());
+    let said = format!("neither {} nor /run/secrets exists", nowhere.display());
     home.run(["get", "--backend", "credentials", "k"])
         .has(4, "", &[&said]);
     home.set("MXM_SECRETS_BACKENDS", "credentials,env");
     home.run(["get", "--verbose", "k"])
-        .has(0, "v\n", &["credentials: unavailable: there is no"]);
+        .has(0, "v\n", &["credentials: unavailable: neither"]);
     let listing = home.run(["list-backends", "--json"]).stdout;
     let listing = String::from_utf8(listing).unwrap();
     let expected = r#""backend":"credentials","in_chain":true,"status":"unavailable""#;
@@ -169,7 +229,7 @@ fn without_any_directory_it_is_unavailable() {
     home.run(["get", "--backend", "credentials", "k"]).has(
         4,
         "",
-        &["$CREDENTIALS_DIRECTORY is not set, and there is no /run/secrets"],
+        &["$CREDENTIALS_DIRECTORY is not set, and /run/secrets does not exist"],
     );
     home.set("CREDENTIALS_DIRECTORY", "mnt");
     get(&home, "k").has(4, "", &["is not an absolute path: mnt"]);
@@ -197,7 +257,7 @@ fn run_secrets_comes_after_the_variable() {
     }
     first.is(0, "docker\n", "");
     unshare(&["both"]).is(0, "systemd\n", "");
-    unshare(&["--verbose", "neither"]).has(1, "", &["/mnt, /run/secrets"]);
+    unshare(&["--verbose", "neither"]).has(1, "", &["/mnt or /run/secrets"]);
 }
 
 #[test]

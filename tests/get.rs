@@ -62,6 +62,128 @@ fn an_empty_variable_is_a_miss() {
         .has(1, "", &["env: miss: a is empty: $A ("]);
 }
 
+/// The shell keeps the last argument of the last command in `$_`.
+#[test]
+fn a_name_without_a_letter_or_digit_is_no_variable() {
+    let mut home = Home::new();
+    home.set("MXM_SECRETS_BACKENDS", "env")
+        .set("_", "/usr/bin/mxm-secrets")
+        .set("__", "x")
+        .set("__1", "one")
+        .set("A__", "prefixed");
+    for name in ["-", "*", " ", "_", "\u{65e5}\u{672c}", "-#-", "*#"] {
+        home.run(["get", "-v", "--", name]).has(
+            1,
+            "",
+            &[
+                "env: miss: ",
+                "has no letter or digit, so no variable is called that",
+            ],
+        );
+        home.run(["get", "--default", "D", "--", name])
+            .is(3, "D\n", "");
+    }
+    home.run(["get", "\u{65e5}\u{672c}1"]).is(0, "one\n", "");
+    home.run(["get", "--", "-#1"]).is(0, "one\n", "");
+}
+
+#[test]
+fn credentials_of_backends_are_not_given_out_by_name() {
+    for (name, variable) in [
+        ("mxm/secrets/vault/secret/id", "MXM_SECRETS_VAULT_SECRET_ID"),
+        ("mxm-secrets#vault-jwt", "MXM_SECRETS_VAULT_JWT"),
+        ("vault/token", "VAULT_TOKEN"),
+        ("vault/token#", "VAULT_TOKEN"),
+        ("bao/client-key", "BAO_CLIENT_KEY"),
+        ("gopass/age/password", "GOPASS_AGE_PASSWORD"),
+    ] {
+        let mut home = Home::new();
+        home.set("MXM_SECRETS_BACKENDS", "env");
+        home.run(["get", name]).has(1, "", &["missing"]);
+        home.set(variable, "CANARY");
+        let said = format!("${variable} is a credential of a backend");
+        for arguments in [
+            &["get", name][..],
+            &["get", "--default", "D", name],
+            &["exec", "--secret", &format!("X={name}"), "--", "env"],
+        ] {
+            let seen = home.run(arguments);
+            let status = if arguments[0] == "exec" { 125 } else { 4 };
+            seen.has(status, "", &[&said, name, "hint: use another name"]);
+            assert!(!seen.stderr.contains("CANARY"));
+        }
+    }
+}
+
+#[test]
+fn the_first_line_is_asked_for_by_an_empty_field() {
+    let mut home = Home::new();
+    home.set("MXM_SECRETS_BACKENDS", "env")
+        .set("PROD_DB", "pw\r\nuser: bob\n")
+        .set("PROD_DB_", "another")
+        .set("EMPTY", "\nuser: bob\n");
+    home.link(&["sh"]);
+    home.run(["get", "--raw", "prod/db#"]).is(0, "pw", "");
+    home.run(["get", "prod/db#"]).is(0, "pw\n", "");
+    home.run(["resolve", "prod/db#"])
+        .is(0, "prod/db#\tenv\t$PROD_DB\n", "");
+    home.run([
+        "exec",
+        "--secret",
+        "prod/db#",
+        "--",
+        "sh",
+        "-c",
+        "echo \"$PROD_DB,\"",
+    ])
+    .is(0, "pw,\n", "");
+    home.run(["get", "-v", "empty#"]).has(
+        1,
+        "",
+        &["env: miss: the first line of empty is empty: $EMPTY"],
+    );
+    home.run(["get", "--default", "D", "empty#"])
+        .is(3, "D\n", "");
+    home.run(["get", "none#"]).has(1, "", &["missing"]);
+}
+
+/// Every backend has it, since none of them knows of it.
+#[test]
+#[cfg(all(
+    target_os = "linux",
+    feature = "age",
+    feature = "config",
+    feature = "credentials",
+    feature = "keyring",
+    feature = "vault"
+))]
+fn every_store_gives_its_first_line() {
+    use crate::support::place::{NAME, Place};
+    for backend in [
+        "env",
+        "gopass",
+        "age",
+        "vault",
+        "credentials",
+        "keyring",
+        "own",
+    ] {
+        let Some(place) = Place::new(backend) else {
+            continue;
+        };
+        place.home().link(&["sh"]);
+        let name = format!("{NAME}#");
+        let run = |arguments: &[&str]| transcript(&mut place.mxm_secrets(arguments));
+        run(&["get", "--raw", &name]).is(0, &place.canary, "");
+        let script = "echo \"$LEAKS_CANARY,\"";
+        run(&["exec", "--secret", &name, "--", "sh", "-c", script]).is(
+            0,
+            format!("{},\n", place.canary),
+            "",
+        );
+    }
+}
+
 #[test]
 fn a_default_has_a_status_of_its_own() {
     let home = Home::new();
@@ -155,24 +277,28 @@ fn bad_input_is_refused_before_anything_is_started() {
             &["get", "a", "b"],
             "get: several names need --json; without it, give one name",
         ),
-        (&["get", ""], "bad name \"\": a name is not empty"),
+        (&["get", ""], "bad name \"\": a name must not be empty"),
         (
             &["get", "/a"],
-            "bad name \"/a\": a name does not begin or end with '/'",
+            "bad name \"/a\": a name must not begin or end with '/'",
         ),
         (
             &["get", "a/../b"],
-            "bad name \"a/../b\": a name has no '.' or '..'",
+            "bad name \"a/../b\": '.' and '..' are not allowed",
         ),
         (
-            &["get", "a#"],
-            "bad name \"a#\": after '#' stands the name of a field",
+            &["get", "a##"],
+            "bad name \"a##\": a name may contain only one '#'",
+        ),
+        (
+            &["get", "a\u{202e}b"],
+            "bad name \"a\\u{202e}b\": a name must not contain bidirectional controls",
         ),
         (
             &["get", "a\nb"],
-            "bad name \"a\\nb\": a name has no control characters",
+            "bad name \"a\\nb\": a name must not contain control characters",
         ),
-        (&["get", &long], "a name has at most 512 bytes"),
+        (&["get", &long], "a name must not be longer than 512 bytes"),
         (
             &["get", "-a"],
             "unknown option -a; a name that begins with - needs -- before it",
@@ -262,7 +388,7 @@ fn bad_input_is_refused_before_anything_is_started() {
         home.run(bytes).has(2, "", &[flag]);
     }
     home.run([OsStr::new("get"), OsStr::from_bytes(b"a\xff")])
-        .has(2, "", &["a name is UTF-8"]);
+        .has(2, "", &["a name must be valid UTF-8"]);
     home.run([OsStr::from_bytes(b"g\xff")])
         .has(2, "", &["no command is called"]);
     assert_eq!(home.log("gopass"), Vec::<String>::new());

@@ -4,14 +4,13 @@
 //! is a file to decrypt.
 
 mod armor;
-mod file;
+mod format;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod identities;
 mod plugin;
 mod terminal;
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -20,12 +19,11 @@ use age_core::format::{FileKey, Stanza};
 
 use super::{Answer, Backend, Context, Entry, NoSecret, NoStore, Reason, Status};
 use crate::deadline::Ended;
-use crate::file::read_all;
+use crate::file;
 use crate::name::Name;
 use crate::schema::{Key, Kind, Section};
 use crate::secret::{LIMIT, Secret};
-use crate::sys;
-use file::File;
+use format::File;
 use identities::{Identities, Identity};
 
 pub const ENTRY: Entry = Entry {
@@ -91,35 +89,30 @@ impl Age {
     /// The bytes of the file for `name`, or the answer when there is none.
     fn read(&self, name: &Name, path: &Path, context: &Context) -> Result<Secret, Answer> {
         let shown = path.display();
-        let miss = || {
-            Answer::miss(
-                NoSecret::NoEntry,
-                format!("{} is not in the age store: {shown}", name.path()),
-            )
-        };
-        let file = match sys::open_to_read(path) {
-            Ok(file) => file,
-            Err(error) => {
-                return Err(match error.kind() {
-                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
-                        match self.has_store() {
-                            Ok(()) if path.symlink_metadata().is_ok() => {
-                                Answer::failed(format!("{shown} is a link to nothing"))
-                            }
-                            Ok(()) => miss(),
-                            Err(answer) => answer,
-                        }
-                    }
-                    // No file can have such a name.
-                    io::ErrorKind::InvalidFilename => miss(),
-                    _ => Answer::failed(format!("cannot read {shown}: {error}")),
+        let file = match file::open(path, context.deadline) {
+            Ok(Some(file)) => file,
+            Ok(None) => {
+                self.has_store()?;
+                return Err(match path.with_extension("").metadata() {
+                    Ok(data) if data.is_dir() => Answer::miss(
+                        NoSecret::Folder,
+                        format!("{} is a folder of the age store: {shown}", name.path()),
+                    ),
+                    _ => Answer::miss(
+                        NoSecret::NoEntry,
+                        format!("{} is not in the age store: {shown}", name.path()),
+                    ),
                 });
             }
+            Err(problem) => return Err(Answer::failed(problem.to_string())),
         };
         if file.metadata().is_ok_and(|data| data.is_dir()) {
-            return Err(miss());
+            return Err(Answer::miss(
+                NoSecret::Folder,
+                format!("{} is a folder of the age store: {shown}", name.path()),
+            ));
         }
-        read_all(&file, FILE_LIMIT, context.deadline)
+        file::read_all(&file, FILE_LIMIT, context.deadline)
             .map_err(|problem| Answer::failed(format!("{shown} {problem}")))
     }
 
@@ -130,14 +123,15 @@ impl Age {
             Ok(_) => Err(Answer::failed(format!(
                 "the age store {shown} is not a directory"
             ))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Answer::unavailable(
-                NoStore::NoTrace,
-                Reason::from(format!("there is no age store {shown}"))
-                    .hint("mkdir makes one; another place is named by PASSAGE_DIR"),
-            )),
-            Err(error) => Err(Answer::failed(format!(
-                "cannot read the age store {shown}: {error}"
-            ))),
+            Err(error) => Err(match file::is_absent(&self.store) {
+                Ok(true) => Answer::unavailable(
+                    NoStore::NoTrace,
+                    Reason::from(format!("the age store {shown} does not exist"))
+                        .hint("create it with mkdir, or set PASSAGE_DIR to the directory you use"),
+                ),
+                Ok(false) => Answer::failed(format!("cannot read the age store {shown}: {error}")),
+                Err(problem) => Answer::failed(format!("the age store {shown}: {problem}")),
+            }),
         }
     }
 

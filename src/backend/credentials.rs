@@ -5,11 +5,12 @@
 //! the directory, so the literal `prod/api-key` is a second place; which of two files is meant nobody can know.
 
 use std::fs::{self, File, Metadata};
-use std::io::{ErrorKind, Seek};
+use std::io::{self, ErrorKind, Seek};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::{Answer, Backend, Context, Entry, NoSecret, NoStore, Reason, Status};
+use crate::file;
 use crate::name::Name;
 use crate::schema::{Key, Kind, Section};
 use crate::secret::{LIMIT, Secret, SecretBuffer};
@@ -59,23 +60,30 @@ impl Credentials {
             .map(PathBuf::as_path)
     }
 
-    /// The directories in a row, for people.
-    fn list(&self) -> String {
+    /// The directories in a row, for people, with `last` before the last one.
+    fn list(&self, last: &str) -> String {
         let list: Vec<String> = self
             .directories()
             .map(|directory| directory.display().to_string())
             .collect();
-        list.join(", ")
+        match list.as_slice() {
+            [first @ .., end] if !first.is_empty() => format!("{} {last} {end}", first.join(", ")),
+            list => list.concat(),
+        }
     }
 
     fn no_directory(&self) -> Reason {
+        let list = match self.directories().nth(1) {
+            Some(_) => format!("neither {} exists", self.list("nor")),
+            None => format!("{} does not exist", self.list("")),
+        };
         Reason::from(match (&self.from_systemd, self.configured.is_empty()) {
             (None, true) => format!("no directory is configured, and ${VARIABLE} is not set"),
-            (None, false) => format!("${VARIABLE} is not set, and there is no {}", self.list()),
-            (Some(_), _) => format!("there is no {}", self.list()),
+            (None, false) => format!("${VARIABLE} is not set, and {list}"),
+            (Some(_), _) => list,
         })
         .hint(
-            "LoadCredential= of systemd and the secrets of Docker, Podman and Kubernetes make one",
+            "systemd's LoadCredential= and the secrets of Docker, Podman and Kubernetes create one",
         )
     }
 
@@ -84,24 +92,34 @@ impl Credentials {
         let problem = unfit(name.path());
         let places = places(name.path());
         let mut available = false;
+        let mut folder = None;
         for directory in self.directories() {
             check(directory)?;
-            if problem.is_none()
-                && let Some((secret, path)) = look(directory, &places, name, context)?
-            {
-                return Ok(Answer::text(secret, name, path.display().to_string()));
+            if problem.is_none() {
+                match look(directory, &places, name, context)? {
+                    Place::File(file, state, path) => {
+                        let secret = read(file, state, &path, name, context)?;
+                        return Ok(Answer::text(secret, name, path.display().to_string()));
+                    }
+                    Place::Folder(path) => folder = folder.or(Some(path)),
+                    Place::Nothing => {}
+                }
             }
-            available |= is_there(directory)?;
+            available |= is_there(directory, context)?;
         }
-        Ok(match problem {
+        Ok(match (problem, folder) {
             _ if !available => Answer::unavailable(NoStore::NoTrace, self.no_directory()),
-            Some(rule) => Answer::miss(
+            (Some(rule), _) => Answer::miss(
                 NoSecret::NoSuchName,
                 format!("{} cannot be mounted: {rule}", name.path()),
             ),
-            None => Answer::miss(
+            (None, Some(path)) => Answer::miss(
+                NoSecret::Folder,
+                format!("{} is a folder: {}", name.path(), path.display()),
+            ),
+            (None, None) => Answer::miss(
                 NoSecret::NoEntry,
-                format!("{} is not in {}", name.path(), self.list()),
+                format!("{} is not in {}", name.path(), self.list("or")),
             ),
         })
     }
@@ -124,17 +142,17 @@ impl Backend for Credentials {
         self.search(name, context).unwrap_or_else(Answer::Failed)
     }
 
-    fn status(&self, _: &Context) -> Status {
+    fn status(&self, context: &Context) -> Status {
         let mut uses = Vec::new();
         for directory in self.directories() {
-            match check(directory).and_then(|()| is_there(directory)) {
+            match check(directory).and_then(|()| is_there(directory, context)) {
                 Ok(true) => uses.push(directory.display().to_string()),
                 Ok(false) => {}
-                Err(reason) => return Status::unavailable(directory.display().to_string(), reason),
+                Err(reason) => return Status::failed(directory.display().to_string(), reason),
             }
         }
         if uses.is_empty() {
-            Status::unavailable(self.list(), self.no_directory())
+            Status::unavailable(self.list("or"), self.no_directory())
         } else {
             Status::ready(uses.join(", "))
         }
@@ -144,11 +162,11 @@ impl Backend for Credentials {
 /// Why no mount can have a file for `path`, if so: systemd's rule, the widest of all.
 fn unfit(path: &str) -> Option<&'static str> {
     if path.contains(':') {
-        Some("the name of a mounted file has no ':'")
+        Some("the name of a mounted file must not contain ':'")
     } else if !path.is_ascii() {
-        Some("the name of a mounted file is ASCII")
+        Some("the name of a mounted file must be ASCII")
     } else if path.split('/').any(|segment| segment.len() > 255) {
-        Some("the name of a file has at most 255 bytes")
+        Some("the name of a file must not be longer than 255 bytes")
     } else {
         None
     }
@@ -176,18 +194,48 @@ fn check(directory: &Path) -> Result<(), Reason> {
     }
 }
 
-/// Whether `directory` is there, and may be searched.
-fn is_there(directory: &Path) -> Result<bool, Reason> {
+/// Whether `directory` is there, whole, and may be searched.
+fn is_there(directory: &Path, context: &Context) -> Result<bool, Reason> {
+    let shown = directory.display();
     // The dot needs the permission that every file in it needs.
     match fs::metadata(directory.join(".")) {
-        Ok(_) => Ok(true),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(cannot("be searched", directory, &error)),
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return match file::is_absent(directory) {
+                Ok(true) => Ok(false),
+                Ok(false) => Err(cannot(&error, format!("{shown} cannot be searched"))),
+                Err(error) => Err(Reason::from(error.to_string())),
+            };
+        }
+        Err(error) => return Err(cannot(&error, format!("{shown} cannot be searched"))),
     }
+    // The files in a volume of Kubernetes are links through `..data`: without that, none of them is known.
+    match file::open(&directory.join("..data"), context.deadline) {
+        Ok(Some(_)) => return Ok(true),
+        Ok(None) => {}
+        Err(error) => return Err(cannot(&error, "the volume is damaged".to_owned())),
+    }
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_symlink())
+            && fs::read_link(entry.path()).is_ok_and(|target| target.starts_with("..data"))
+        {
+            let entry = entry.path();
+            return Err(Reason::from(format!(
+                "the volume is damaged: {} leads to ..data, which is gone",
+                entry.display()
+            )));
+        }
+        context
+            .deadline
+            .go_on()
+            .map_err(|ended| format!("{shown} {}", ended.before_it_was("searched")))?;
+    }
+    Ok(true)
 }
 
-fn cannot(what: &str, path: &Path, error: &std::io::Error) -> Reason {
-    let reason = Reason::from(format!("{} cannot {what}: {error}", path.display()));
+/// `what` cannot be done, because of `error`.
+fn cannot(error: &io::Error, what: String) -> Reason {
+    let reason = Reason::from(format!("{what}: {error}"));
     match error.kind() {
         ErrorKind::PermissionDenied => {
             reason.hint("give the user that runs this the permission to read it")
@@ -196,34 +244,38 @@ fn cannot(what: &str, path: &Path, error: &std::io::Error) -> Reason {
     }
 }
 
-/// Reads the secret from whichever of `places` below `directory` is there.
+/// What is in a directory for a name.
+enum Place {
+    File(File, State, PathBuf),
+    Folder(PathBuf),
+    Nothing,
+}
+
+/// Looks at all of `places` below `directory`: which of two files is meant nobody can know.
 fn look(
     directory: &Path,
     places: &[String],
     name: &Name,
     context: &Context,
-) -> Result<Option<(Secret, PathBuf)>, Reason> {
-    let mut found: Option<(File, State, PathBuf)> = None;
+) -> Result<Place, Reason> {
+    let mut found = Place::Nothing;
     for place in places {
         let path = directory.join(place);
-        let Some((file, state)) = open(directory, place, &path, name, context)? else {
-            continue;
-        };
-        if let Some((_, _, first)) = &found {
-            return Err(Reason::from(format!(
-                "{} is there twice: {} and {}",
-                name.path(),
-                first.display(),
-                path.display()
-            ))
-            .hint("take one of them away: which is meant cannot be known"));
+        match (open(path, name, context)?, &found) {
+            (Place::File(_, _, path), Place::File(_, _, first)) => {
+                return Err(Reason::from(format!(
+                    "{} is there twice: {} and {}",
+                    name.path(),
+                    first.display(),
+                    path.display()
+                ))
+                .hint("remove one of them: it is ambiguous which one is meant"));
+            }
+            (Place::Nothing, _) | (Place::Folder(_), Place::File(..)) => {}
+            (place, _) => found = place,
         }
-        found = Some((file, state, path));
     }
-    match found {
-        Some((file, state, path)) => Ok(Some((read(file, state, &path, name, context)?, path))),
-        None => Ok(None),
-    }
+    Ok(found)
 }
 
 /// What changes when a file is written: its length and the time.
@@ -233,74 +285,26 @@ fn state(data: &Metadata) -> State {
     (data.len(), data.mtime(), data.mtime_nsec())
 }
 
-/// Opens the file `path`, which is `place` below `directory`; `None` when there is none, or a directory.
-fn open(
-    directory: &Path,
-    place: &str,
-    path: &Path,
-    name: &Name,
-    context: &Context,
-) -> Result<Option<(File, State)>, Reason> {
-    let mut version = None;
-    let file = loop {
-        match sys::open_to_read(path) {
-            Ok(file) => break file,
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::InvalidFilename
-                ) =>
-            {
-                // Kubernetes replaces all files at once by changing where `..data` leads, and then removes the old
-                // ones: a file that was about to be opened may be gone, and there again under the new version.
-                let now = versions(directory, place);
-                if now.is_empty() || version.as_ref() == Some(&now) {
-                    return absent(path, name).map(|()| None);
-                }
-                version = Some(now);
-                proceed(path, name, context)?;
-            }
-            Err(_) if is_socket(path) => return Err(not_a_file(path, name, "a socket")),
-            Err(error) => return Err(cannot_read(path, name, &error)),
-        }
+/// Opens what is at `path`.
+fn open(path: PathBuf, name: &Name, context: &Context) -> Result<Place, Reason> {
+    let file = match file::open(&path, context.deadline) {
+        Ok(Some(file)) => file,
+        Ok(None) => return Ok(Place::Nothing),
+        Err(_) if is_socket(&path) => return Err(not_a_file(&path, name, "a socket")),
+        Err(error) => return Err(cannot(&error, name.path().to_owned())),
     };
     // Asked of what is open, since the path may lead elsewhere by now.
     let data = file
         .metadata()
-        .map_err(|error| cannot_read(path, name, &error))?;
+        .map_err(|error| cannot_read(&path, name, &error))?;
     let kind = data.file_type();
     if kind.is_file() {
-        Ok(Some((file, state(&data))))
+        Ok(Place::File(file, state(&data), path))
     } else if kind.is_dir() {
-        Ok(None)
+        Ok(Place::Folder(path))
     } else {
         let what = if kind.is_fifo() { "a FIFO" } else { "a device" };
-        Err(not_a_file(path, name, what))
-    }
-}
-
-/// Which links `..data` there are in `directory` and in each directory on the way from there to `place`: a replaced one
-/// is another file. Empty where there is none: then nothing is replaced this way.
-fn versions(directory: &Path, place: &str) -> Vec<(u64, i64, i64)> {
-    std::iter::once(0)
-        .chain(place.match_indices('/').map(|(slash, _)| slash + 1))
-        .filter_map(|end| {
-            let link = format!("{}..data", &place[..end]);
-            let data = fs::symlink_metadata(directory.join(link)).ok()?;
-            Some((data.ino(), data.ctime(), data.ctime_nsec()))
-        })
-        .collect()
-}
-
-/// Makes sure that nothing at all is at `path`: a link that leads nowhere is a mount gone wrong.
-fn absent(path: &Path, name: &Name) -> Result<(), Reason> {
-    match fs::symlink_metadata(path) {
-        Ok(found) if found.is_symlink() && !path.exists() => Err(Reason::from(format!(
-            "{}: {} is a link that leads nowhere",
-            name.path(),
-            path.display()
-        ))),
-        _ => Ok(()),
+        Err(not_a_file(&path, name, what))
     }
 }
 
@@ -316,10 +320,11 @@ fn not_a_file(path: &Path, name: &Name, what: &str) -> Reason {
     ))
 }
 
-fn cannot_read(path: &Path, name: &Name, error: &std::io::Error) -> Reason {
-    let mut reason = cannot("be read", path, error);
-    reason.text = format!("{}: {}", name.path(), reason.text);
-    reason
+fn cannot_read(path: &Path, name: &Name, error: &io::Error) -> Reason {
+    cannot(
+        error,
+        format!("{}: cannot read {}", name.path(), path.display()),
+    )
 }
 
 /// Reads all of `file`, again when it was written meanwhile: it was in the state `before` when it was opened.
@@ -337,7 +342,7 @@ fn read(
             .map_err(failed)?
         else {
             return Err(Reason::from(format!(
-                "{}: {} has more than 16 MiB",
+                "{}: {} is larger than 16 MiB",
                 name.path(),
                 path.display()
             )));
@@ -356,7 +361,7 @@ fn read(
 fn proceed(path: &Path, name: &Name, context: &Context) -> Result<(), Reason> {
     if context.deadline.go_on().is_err() {
         Err(Reason::from(format!(
-            "{}: {} is being replaced all the time",
+            "{}: {} was rewritten again and again while it was read",
             name.path(),
             path.display()
         )))
@@ -367,6 +372,7 @@ fn proceed(path: &Path, name: &Name, context: &Context) -> Result<(), Reason> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
     use std::os::unix::fs::symlink;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::Duration;
@@ -405,8 +411,13 @@ mod tests {
                         warn: &|_| {},
                     };
                     match look(mount, &places, &name, &context) {
-                        Ok(Some((secret, _))) if secret.expose() == b"value" => {}
-                        other => answers.push(format!("{other:?}")),
+                        Ok(Place::File(mut file, ..)) => {
+                            let mut value = String::new();
+                            file.read_to_string(&mut value).unwrap();
+                            assert_eq!(value, "value");
+                        }
+                        Ok(_) => answers.push("nothing".to_owned()),
+                        Err(reason) => answers.push(reason.text),
                     }
                 }
                 answers

@@ -2,7 +2,7 @@
 
 use std::os::unix::ffi::OsStringExt;
 
-use super::{Answer, Backend, Context, Entry, NoSecret, Status};
+use super::{Answer, Backend, CREDENTIALS, Context, Entry, NoSecret, Reason, Status};
 use crate::name::Name;
 use crate::schema::{Key, Kind, Section};
 use crate::secret::Secret;
@@ -40,8 +40,25 @@ impl Backend for Env {
 
     /// A field is a part of the variable's name here, so the value is never searched for it.
     fn ask(&self, name: &Name, _: &Context) -> Answer {
+        // The shell keeps something of its own in $_.
+        if !name
+            .variable("")
+            .contains(|c: char| c.is_ascii_alphanumeric())
+        {
+            return Answer::miss(
+                NoSecret::NoSuchName,
+                format!("{name} has no letter or digit, so no variable is called that"),
+            );
+        }
         let locator = self.locator(name);
-        match std::env::var_os(&locator[1..]) {
+        let variable = &locator[1..];
+        match std::env::var_os(variable) {
+            Some(_) if CREDENTIALS.contains(&variable) => Answer::Failed(
+                Reason::from(format!(
+                    "{locator} is a credential of a backend, which is not given out for {name}"
+                ))
+                .hint("use another name for the secret"),
+            ),
             Some(value) => Answer::Hit {
                 secret: Secret::take(value.into_vec()),
                 locator,

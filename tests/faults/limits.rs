@@ -127,7 +127,7 @@ fn descriptors_may_run_out() {
                  error 24)\n",
             ],
             "credentials" => &[
-                "mxm-secrets: credentials failed: leaks/canary: {home}/mnt/leaks/canary cannot be read: Too many \
+                "mxm-secrets: credentials failed: leaks/canary: cannot read {home}/mnt/leaks/canary: Too many \
                  open files (os error 24)\n",
             ],
             "own" => &[

@@ -117,8 +117,8 @@ macro_rules! says {
     };
     (no store, $where:literal) => {
         concat!(
-            "mxm-secrets: leaks/canary: age unavailable: there is no age store ", $where, "/.passage/store\n",
-            "mxm-secrets: hint: mkdir makes one; another place is named by PASSAGE_DIR\n"
+            "mxm-secrets: leaks/canary: age unavailable: the age store ", $where, "/.passage/store does not exist\n",
+            "mxm-secrets: hint: create it with mkdir, or set PASSAGE_DIR to the directory you use\n"
         )
     };
 }
@@ -191,9 +191,9 @@ const ROWS: &[Row] = &[
                 Is(
                     Nothing,
                     Failed(
-                        "mxm-secrets: leaks/canary: credentials unavailable: there is no {home}/mnt\n\
-                         mxm-secrets: hint: LoadCredential= of systemd and the secrets of Docker, Podman and \
-                         Kubernetes make one\n",
+                        "mxm-secrets: leaks/canary: credentials unavailable: {home}/mnt does not exist\n\
+                         mxm-secrets: hint: systemd's LoadCredential= and the secrets of Docker, Podman and \
+                         Kubernetes create one\n",
                     ),
                 ),
             ),
@@ -283,7 +283,7 @@ const ROWS: &[Row] = &[
                 ),
             ),
             ("vault", Is(File(files::flood), Failed(says!(vault, "{home}/.vault-token is larger than 1 MiB")))),
-            ("credentials", Is(File(files::flood), Failed(says!(credentials, "has more than 16 MiB")))),
+            ("credentials", Is(File(files::flood), Failed(says!(credentials, "is larger than 16 MiB")))),
             ("keyring", Never("the kernel keeps no key of more than 32767 bytes")),
             ("env", Never("the kernel starts no program with a variable of more than 128 KiB")),
         ],
@@ -333,7 +333,7 @@ const ROWS: &[Row] = &[
                 ),
             ),
             // Nobody is asked; but what the link of a mount leads to may be gone.
-            ("credentials", Is(File(files::dangling), Failed(says!(credentials, "is a link that leads nowhere")))),
+            ("credentials", Is(File(files::dangling), Failed(says!(credentials, "is a link to nothing")))),
             ("keyring", Never(KERNEL)),
             ("env", Never(MEMORY)),
         ],
@@ -462,7 +462,10 @@ const ROWS: &[Row] = &[
                 "credentials",
                 Is(
                     System(Trouble::Descriptors),
-                    Failed(says!(credentials, "cannot be read: Too many open files (os error 24)")),
+                    Failed(
+                        "mxm-secrets: credentials failed: leaks/canary: cannot read {home}/mnt/leaks_canary: Too many \
+                         open files (os error 24)\n",
+                    ),
                 ),
             ),
         ],

@@ -10,7 +10,7 @@ use age::{DecryptError, Identity as _, Recipient, scrypt, ssh, x25519};
 use age_core::format::{FileKey, Stanza};
 
 use super::armor;
-use super::file::{self, File};
+use super::format::{self, File};
 use super::plugin::{self, Plugin};
 use super::terminal::{self, Echo, NoAnswer};
 use crate::backend::{Context, Reason};
@@ -236,7 +236,7 @@ pub fn armored_or_binary(text: &[u8]) -> Option<Result<Vec<u8>, &'static str>> {
     if armor::is_armored(text) {
         Some(armor::decode(text))
     } else {
-        text.starts_with(file::MAGIC).then(|| Ok(text.to_vec()))
+        text.starts_with(format::MAGIC).then(|| Ok(text.to_vec()))
     }
 }
 
