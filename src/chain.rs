@@ -232,6 +232,7 @@ impl Chain {
                 Deadline::after(self.timeout).or(whole)
             },
             unattended: self.unattended,
+            login: false,
             warn: &|warning| observer.warn(warning),
         };
         match link.backend.ask(name, &context) {

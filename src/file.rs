@@ -4,7 +4,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use crate::deadline::Deadline;
@@ -120,9 +120,15 @@ pub fn read_all(mut file: &File, limit: usize, deadline: Deadline) -> Result<Sec
         return Err("is a directory".to_owned());
     }
     let mut buffer = SecretBuffer::new(limit);
+    // The writer of a FIFO may come later: until then it is at its end, and cannot be read.
+    let mut may_come = file.metadata().is_ok_and(|data| data.file_type().is_fifo());
     loop {
         match buffer.read_from(&mut file) {
             Ok(Progress::More) => {}
+            Ok(Progress::End) if may_come && buffer.expose().is_empty() => {
+                may_come = false;
+                sys::wait_readable([Some(file.as_fd())], deadline.remaining()).map_err(cannot)?;
+            }
             Ok(Progress::End) => return Ok(buffer.finish()),
             Ok(Progress::TooLarge) => return Err(format!("is larger than {} MiB", limit >> 20)),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

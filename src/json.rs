@@ -43,7 +43,7 @@ impl<'a> Value<'a> {
     }
 
     /// Whether it is a string that says `text`.
-    fn says(self, text: &str) -> bool {
+    pub fn says(self, text: &str) -> bool {
         match self.body() {
             Some(body) if !body.contains('\\') => body == text,
             _ => self
@@ -62,6 +62,11 @@ impl<'a> Value<'a> {
         self.members()
             .filter_map(|(key, _)| Some(String::from_utf8_lossy(key.text()?.expose()).into_owned()))
             .collect()
+    }
+
+    /// Whether it is an array without elements.
+    pub fn is_empty_array(self) -> bool {
+        self.raw.starts_with('[') && self.elements().next().is_none()
     }
 
     /// The elements of an array, in order.
@@ -115,7 +120,8 @@ impl<'a> Value<'a> {
         }
     }
 
-    fn members(self) -> impl Iterator<Item = (Value<'a>, Value<'a>)> {
+    /// The members of an object, name and value, in order.
+    pub fn members(self) -> impl Iterator<Item = (Value<'a>, Value<'a>)> {
         let mut at = 1;
         std::iter::from_fn(move || {
             if !self.is_object() {

@@ -279,6 +279,7 @@ mod tests {
         Context {
             deadline,
             unattended: true,
+            login: false,
             warn: &|_| {},
         }
     }

@@ -287,6 +287,8 @@ pub struct Context<'a> {
     pub deadline: Deadline,
     /// Whether no person is there: nothing may prompt or wait for one.
     pub unattended: bool,
+    /// Whether a status may take a login.
+    pub login: bool,
     /// Takes warnings: one line each, in the style of [`Reason::text`].
     pub warn: &'a (dyn Fn(&Reason) + Sync),
 }

@@ -56,6 +56,8 @@ mod vault_faults;
 #[cfg(feature = "vault")]
 mod vault_logins;
 #[cfg(feature = "vault")]
+mod vault_proof;
+#[cfg(feature = "vault")]
 mod vault_proxy;
 #[cfg(feature = "vault")]
 mod vault_reports;

@@ -206,12 +206,12 @@ fn a_login_that_gives_no_token_tells_why() {
         (
             200,
             r#"{"auth":{"client_token":"","mfa_requirement":{"mfa_request_id":"x"}}}"#,
-            "the login by approle at auth/approle wants a second factor from a person",
+            "the login by approle at auth/approle requires a second factor from a person",
         ),
         (
             200,
             "{}",
-            "{address} answers the login by approle at auth/approle, but not as Vault does\n\
+            "{address} did not answer the login by approle at auth/approle like a Vault server\n\
              mxm-secrets: hint: check the address: is a proxy or another server there?",
         ),
         (
@@ -224,7 +224,7 @@ fn a_login_that_gives_no_token_tells_why() {
         let server = Scripted::answering(answer(status, body));
         let mut home = server.home();
         home.set("MXM_SECRETS_VAULT_AUTH_METHOD", "approle")
-            .set("MXM_SECRETS_VAULT_ROLE_ID", "r")
+            .set("MXM_SECRETS_VAULT_ROLE_ID", "role-7")
             .set("MXM_SECRETS_VAULT_SECRET_ID", "canary");
         let mut command = home.mxm_secrets(["get", "app"]);
         command.env_remove("VAULT_TOKEN");
@@ -235,7 +235,7 @@ fn a_login_that_gives_no_token_tells_why() {
     let mut home = server.home();
     let empty = home.write("secret_id", "\n");
     home.set("MXM_SECRETS_VAULT_AUTH_METHOD", "approle")
-        .set("MXM_SECRETS_VAULT_ROLE_ID", "r")
+        .set("MXM_SECRETS_VAULT_ROLE_ID", "role-7")
         .set("MXM_SECRETS_VAULT_SECRET_ID_FILE", empty);
     let mut command = home.mxm_secrets(["get", "app"]);
     command.env_remove("VAULT_TOKEN");
@@ -311,7 +311,7 @@ fn a_certificate_logs_in() {
         home.run(["get", "app"]).is(0, "s3cret\n", "");
         home.set("VAULT_CLIENT_KEY", keys.path().join("other.pem"));
         home.run(["get", "app"])
-            .has(4, "", &["does not go with the key"]);
+            .has(4, "", &["does not match the key"]);
     });
 }
 

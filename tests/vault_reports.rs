@@ -122,33 +122,38 @@ fn list_backends_tells_what_there_is_to_know() {
     is_ready(&server.root_home(), "KV v2, token of VAULT_TOKEN");
     let home = server.home();
     let (status, seen, reason) = listed(&home, 4);
-    assert_eq!(status, "unavailable");
+    assert_eq!(status, "failed");
     assert!(seen.ends_with(", mount secret (no token)"), "{seen}");
     assert_eq!(reason, format!("\"{at} denies secret: no token is given\""));
     home.write(".vault-token", ROOT);
     is_ready(&home, "KV v2, token of ~/.vault-token");
     home.write(".vault-token", "canary-token");
     let (status, seen, reason) = listed(&home, 4);
-    assert_eq!(status, "unavailable");
+    assert_eq!(status, "failed");
     assert!(
         seen.ends_with(", mount secret (token of ~/.vault-token)"),
         "{seen}"
     );
     assert_eq!(
         reason,
-        format!("\"{at} denies everything in secret, or has no such mount\"")
+        format!(
+            "\"{at} does not know the token of ~/.vault-token: it is wrong, revoked or expired\""
+        )
     );
     // No one logs in for a list.
     let mut home = server.home();
     home.set("MXM_SECRETS_VAULT_AUTH_METHOD", "approle")
         .set("MXM_SECRETS_VAULT_ROLE_ID", "canary-role")
         .set("MXM_SECRETS_VAULT_SECRET_ID", "canary-secret");
-    is_ready(&home, "login by approle at auth/approle");
+    is_ready(
+        &home,
+        "login by approle at auth/approle; the login was not tried: use --login",
+    );
     home.set("MXM_SECRETS_VAULT_KV_VERSION", "1")
         .set("VAULT_NAMESPACE", "team");
     is_ready(
         &home,
-        "namespace team, KV v1, login by approle at auth/approle",
+        "namespace team, KV v1, login by approle at auth/approle; the login was not tried: use --login",
     );
 }
 
@@ -160,7 +165,7 @@ fn list_backends_tells_why_a_server_would_not_answer() {
     let home = server.root_home();
     server.api("PUT", "sys/seal", "");
     let (status, uses, reason) = listed(&home, 4);
-    assert_eq!(status, "unavailable");
+    assert_eq!(status, "failed");
     assert!(
         uses.contains(", sealed, mount secret (token of VAULT_TOKEN)"),
         "{uses}"
@@ -176,7 +181,7 @@ fn list_backends_tells_why_a_server_would_not_answer() {
     let mut home = server.root_home();
     home.set("VAULT_ADDR", "https://127.0.0.1:1");
     let (status, uses, reason) = listed(&home, 4);
-    assert_eq!(status, "unavailable");
+    assert_eq!(status, "failed");
     assert_eq!(
         uses,
         "https://127.0.0.1:1, mount secret (token of VAULT_TOKEN)"

@@ -329,6 +329,7 @@ mod tests {
         let context = Context {
             deadline: Deadline::after(Duration::ZERO),
             unattended: true,
+            login: false,
             warn: &|_| {},
         };
         match age.decrypt(&file, &context) {

@@ -408,6 +408,7 @@ mod tests {
                     let context = Context {
                         deadline: Deadline::after(Duration::from_secs(60)),
                         unattended: true,
+                        login: false,
                         warn: &|_| {},
                     };
                     match look(mount, &places, &name, &context) {

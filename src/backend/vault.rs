@@ -3,16 +3,12 @@
 //! | file | owns |
 //! | --- | --- |
 //! | `settings` | the environment of the official clients, and the section of the configuration |
-//! | `login` | tokens: there already, or got by a login and given back |
-//! | `api` | one call of Vault's API, and what a refusal means |
-//! | `http` | connections made and kept, redirects, retries |
+//! | `login` | tokens: given, or obtained by a login and revoked afterwards |
+//! | `api` | one call of Vault's API, what a refusal means, and what may be shown of an answer |
+//! | `http` | connections opened and kept, redirects, retries |
 //! | `message` | requests and answers as bytes |
 //! | `proxy`, `address` | where to connect to |
 //! | `tls`, `socket` | the bytes of a connection, with a deadline |
-//!
-//! Requests and answers hold secrets, and TLS names and sockets need to be under control to the last byte. That is
-//! why HTTP is spoken here, on httparse and rustls, and not through a client library: those keep copies of tokens and
-//! bodies that no one wipes, and wait where a signal does not reach them.
 
 mod address;
 mod api;
@@ -26,20 +22,20 @@ mod settings;
 mod socket;
 mod tls;
 
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use self::address::encode_path;
 use self::api::{Api, Call, Reply};
 use self::http::Client;
-use self::login::Identity;
+use self::login::{Identity, Late};
 use self::settings::{KEYS, Method, Settings, VARIABLES, Version};
 use self::socket::Patience;
 use super::{Answer, Backend, Context, Entry, NoSecret, NoStore, Reason, Status};
-use crate::deadline;
 use crate::json::Value;
 use crate::name::Name;
 use crate::schema::Section;
+use crate::secret::Secret;
 use crate::sys;
 
 pub const ENTRY: Entry = Entry {
@@ -50,21 +46,85 @@ pub const ENTRY: Entry = Entry {
     open: Some(|section| Box::new(Vault::open(section))),
 };
 
+/// How many names of fields a message lists.
+const LISTED: usize = 20;
+
 struct Vault {
-    /// What is set up; an error is told when it is asked.
+    /// What is set up; an error is reported when it is asked.
     setup: Result<Setup, Reason>,
 }
 
 struct Setup {
     settings: Settings,
     /// `None`: no address is given.
-    api: Option<Api>,
-    /// Who we are, once that is known. It is found out by the first who asks, once, whatever comes of it: a login
-    /// that has failed for one secret is not tried again for a hundred others.
-    identity: OnceLock<Result<Identity, Reason>>,
-    /// The version of the KV engine, found out in the same way; `None` when the server does not tell us.
-    version: OnceLock<Result<Option<Version>, Reason>>,
+    api: Option<Arc<Api>>,
+    /// Logins that were given up, before `identity`: its revocation goes last.
+    late: Late,
+    identity: Shared<Identity>,
+    /// The version of the engine that the server reports for the mount; `None` if it does not report it.
+    reported: Shared<Option<Version>>,
+    /// The version that a read has shown.
+    seen: OnceLock<Version>,
+    /// How many lookups are under way.
+    asking: AtomicUsize,
     warned: AtomicBool,
+}
+
+/// What the first who needs it finds out, while the others wait. It is kept if it was found. A failure is shared with
+/// those who ask at the same time, so that a refused login is not repeated for each of a hundred names.
+struct Shared<T> {
+    found: OnceLock<T>,
+    failure: Mutex<Option<Reason>>,
+}
+
+impl<T> Shared<T> {
+    fn new() -> Shared<T> {
+        Shared {
+            found: OnceLock::new(),
+            failure: Mutex::new(None),
+        }
+    }
+
+    fn get(&self, find: impl FnOnce() -> Result<T, Reason>) -> Result<&T, Reason> {
+        if let Some(found) = self.found.get() {
+            return Ok(found);
+        }
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        match (self.found.get(), &*failure) {
+            (Some(found), _) => Ok(found),
+            (None, Some(reason)) => Err(reason.clone()),
+            (None, None) => match find() {
+                Ok(found) => Ok(self.found.get_or_init(|| found)),
+                Err(reason) => Err(failure.insert(reason).clone()),
+            },
+        }
+    }
+
+    fn forget_failure(&self) {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// One read of one path, as an engine of one version.
+enum Read {
+    /// It settles the lookup.
+    Answer(Answer),
+    /// An empty 404. Engines of both versions say so, of paths of the other one too.
+    Nothing,
+    /// Words that only an engine of version 2 has, for paths that are not its own.
+    NotAPathOfV2(Reason),
+    Denied(Reason),
+}
+
+/// One lookup under way.
+struct Question<'a> {
+    api: &'a Api,
+    identity: &'a Identity,
+    name: &'a Name,
+    path: String,
+    /// Mount and path, for people.
+    place: String,
+    patience: Patience,
 }
 
 impl Vault {
@@ -75,7 +135,7 @@ impl Vault {
     }
 
     /// What to ask, or the answer when there is nothing to ask.
-    fn ready(&self) -> Result<(&Setup, &Api), Answer> {
+    fn ready(&self) -> Result<(&Setup, &Arc<Api>), Answer> {
         let setup = self
             .setup
             .as_ref()
@@ -115,9 +175,13 @@ impl Backend for Vault {
         };
         sys::watch_signals();
         setup.warn(context);
-        setup
-            .look_up(api, name, Patience::until(context.deadline))
-            .unwrap_or_else(Answer::Failed)
+        setup.asking.fetch_add(1, Ordering::SeqCst);
+        let answer = setup.look_up(api, name, Patience::until(context.deadline));
+        if setup.asking.fetch_sub(1, Ordering::SeqCst) == 1 {
+            setup.identity.forget_failure();
+            setup.reported.forget_failure();
+        }
+        answer.unwrap_or_else(Answer::Failed)
     }
 
     fn status(&self, context: &Context) -> Status {
@@ -127,17 +191,7 @@ impl Backend for Vault {
         };
         sys::watch_signals();
         setup.warn(context);
-        setup.status(api, Patience::until(context.deadline))
-    }
-}
-
-impl Drop for Vault {
-    fn drop(&mut self) {
-        if let Ok(setup) = &self.setup
-            && let (Some(api), Some(Ok(identity))) = (&setup.api, setup.identity.get())
-        {
-            identity.revoke(api);
-        }
+        setup.status(api, context)
     }
 }
 
@@ -151,18 +205,21 @@ impl Setup {
                 client.retries = settings.retries;
                 client.redirects = settings.redirects;
                 client.timeout = settings.timeout;
-                Some(Api {
+                Some(Arc::new(Api {
                     client,
                     namespace: settings.namespace.clone(),
                     headers: std::mem::take(&mut settings.headers),
-                })
+                }))
             }
         };
         Ok(Setup {
             settings,
             api,
-            identity: OnceLock::new(),
-            version: OnceLock::new(),
+            late: Late::default(),
+            identity: Shared::new(),
+            reported: Shared::new(),
+            seen: OnceLock::new(),
+            asking: AtomicUsize::new(0),
             warned: AtomicBool::new(false),
         })
     }
@@ -202,7 +259,7 @@ impl Setup {
             .as_ref()
             .map(|namespace| format!("namespace {namespace}, "))
             .unwrap_or_default();
-        let version = match self.known_version() {
+        let version = match self.version() {
             Some(version) => format!("KV v{}, ", version as u8),
             None => String::new(),
         };
@@ -210,183 +267,310 @@ impl Setup {
         format!("{namespace}{version}{identity}")
     }
 
-    fn known_version(&self) -> Option<Version> {
-        let found = || self.version.get()?.as_ref().ok().copied()?;
-        self.settings.version.or_else(found)
+    /// The version of the engine, as far as it is known.
+    fn version(&self) -> Option<Version> {
+        let reported = || self.reported.found.get().copied().flatten();
+        let seen = || self.seen.get().copied();
+        self.settings.version.or_else(reported).or_else(seen)
     }
 
-    fn look_up(&self, api: &Api, name: &Name, patience: Patience) -> Result<Answer, Reason> {
-        let identity = self.identity(api, patience)?;
-        // One that is not told is the usual one; what is read then tells more.
-        let version = self
-            .version(api, identity, patience)?
-            .unwrap_or(Version::V2);
-        let (mount, path) = (&self.settings.mount, self.path(name));
-        let call = Call {
-            path: &match version {
-                Version::V1 => format!("{}/{}", encode_path(mount), encode_path(&path)),
-                Version::V2 => format!("{}/data/{}", encode_path(mount), encode_path(&path)),
+    fn look_up(&self, api: &Arc<Api>, name: &Name, patience: Patience) -> Result<Answer, Reason> {
+        let path = self.path(name);
+        let question = Question {
+            api,
+            identity: self.identity(api, patience)?,
+            name,
+            place: format!("{}/{path}", self.settings.mount),
+            path,
+            patience,
+        };
+        if self.settings.version.is_none() {
+            self.reported(api, question.identity, patience)?;
+        }
+        match self.version() {
+            Some(version) => self.read_known(&question, version),
+            None => self.read_unknown(&question),
+        }
+    }
+
+    /// Reads from an engine of which the server, the configuration or an earlier read says that it is of `version`.
+    fn read_known(&self, question: &Question, version: Version) -> Result<Answer, Reason> {
+        match self.read(question, version)? {
+            Read::Answer(answer) => return Ok(answer),
+            Read::Denied(reason) | Read::NotAPathOfV2(reason) => return Err(reason),
+            Read::Nothing => {}
+        }
+        match self.reported(question.api, question.identity, question.patience)? {
+            Some(reported) if reported == version => return Ok(question.absent()),
+            Some(reported) => return Err(self.contradiction(reported, version)),
+            None => {}
+        }
+        // The server does not report it. An engine of version 2 is known by its words for the paths of version 1.
+        match version {
+            Version::V1 if self.is_ambiguous(&question.path) => Err(self.unknown_version(question)),
+            Version::V1 => Ok(question.absent()),
+            Version::V2 => match self.read(question, Version::V1)? {
+                Read::NotAPathOfV2(_) => Ok(question.absent()),
+                // Whoever may read the paths of version 2 alone was given them by someone who knows the version.
+                Read::Denied(_) if self.settings.version.is_some() => Ok(question.absent()),
+                Read::Answer(_) => Err(self.contradiction(Version::V1, version)),
+                Read::Denied(_) | Read::Nothing => Err(self.unknown_version(question)),
             },
+        }
+    }
+
+    /// Reads from an engine of unknown version: as version 2, then as version 1.
+    fn read_unknown(&self, question: &Question) -> Result<Answer, Reason> {
+        let denied = match self.read(question, Version::V2)? {
+            Read::Answer(answer) => return Ok(answer),
+            Read::NotAPathOfV2(reason) => return Err(reason),
+            Read::Denied(reason) => Some(reason),
+            Read::Nothing => None,
+        };
+        if self.is_ambiguous(&question.path) {
+            return Err(denied.unwrap_or_else(|| self.unknown_version(question)));
+        }
+        match (self.read(question, Version::V1)?, denied) {
+            (Read::Answer(answer), _) => Ok(answer),
+            (Read::NotAPathOfV2(_), None) => {
+                let _ = self.seen.set(Version::V2);
+                Ok(question.absent())
+            }
+            (Read::NotAPathOfV2(_) | Read::Denied(_), Some(reason)) => Err(reason),
+            (Read::Denied(_) | Read::Nothing, _) => Err(self.unknown_version(question)),
+        }
+    }
+
+    /// Whether an engine of version 2 has another meaning for this path of version 1.
+    fn is_ambiguous(&self, path: &str) -> bool {
+        let below_mount = self.settings.mount.split('/').skip(1);
+        below_mount.chain(path.split('/').take(1)).any(|segment| {
+            let own = [
+                "config", "data", "delete", "destroy", "metadata", "subkeys", "undelete",
+            ];
+            own.contains(&segment)
+        })
+    }
+
+    fn contradiction(&self, found: Version, given: Version) -> Reason {
+        Reason::from(format!(
+            "{} is a KV engine of version {}, but kv_version is {}",
+            self.settings.mount, found as u8, given as u8
+        ))
+        .hint("set kv_version to auto")
+    }
+
+    fn unknown_version(&self, question: &Question) -> Reason {
+        Reason::from(format!(
+            "{} does not say whether it has {}: the version of the KV engine {} is unknown",
+            question.api.address(),
+            question.place,
+            self.settings.mount
+        ))
+        .hint("set kv_version to 1 or 2")
+    }
+
+    fn read(&self, question: &Question, version: Version) -> Result<Read, Reason> {
+        let Question {
+            api,
+            identity,
+            place,
+            ..
+        } = question;
+        let mount = &self.settings.mount;
+        let data = if version == Version::V2 { "/data" } else { "" };
+        let call = Call {
+            path: &format!(
+                "{}{data}/{}",
+                encode_path(mount),
+                encode_path(&question.path)
+            ),
             token: identity.token.as_ref(),
             ..Call::default()
         };
-        let reply = api
-            .call(&call, patience)
-            .map_err(|failure| failure.reason)?;
-        let place = format!("{mount}/{path}");
-        match reply.response.status {
+        let reply = api.call(&call, question.patience)?;
+        let answer = match reply.response.status {
             200 => {
-                let data = match (reply.data(), version) {
-                    (Some(data), Version::V1) => Some(data),
-                    (Some(data), Version::V2) if data.get("metadata").is_none() => None,
-                    (Some(data), Version::V2) => data.get("data"),
-                    (None, _) => None,
+                let (fields, metadata) = match (reply.data(), version) {
+                    (Some(data), Version::V1) => (Some(data), None),
+                    (Some(data), Version::V2) => (data.get("data"), data.get("metadata")),
+                    (None, _) => (None, None),
                 };
-                match data {
-                    Some(fields) if fields.is_object() => self.pick(fields, name, &place),
-                    Some(fields) if fields.is_null() => Ok(Answer::miss(
-                        NoSecret::Gone,
-                        gone(&reply, &place)
-                            .unwrap_or_else(|| format!("{place} has no value").into()),
-                    )),
-                    _ => Err(Reason::from(format!(
-                        "the answer of {} for {place} is not one of Vault's KV v{}",
-                        api.address(),
-                        version as u8
-                    ))
-                    .hint("check the address and kv_version")),
+                let whole = version == Version::V1 || metadata.is_some_and(Value::is_object);
+                match (fields, gone(&reply, version, place)) {
+                    (Some(fields), _) if whole && fields.is_object() => {
+                        let _ = self.seen.set(version);
+                        self.pick(fields, question, &reply)?
+                    }
+                    (_, Some(reason)) => Answer::miss(NoSecret::Gone, reason),
+                    _ => {
+                        return Err(Reason::from(format!(
+                            "the answer of {} for {place} is not that of a KV v{} engine",
+                            api.address(),
+                            version as u8
+                        ))
+                        .hint("check the address, mount and kv_version"));
+                    }
                 }
             }
-            404 => match gone(&reply, &place) {
-                Some(reason) => Ok(Answer::miss(NoSecret::Gone, reason)),
-                None => self.not_found(api, &reply, &place),
+            404 => match gone(&reply, version, place) {
+                Some(reason) => Answer::miss(NoSecret::Gone, reason),
+                None => return self.not_found(api, &reply, place),
             },
-            401 | 403 => Err(self.denied(api, &reply, &place, identity)),
-            400 if reply.told_has("missing client token") => {
-                Err(self.denied(api, &reply, &place, identity))
+            401 | 403 => return self.denied(question, &reply).map(Read::Denied),
+            400 if reply.says("missing client token") => {
+                return self.denied(question, &reply).map(Read::Denied);
             }
-            _ => Err(api.refusal(&reply, &place)),
-        }
+            _ => return Err(api.refusal(&reply, place)),
+        };
+        Ok(Read::Answer(answer))
     }
 
-    /// The answer for a secret that has these `fields`.
-    fn pick(&self, fields: Value, name: &Name, place: &str) -> Result<Answer, Reason> {
-        let hit = |field: &str| {
-            Some(Answer::Hit {
-                secret: fields.get(field)?.field()?,
-                locator: self.locator(name, Some(field)),
-            })
+    /// The answer for a secret that has these `fields`. Goes through them once: there may be millions.
+    fn pick(&self, fields: Value, question: &Question, reply: &Reply) -> Result<Answer, Reason> {
+        let Question { name, place, .. } = question;
+        let wanted = name.field().unwrap_or(&self.settings.field);
+        let unreadable = |what: &str| Reason::from(format!("{place} has {what}"));
+        let (mut found, mut last) = (None, None);
+        let (mut count, mut filled, mut listed) = (0_usize, 0_usize, Vec::new());
+        for (key, value) in fields.members() {
+            if count.is_multiple_of(1024) {
+                let deadline = question.patience.deadline;
+                deadline
+                    .go_on()
+                    .map_err(|ended| format!("{place} {}", ended.before_it_was("read")))?;
+            }
+            count += 1;
+            if key.says(wanted) && found.replace(value).is_some() {
+                return Err(unreadable("two fields of the same name"));
+            }
+            last = Some((key, value));
+            filled += usize::from(!value.is_null());
+            if listed.len() < LISTED && !value.is_null() {
+                listed.extend(reply.shown_name(key));
+            }
+        }
+        let more = filled - listed.len();
+        let there = match (listed.is_empty(), more) {
+            (true, 0) => "it has none".to_owned(),
+            (true, _) => format!("it has {more}"),
+            (false, 0) => format!("it has {}", listed.join(", ")),
+            (false, _) => format!("it has {} and {more} more", listed.join(", ")),
         };
-        let filled = || {
-            let null = |name: &String| fields.get(name).is_some_and(|value| value.is_null());
-            let names = fields.names().into_iter();
-            names.filter(|name| !null(name)).collect::<Vec<_>>()
+        let hit = |field: &str, secret: Secret| Answer::Hit {
+            secret,
+            locator: self.locator(name, Some(field)),
         };
-        let there = || match filled().as_slice() {
-            [] => "it has none".to_owned(),
-            names => format!("it has {}", names.join(", ")),
+        let secret = |value: Value| {
+            value
+                .field()
+                .ok_or_else(|| unreadable("a value that is not text"))
         };
+        if let Some(value) = found.filter(|value| !value.is_null()) {
+            return Ok(hit(wanted, secret(value)?));
+        }
         if let Some(field) = name.field() {
-            return Ok(hit(field).unwrap_or_else(|| {
-                Answer::miss(
-                    NoSecret::NoField,
-                    format!("{place} has no field {field}: {}", there()),
-                )
-            }));
+            return Ok(Answer::miss(
+                NoSecret::NoField,
+                format!("{place} has no field {field}: {there}"),
+            ));
         }
-        let field = &self.settings.field;
-        if let Some(hit) = hit(field) {
-            return Ok(hit);
-        }
-        match fields.names().as_slice() {
-            [] => Ok(Answer::miss(
+        match last {
+            Some((key, value)) if count == 1 && filled == 1 => {
+                let field = reply.shown_name(key).unwrap_or_else(|| "…".to_owned());
+                Ok(hit(&field, secret(value)?))
+            }
+            _ if filled == 0 => Ok(Answer::miss(
                 NoSecret::Empty,
-                format!("{place} has no field at all"),
+                format!("{place} has no field with a value"),
             )),
-            [only] => Ok(hit(only).unwrap_or_else(|| {
-                Answer::miss(NoSecret::Empty, format!("{place} has no value in {only}"))
-            })),
             _ => Err(
-                Reason::from(format!("{place} has no field {field}: {}", there()))
+                Reason::from(format!("{place} has no field {wanted}: {there}"))
                     .hint(format!("name one of them: {}#FIELD", name.path())),
             ),
         }
     }
 
     /// What a 404 means that is not that of a deleted version.
-    fn not_found(&self, api: &Api, reply: &Reply, place: &str) -> Result<Answer, Reason> {
-        let Some(json) = reply.json().filter(|json| json.is_object()) else {
+    fn not_found(&self, api: &Api, reply: &Reply, place: &str) -> Result<Read, Reason> {
+        if reply.json().is_none_or(|json| !json.is_object()) {
             return Err(api.refusal(reply, place));
-        };
+        }
         let mount = &self.settings.mount;
-        if reply.told_has("versioned K/V") {
-            return Err(Reason::from(format!(
-                "{mount} has another version of the KV engine, or is mounted elsewhere{}",
-                reply.told_after_colon()
-            ))
-            .hint("check mount and kv_version"));
-        }
-        match json.get("errors") {
-            Some(errors) if errors.elements().next().is_none() && reply.told.is_none() => {
-                Ok(Answer::miss(
-                    NoSecret::Said,
-                    format!("{place} is not in Vault at {}", api.address()),
+        if reply.says("versioned K/V") {
+            return Ok(Read::NotAPathOfV2(
+                Reason::from(format!(
+                    "{mount} is not the mount of a KV engine of that version{}",
+                    reply.told_after_colon()
                 ))
-            }
-            _ => Err(Reason::from(format!(
-                "{} has no mount {mount}{}",
-                api.address(),
-                reply.told_after_colon()
-            ))
-            .hint("check mount and the namespace")),
+                .hint("check mount and kv_version"),
+            ));
         }
+        if reply.says_only_that_there_is_nothing() {
+            return Ok(Read::Nothing);
+        }
+        Err(Reason::from(format!(
+            "{} has no mount {mount}{}",
+            api.address(),
+            reply.told_after_colon()
+        ))
+        .hint("check mount and the namespace"))
     }
 
-    fn denied(&self, api: &Api, reply: &Reply, place: &str, identity: &Identity) -> Reason {
+    /// Why the server denies it; an error if another than Vault has answered.
+    fn denied(&self, question: &Question, reply: &Reply) -> Result<Reason, Reason> {
+        let Question {
+            api,
+            identity,
+            place,
+            ..
+        } = question;
         let address = api.address();
         if reply.json().is_none() {
-            return api.refusal(reply, place);
+            return Err(api.refusal(reply, place));
         }
         if identity.token.is_none() {
-            return no_token(api, place);
+            return Ok(no_token(api, place));
+        }
+        if reply.says("invalid token") {
+            return Ok(self.bad_token(api));
         }
         let who = login::describe(&self.settings.auth, self.settings.agent);
-        if reply.told_has("invalid token") {
-            return Reason::from(format!(
-                "{address} does not know the {who}: it is wrong, revoked or expired"
-            ))
-            .hint("run `vault login`, or set VAULT_TOKEN");
-        }
-        Reason::from(format!(
+        Ok(Reason::from(format!(
             "{address} denies {place}: no policy of the {who} allows it, or there is no mount {}",
             self.settings.mount
+        )))
+    }
+
+    fn bad_token(&self, api: &Api) -> Reason {
+        let who = login::describe(&self.settings.auth, self.settings.agent);
+        let address = api.address();
+        Reason::from(format!(
+            "{address} does not know the {who}: it is wrong, revoked or expired"
         ))
+        .hint("run `vault login`, or set VAULT_TOKEN")
     }
 
     /// Who we are; the first one to ask logs in.
-    fn identity(&self, api: &Api, patience: Patience) -> Result<&Identity, Reason> {
+    fn identity(&self, api: &Arc<Api>, patience: Patience) -> Result<&Identity, Reason> {
         self.identity
-            .get_or_init(|| Identity::log_in(&self.settings.auth, api, patience))
-            .as_ref()
-            .map_err(Reason::clone)
+            .get(|| Identity::log_in(&self.settings.auth, api, &self.late, patience))
     }
 
-    /// Which KV engine it is; the first one to ask looks.
-    fn version(
+    /// The version that the server reports for the mount; the first one to ask looks. What the server calls by another
+    /// path is not the mount that is meant.
+    fn reported(
         &self,
         api: &Api,
         identity: &Identity,
         patience: Patience,
     ) -> Result<Option<Version>, Reason> {
-        if let Some(version) = self.known_version() {
-            return Ok(Some(version));
-        }
-        self.version
-            .get_or_init(|| self.ask_version(api, identity, patience))
-            .clone()
+        self.reported
+            .get(|| self.ask_mount(api, identity, patience))
+            .copied()
     }
 
-    fn ask_version(
+    fn ask_mount(
         &self,
         api: &Api,
         identity: &Identity,
@@ -398,33 +582,57 @@ impl Setup {
             token: identity.token.as_ref(),
             ..Call::default()
         };
-        let reply = api
-            .call(&call, patience)
-            .map_err(|failure| failure.reason)?;
-        let text = |value: Option<Value>| value.and_then(Value::text);
+        let reply = api.call(&call, patience)?;
         match (reply.response.status, reply.data()) {
             (200, Some(data)) => {
+                let text = |value: Option<Value>| value.and_then(Value::text);
                 let kind = text(data.get("type"));
                 if kind.is_some_and(|kind| !matches!(kind.expose(), b"kv" | b"generic")) {
-                    return Err(Reason::from(format!("{mount} is no KV engine"))
+                    return Err(Reason::from(format!("{mount} is not a KV engine"))
                         .hint("check mount: vault secrets list"));
                 }
-                let version = text(
-                    data.get("options")
-                        .and_then(|options| options.get("version")),
-                );
-                Ok(Some(match version {
-                    Some(version) if version.expose() == b"2" => Version::V2,
-                    _ => Version::V1,
-                }))
+                let path = text(data.get("path"));
+                let Some(path) = path.as_ref().map(Secret::expose) else {
+                    return Ok(None);
+                };
+                let path = path.strip_suffix(b"/").unwrap_or(path);
+                // A namespace may stand before it.
+                let named = |rest: &[u8]| rest.is_empty() || rest.ends_with(b"/");
+                let below = mount.as_bytes().strip_prefix(path);
+                let below = below.filter(|rest| rest.starts_with(b"/"));
+                if below.is_some() || !mount.as_bytes().strip_suffix(path).is_some_and(named) {
+                    let path = match below {
+                        Some(rest) => Some(mount[..mount.len() - rest.len()].to_owned()),
+                        None => reply.shown(&String::from_utf8_lossy(path)),
+                    };
+                    let path = path.unwrap_or_else(|| "that it names".to_owned());
+                    return Err(Reason::from(format!(
+                        "{mount} is not a mount: for {} it is a path in the mount {path}",
+                        api.address()
+                    ))
+                    .hint(match below {
+                        Some(b"/data" | b"/metadata") | None => format!("set mount to {path}"),
+                        Some(rest) => format!(
+                            "set mount to {path}, and prefix to {}",
+                            String::from_utf8_lossy(rest).trim_matches('/')
+                        ),
+                    }));
+                }
+                let options = data.get("options");
+                let version = text(options.and_then(|options| options.get("version")));
+                match version.as_ref().map(Secret::expose) {
+                    Some(b"2") => Ok(Some(Version::V2)),
+                    Some(b"1") | None => Ok(Some(Version::V1)),
+                    Some(_) => Err(Reason::from(format!(
+                        "{mount} is a KV engine of an unknown version"
+                    ))),
+                }
             }
-            // A token that may not do anything there, or no such mount.
-            (403, _) if reply.json().is_some() => Ok(None),
-            (400, _) if reply.told_has("missing client token") => Ok(None),
-            // Servers that old have nothing but version 1.
-            (404, _) if reply.json().is_some() => Ok(Some(Version::V1)),
+            // A token that may not do anything there, no such mount, an old server, or a gateway in between.
+            (401 | 403 | 404, _) if reply.json().is_some() => Ok(None),
+            (400, _) if reply.says("missing client token") => Ok(None),
             (200, None) => Err(Reason::from(format!(
-                "the answer of {} is not one of Vault's",
+                "{} did not answer like a Vault server",
                 api.address()
             ))
             .hint("check the address: is a proxy or another server there?")),
@@ -432,33 +640,55 @@ impl Setup {
         }
     }
 
-    /// Asks the server how it is, and for the version of the KV engine where that takes no login.
-    fn status(&self, api: &Api, patience: Patience) -> Status {
-        let uses = |server: &str| {
-            let mount = &self.settings.mount;
-            let address = api.address();
-            format!(
-                "{address}{server}, mount {mount} ({})",
-                self.circumstances()
-            )
+    /// Asks the server for its health and for the mount, with the token that is there; with `context.login`, logs in.
+    fn status(&self, api: &Arc<Api>, context: &Context) -> Status {
+        let patience = Patience::until(context.deadline);
+        let (release, health) = match self.health(api, patience) {
+            Ok(health) => health,
+            Err(reason) => (String::new(), Err(reason)),
         };
+        let tried = match self.settings.auth.method {
+            Method::Token => "",
+            _ if context.login => "",
+            _ => "; the login was not tried: use --login",
+        };
+        let state = health.and_then(|open| match tried {
+            "" => self.check(api, open, patience),
+            _ => Ok(()),
+        });
+        let uses = format!(
+            "{}{release}, mount {} ({}{tried})",
+            api.address(),
+            self.settings.mount,
+            self.circumstances()
+        );
+        match state {
+            Ok(()) => Status::ready(uses),
+            Err(reason) => Status::failed(uses, reason),
+        }
+    }
+
+    /// What the server says of itself, for people, and whether it says that it is open: some gateways let nobody ask
+    /// for that.
+    fn health(
+        &self,
+        api: &Api,
+        patience: Patience,
+    ) -> Result<(String, Result<bool, Reason>), Reason> {
         let call = Call {
             path: "sys/health?standbyok=true&perfstandbyok=true&sealedcode=200&uninitcode=200",
             no_namespace: true,
             ..Call::default()
         };
-        let reply = match api.call(&call, patience) {
-            Ok(reply) => reply,
-            Err(failure) => return Status::unavailable(uses(""), failure.reason),
-        };
-        let Some(health) = reply
+        let reply = api.call(&call, patience)?;
+        let told = reply
             .json()
-            .filter(|json| reply.response.status == 200 && json.get("sealed").is_some())
-        else {
-            return Status::unavailable(
-                uses(""),
-                api.refusal(&reply, "the question for its health"),
-            );
+            .filter(|json| reply.response.status == 200 && json.get("sealed").is_some());
+        let Some(health) = told else {
+            return match reply.response.status {
+                401 | 403 | 404 if reply.json().is_some() => Ok((String::new(), Ok(false))),
+                _ => Err(api.refusal(&reply, "the question for its health")),
+            };
         };
         let is = |member: &str, word: &[u8]| {
             let value = health.get(member).and_then(Value::field);
@@ -466,54 +696,78 @@ impl Setup {
         };
         let release = health
             .get("version")
-            .and_then(Value::text)
-            .map(|text| String::from_utf8_lossy(text.expose()).into_owned())
+            .and_then(|text| reply.shown_name(text))
             .filter(|text| text.len() < 40 && text.chars().all(|c| c.is_ascii_graphic()))
             .map(|text| format!(", version {text}"))
             .unwrap_or_default();
         if is("initialized", b"false") {
-            return Status::unavailable(
-                uses(&release),
-                Reason::from(format!("{} is not initialized", api.address()))
-                    .hint("vault operator init"),
-            );
+            let reason = Reason::from(format!("{} is not initialized", api.address()));
+            return Ok((release, Err(reason.hint("vault operator init"))));
         }
         if !is("sealed", b"false") {
-            return Status::unavailable(
-                uses(&format!("{release}, sealed")),
-                Reason::from(format!("{} is sealed", api.address())).hint("vault operator unseal"),
-            );
+            let reason = Reason::from(format!("{} is sealed", api.address()));
+            let release = format!("{release}, sealed");
+            return Ok((release, Err(reason.hint("vault operator unseal"))));
         }
-        let server = format!("{release}, unsealed");
-        if self.settings.auth.method == Method::Token && !deadline::interrupted() {
-            let identity = match self.identity(api, patience) {
-                Ok(identity) => identity,
-                Err(reason) => return Status::unavailable(uses(&server), reason),
-            };
-            let refused = match self.version(api, identity, patience) {
-                Ok(Some(_)) => None,
-                Ok(None) if identity.token.is_none() => Some(no_token(api, &self.settings.mount)),
-                Ok(None) => Some(
-                    Reason::from(format!(
-                        "{} denies everything in {}, or has no such mount",
-                        api.address(),
-                        self.settings.mount
-                    ))
-                    .hint("the token may be wrong, revoked or expired: vault token lookup"),
-                ),
-                Err(reason) => Some(reason),
-            };
-            if let Some(reason) = refused {
-                return Status::unavailable(uses(&server), reason);
+        Ok((format!("{release}, unsealed"), Ok(true)))
+    }
+
+    /// Whether a lookup could be made; `open`: the server says that it is unsealed.
+    fn check(&self, api: &Arc<Api>, open: bool, patience: Patience) -> Result<(), Reason> {
+        let identity = self.identity(api, patience)?;
+        let mount = &self.settings.mount;
+        match (
+            self.reported(api, identity, patience)?,
+            self.settings.version,
+        ) {
+            (Some(found), Some(given)) if found != given => {
+                return Err(self.contradiction(found, given));
             }
+            (Some(_), _) => return Ok(()),
+            (None, _) => {}
         }
-        Status::ready(uses(&server))
+        if identity.token.is_none() {
+            return Err(no_token(api, mount));
+        }
+        let call = Call {
+            path: "auth/token/lookup-self",
+            token: identity.token.as_ref(),
+            ..Call::default()
+        };
+        let reply = api.call(&call, patience)?;
+        if reply.says("invalid token") || reply.says("bad token") {
+            return Err(self.bad_token(api));
+        }
+        // A gateway that lets nobody ask for the health lets nobody ask for the mount, either.
+        if reply.response.status == 200 && !open {
+            return Ok(());
+        }
+        Err(Reason::from(format!(
+            "{} denies everything in {mount}, or has no such mount",
+            api.address(),
+        ))
+        .hint("the token may be wrong, revoked or expired: vault token lookup"))
     }
 }
 
-/// Why a version is gone that the answer only tells of.
-fn gone(reply: &Reply, place: &str) -> Option<Reason> {
-    let metadata = reply.data()?.get("metadata")?;
+impl Question<'_> {
+    /// The answer for a secret of which the engine that is meant says that it is not there.
+    fn absent(&self) -> Answer {
+        let address = self.api.address();
+        Answer::miss(
+            NoSecret::Said,
+            format!("{} is not in Vault at {address}", self.place),
+        )
+    }
+}
+
+/// Why a version is gone of which the answer has the metadata alone.
+fn gone(reply: &Reply, version: Version, place: &str) -> Option<Reason> {
+    let data = reply.data().filter(|_| version == Version::V2)?;
+    if data.get("data").is_some_and(|fields| !fields.is_null()) {
+        return None;
+    }
+    let metadata = data.get("metadata")?;
     let field = |name: &str| metadata.get(name).and_then(Value::field);
     if field("destroyed").is_some_and(|destroyed| destroyed.expose() == b"true") {
         return Some(format!("{place} has been destroyed in its latest version").into());

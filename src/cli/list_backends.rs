@@ -13,7 +13,9 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
     if !parsed.operands.is_empty() {
         return Err(UsageError("list-backends takes no name".to_owned()).into());
     }
-    let statuses = parsed.options()?.statuses(&parsed.messages())?;
+    let statuses = parsed
+        .options()?
+        .statuses(parsed.has(Id::Login), &parsed.messages())?;
     let report = if parsed.has(Id::Json) {
         statuses.iter().map(json).collect()
     } else {

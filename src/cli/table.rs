@@ -119,6 +119,7 @@ pub enum Id {
     Explain,
     All,
     Json,
+    Login,
     Check,
     Config,
     Backend,
@@ -363,6 +364,16 @@ pub const FLAGS: &[Flag] = &[
         about: "print JSON, one object per line",
         more: "With get, an object for each NAME, in order: what resolve --json prints, and value_base64, the exact \
             bytes in base64, or null if there are none.",
+    },
+    Flag {
+        id: Id::Login,
+        long: "login",
+        short: None,
+        takes: Takes::Nothing,
+        variable: None,
+        commands: &["list-backends"],
+        about: "try the login of a backend, too",
+        more: "Without it, ready does not say whether the credentials of a login are right. The token is revoked at once.",
     },
     Flag {
         id: Id::Check,

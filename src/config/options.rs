@@ -97,12 +97,14 @@ impl Options {
         })
     }
 
-    /// What every backend says of itself: those of the chain in their order, then the others. Nothing is looked up.
+    /// What every backend says of itself: those of the chain in their order, then the others. Nothing is looked up. A
+    /// login is tried only with `login`.
     ///
     /// # Errors
     /// A mistake in the options, the environment or the configuration.
     pub(crate) fn statuses(
         &self,
+        login: bool,
         observer: &dyn Observer,
     ) -> Result<Vec<BackendStatus>, UsageError> {
         let settings = Settings::load(self)?;
@@ -119,6 +121,7 @@ impl Options {
             let context = Context {
                 deadline: Deadline::after(settings.timeout),
                 unattended: settings.unattended,
+                login,
                 warn: &|warning| observer.warn(warning),
             };
             BackendStatus {

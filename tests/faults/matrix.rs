@@ -564,9 +564,8 @@ const ROWS: &[Row] = &[
                 Is(
                     System(Trouble::ClockBack),
                     Failed(
-                        "mxm-secrets: leaks/canary: vault failed: cannot connect to {address}: invalid peer \
-                         certificate: certificate not valid yet: verification time {n} (UNIX), but certificate is not \
-                         valid before {n} ({n} seconds in future)\n\
+                        "mxm-secrets: leaks/canary: vault failed: cannot connect to {address}: the server's \
+                         certificate is not valid yet\n\
                          mxm-secrets: hint: renew the server's certificate, or set this machine's clock\n",
                     ),
                 ),

@@ -8,6 +8,7 @@ fn context() -> Context<'static> {
     Context {
         deadline: Deadline::never(),
         unattended: true,
+        login: false,
         warn: &|_| {},
     }
 }

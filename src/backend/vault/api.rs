@@ -1,7 +1,9 @@
 //! One call of Vault's API: the headers that every call has, and what a refusal means.
 
+use std::collections::HashSet;
+
 use super::address::Address;
-use super::http::{Client, Failure};
+use super::http::{Client, Proxy};
 use super::message::{Request, Response};
 use super::socket::Patience;
 use crate::backend::Reason;
@@ -9,7 +11,11 @@ use crate::json::Value;
 use crate::secret::{LIMIT, Secret, SecretBuffer};
 
 /// The longest text of a server's own that is shown, in characters.
-const TOLD_LIMIT: usize = 200;
+const SHOWN: usize = 100;
+/// How much of what a server says is looked at, in bytes.
+const SAID: usize = 4 << 10;
+/// As many characters in a row of a credential are not shown.
+const RUN: usize = 8;
 
 /// A server, and what every call of its API carries.
 #[derive(Debug)]
@@ -29,15 +35,23 @@ pub struct Call<'a> {
     pub body: Option<&'a [(&'a str, &'a Secret)]>,
     /// Whether it is about the server and not about what is in a namespace of it.
     pub no_namespace: bool,
+    /// Whether doing it twice differs from doing it once.
+    pub once: bool,
 }
 
 /// What came of a call.
 #[derive(Debug)]
 pub struct Reply {
     pub response: Response,
-    /// What the server says of it, if that can be shown.
-    pub told: Option<String>,
+    /// What `errors` and `warnings` of a refusal say, as words with a space between them. Only [`Reply::shown`] of it
+    /// may be shown.
+    said: String,
+    sent: Sent,
 }
+
+/// The credentials that were sent: a server that repeats them must not make us print them.
+#[derive(Debug)]
+pub struct Sent(Vec<Secret>);
 
 impl Api {
     /// Where the server is.
@@ -49,7 +63,7 @@ impl Api {
     ///
     /// # Errors
     /// When there is no answer. One of any status is a reply.
-    pub fn call(&self, call: &Call, patience: Patience) -> Result<Reply, Failure> {
+    pub fn call(&self, call: &Call, patience: Patience) -> Result<Reply, Reason> {
         let path = format!("/v1/{}", call.path);
         // A server may want it as a sign that no browser has been led astray.
         let mut headers: Vec<(&str, &[u8])> = vec![("X-Vault-Request", b"true")];
@@ -68,27 +82,31 @@ impl Api {
             path: &path,
             headers,
             body: body.as_ref().map(SecretBuffer::expose),
+            once: call.once,
         };
-        let body = call.body.unwrap_or_default().iter();
-        let headers = self.headers.iter().map(|(_, value)| value);
-        let sent: Vec<&Secret> = call
+        let fields = call.body.unwrap_or_default().iter();
+        let fields = fields.filter(|(name, _)| !matches!(*name, "role" | "name"));
+        let credentials = call
             .token
             .into_iter()
-            .chain(body.map(|(_, value)| *value))
-            .chain(headers)
-            .collect();
+            .chain(fields.map(|(_, value)| *value))
+            .chain(self.headers.iter().map(|(_, value)| value))
+            .map(Secret::expose);
+        let proxy = self.client.proxy.iter();
+        let sent = Sent::new(credentials.chain(proxy.flat_map(Proxy::credentials)));
         let response = self.client.send(&request, patience).map_err(|failure| {
             let address = self.address().to_string();
-            let others = failure.reason.text.replace(&address, "");
-            match repeats(&others, &sent) {
-                true => {
-                    format!("{address} answers with what it was sent, which is not shown").into()
-                }
-                false => failure,
+            match sent.repeated_by(&failure.reason.text.replace(&address, "")) {
+                true => format!("{address} echoed the request; its answer is not shown").into(),
+                false => failure.reason,
             }
         })?;
-        let told = told(&response, &sent);
-        Ok(Reply { response, told })
+        let said = said(&response);
+        Ok(Reply {
+            response,
+            said,
+            sent,
+        })
     }
 
     /// Why the server does not do what it was asked for, as far as the status says it by itself. `what` was it.
@@ -98,7 +116,7 @@ impl Api {
         let told = reply.told_after_colon();
         if !reply.is_vaults() {
             let reason = Reason::from(format!(
-                "{address} answers with status {status}, and not as Vault does"
+                "{address} did not answer like a Vault server: status {status}"
             ));
             return match status {
                 400 if has(
@@ -106,7 +124,7 @@ impl Api {
                     "HTTP request to an HTTPS server",
                 ) =>
                 {
-                    reason.hint("it wants https:// in the address")
+                    reason.hint("use https:// in the address")
                 }
                 _ => reason.hint("check the address: is a proxy or another server there?"),
             };
@@ -126,7 +144,7 @@ impl Api {
             501 => {
                 Reason::from(format!("{address} is not initialized")).hint("vault operator init")
             }
-            503 if reply.told_has("sealed") => {
+            503 if reply.says("sealed") => {
                 Reason::from(format!("{address} is sealed")).hint("vault operator unseal")
             }
             503 => Reason::from(format!(
@@ -157,55 +175,109 @@ impl Reply {
         body.trim_ascii().is_empty() || self.json().is_some_and(Value::is_object)
     }
 
-    /// Whether `text` stands in what the server says.
-    pub fn told_has(&self, text: &str) -> bool {
-        self.told.as_deref().is_some_and(|told| told.contains(text))
+    /// Whether the server says `text` among other things.
+    pub fn says(&self, text: &str) -> bool {
+        self.said.contains(text)
+    }
+
+    /// Whether it says that there is nothing, and not a word of why: `{"errors":[]}`.
+    pub fn says_only_that_there_is_nothing(&self) -> bool {
+        let json = self.json();
+        let member = |name| json.and_then(|json| json.get(name));
+        let is_empty = |value: Value| value.is_null() || value.is_empty_array();
+        member("errors").is_some_and(Value::is_empty_array)
+            && member("warnings").is_none_or(is_empty)
+            && member("data").is_none_or(Value::is_null)
+    }
+
+    /// `text`, which came from the server, if it may be shown: on one line, and not too long.
+    pub fn shown(&self, text: &str) -> Option<String> {
+        let end = text.floor_char_boundary(SAID);
+        if text.is_empty() || self.sent.repeated_by(&text[..end]) {
+            return None;
+        }
+        let mut shown: String = text.chars().take(SHOWN).flat_map(escaped).collect();
+        if text.chars().nth(SHOWN).is_some() {
+            shown.push('…');
+        }
+        Some(shown)
+    }
+
+    /// The same for a text in the answer's JSON.
+    pub fn shown_name(&self, text: Value) -> Option<String> {
+        self.shown(&String::from_utf8_lossy(text.text()?.expose()))
     }
 
     /// `: WHAT THE SERVER SAYS`, or nothing.
     pub fn told_after_colon(&self) -> String {
-        self.told
-            .as_deref()
+        self.shown(&self.said)
             .map_or(String::new(), |told| format!(": {told}"))
     }
 }
 
-/// What `errors` and `warnings` of an answer say, on one line and not too long. Nothing when one of the secrets
-/// that were `sent` is in it: a server that repeats its request must not make us print it.
-fn told(response: &Response, sent: &[&Secret]) -> Option<String> {
-    if response.status < 300 {
-        return None;
-    }
-    let body = Value::parse(response.body.expose())?;
-    let lists = ["errors", "warnings"]
-        .into_iter()
-        .filter_map(|name| body.get(name));
-    let mut told = String::new();
-    for line in lists.flat_map(Value::elements).filter_map(Value::text) {
-        let line = String::from_utf8_lossy(line.expose()).into_owned();
-        let words = line.split(|c: char| c.is_whitespace() || c.is_control());
-        for word in words.filter(|word| !word.is_empty()) {
-            if !told.is_empty() {
-                told.push(' ');
-            }
-            told.push_str(word);
-        }
-    }
-    if told.is_empty() || repeats(&told, sent) {
-        return None;
-    }
-    if told.chars().count() > TOLD_LIMIT {
-        told = told.chars().take(TOLD_LIMIT).chain(['…']).collect();
-    }
-    Some(told)
+/// `c`, or its escape if it would not be seen, or would move what stands beside it.
+fn escaped(c: char) -> impl Iterator<Item = char> {
+    let hidden = c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    let escape = hidden.then(|| c.escape_unicode());
+    let plain = (!hidden).then_some(c);
+    escape.into_iter().flatten().chain(plain)
 }
 
-/// Whether one of the secrets that were `sent` is in `text`.
-fn repeats(text: &str, sent: &[&Secret]) -> bool {
-    sent.iter().any(|secret| {
-        let trimmed = secret.expose().trim_ascii();
-        trimmed.len() >= 4 && trimmed.len() <= text.len() && has(text.as_bytes(), trimmed)
-    })
+/// What `errors` and `warnings` of an answer say, as far as it is looked at.
+fn said(response: &Response) -> String {
+    let mut said = String::new();
+    let body = Value::parse(response.body.expose()).filter(|_| response.status >= 300);
+    let lists = ["errors", "warnings"]
+        .into_iter()
+        .filter_map(|name| body?.get(name));
+    for line in lists.flat_map(Value::elements).filter_map(Value::text) {
+        let line = String::from_utf8_lossy(line.expose()).into_owned();
+        for word in line.split(|c: char| c.is_whitespace() || c.is_control()) {
+            if said.len() + word.len() > SAID {
+                return said;
+            }
+            if !said.is_empty() && !word.is_empty() {
+                said.push(' ');
+            }
+            said.push_str(word);
+        }
+    }
+    said
+}
+
+impl Sent {
+    fn new<'a>(credentials: impl Iterator<Item = &'a [u8]>) -> Sent {
+        Sent(credentials.map(bare).filter(|it| !it.is_empty()).collect())
+    }
+
+    /// Whether `text` has one of them, whatever stands between its characters and in whichever case; of a long one, a
+    /// part is enough.
+    fn repeated_by(&self, text: &str) -> bool {
+        let text = bare(text.as_bytes());
+        self.0.iter().any(|credential| {
+            let credential = credential.expose();
+            // One less its last character is as good as whole.
+            let length = match credential.len() {
+                length @ 0..5 => length,
+                length => RUN.min(length - 1),
+            };
+            let runs: HashSet<&[u8]> = text.expose().windows(length).collect();
+            credential.windows(length).any(|run| runs.contains(run))
+        })
+    }
+}
+
+/// What is left of a credential, or of what may repeat one, without blanks and signs, in lower case; all of it if
+/// nothing is left.
+fn bare(text: &[u8]) -> Secret {
+    let counts = |byte: &&u8| byte.is_ascii_alphanumeric() || !byte.is_ascii();
+    let lower = |byte: &u8| byte.to_ascii_lowercase();
+    let bare: Vec<u8> = text.iter().filter(counts).map(lower).collect();
+    match bare.is_empty() {
+        true => Secret::copy_of(text),
+        false => Secret::take(bare),
+    }
 }
 
 /// Whether `part` stands in `whole`.

@@ -84,6 +84,7 @@ pub fn vault_answers(flags: u8, piece: usize, answers: &[&[u8]]) {
         let context = Context {
             deadline: Deadline::never(),
             unattended: true,
+            login: false,
             warn: &|_| {},
         };
         let status = vault.status(&context);

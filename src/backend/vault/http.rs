@@ -1,8 +1,12 @@
-//! HTTP for one server: connections made, through a proxy or not, and kept for the next request; redirects followed
-//! once, retries where the user wants them.
+//! HTTP for one server: connections opened, through a proxy or not, and kept for the next request; redirects followed
+//! once, retries if the user wants them.
+//!
+//! It is not left to a client library: with ureq 3, a hundred secrets take six times as long, Unix sockets and the name
+//! in a certificate can be set only through an interface without promises, a key that does not match its certificate
+//! panics, and copies of tokens and bodies stay in buffers that nobody wipes.
 
 use std::io::{self, Write};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::address::{Address, Place};
@@ -29,7 +33,7 @@ pub struct Client {
     pub redirects: bool,
     /// The longest time for one request.
     pub timeout: Option<Duration>,
-    tls: OnceLock<Result<Tls, Reason>>,
+    tls: Mutex<Option<Tls>>,
     idle: Mutex<Vec<Connection>>,
 }
 
@@ -37,8 +41,26 @@ pub struct Client {
 #[derive(Debug)]
 pub struct Proxy {
     pub address: Address,
+    /// `USER:PASSWORD`, and the same as the value of Proxy-Authorization.
+    pub user: Option<(Secret, Secret)>,
+}
+
+impl Proxy {
     /// The value of Proxy-Authorization.
-    pub authorization: Option<Secret>,
+    pub fn authorization(&self) -> Option<&Secret> {
+        self.user.as_ref().map(|(_, header)| header)
+    }
+
+    /// All that no message may hold.
+    pub fn credentials(&self) -> impl Iterator<Item = &[u8]> {
+        let user = self.user.iter();
+        user.flat_map(|(user, header)| {
+            let user = user.expose();
+            let password = user.splitn(2, |&byte| byte == b':').nth(1);
+            let header = header.expose().strip_prefix(b"Basic ");
+            [Some(user), password, header].into_iter().flatten()
+        })
+    }
 }
 
 /// Why there is no answer.
@@ -50,20 +72,34 @@ pub struct Failure {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
+    /// No connection could be made: nothing was sent.
+    Unreached,
     /// The server has closed the connection without a word.
     Closed,
-    /// The connection could not be made, or broke.
+    /// The connection broke.
     Broken,
     /// Nothing that another try would change.
     Final,
 }
 
-impl<T: Into<Reason>> From<T> for Failure {
-    fn from(reason: T) -> Failure {
+impl From<Reason> for Failure {
+    fn from(reason: Reason) -> Failure {
         Failure {
-            reason: reason.into(),
+            reason,
             kind: Kind::Final,
         }
+    }
+}
+
+impl From<String> for Failure {
+    fn from(text: String) -> Failure {
+        Reason::from(text).into()
+    }
+}
+
+impl From<Failure> for Reason {
+    fn from(failure: Failure) -> Reason {
+        failure.reason
     }
 }
 
@@ -86,8 +122,16 @@ impl Client {
             retries: 0,
             redirects: false,
             timeout: None,
-            tls: OnceLock::new(),
+            tls: Mutex::new(None),
             idle: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// `patience` for one request.
+    pub fn limited(&self, patience: Patience) -> Patience {
+        match self.timeout {
+            Some(limit) if patience.after_signal.is_zero() => patience.at_most(limit),
+            _ => patience,
         }
     }
 
@@ -96,9 +140,7 @@ impl Client {
     /// # Errors
     /// Why there can be none.
     pub fn connect(&self, patience: Patience) -> Result<(), Failure> {
-        let patience = self
-            .timeout
-            .map_or(patience, |limit| patience.at_most(limit));
+        let patience = self.limited(patience);
         let connection = match self.take_idle() {
             Some(connection) => connection,
             None => self.open(&self.address, patience)?,
@@ -114,15 +156,18 @@ impl Client {
     pub fn send(&self, request: &Request, patience: Patience) -> Result<Response, Failure> {
         let mut left = self.retries;
         loop {
-            let limited = self
-                .timeout
-                .map_or(patience, |limit| patience.at_most(limit));
-            let result = self.follow(request, limited);
+            let result = self.follow(request, self.limited(patience));
+            // A proxy answers for a server that may have done it.
             let again = match &result {
-                Ok(response) => {
-                    matches!(response.status, 412 | 429 | 500..) && response.status != 501
-                }
-                Err(failure) => failure.kind != Kind::Final,
+                Ok(response) => match response.status {
+                    412 | 429 | 503 => true,
+                    status => status >= 500 && status != 501 && !request.once,
+                },
+                Err(failure) => match failure.kind {
+                    Kind::Unreached => true,
+                    Kind::Closed | Kind::Broken => !request.once,
+                    Kind::Final => false,
+                },
             };
             let time = patience
                 .deadline
@@ -147,14 +192,14 @@ impl Client {
             .location
             .as_deref()
             .and_then(|location| here.join(location))
-            .ok_or_else(|| format!("{here} redirects to nowhere"))?;
+            .ok_or_else(|| format!("{here} redirects without saying where to"))?;
         match (&here.place, &there.place) {
             (Place::Tcp { tls: true, .. }, Place::Tcp { tls: false, .. }) => {
                 return Err(format!("{here} redirects from https to {there}: not followed").into());
             }
             (Place::Tcp { host, .. }, Place::Tcp { host: other, .. }) if host != other => {
                 return Err(Reason::from(format!(
-                    "{here} redirects to another host, {there}, which gets no token: not followed"
+                    "{here} redirects to another host, {there}: not followed, so that no token is sent to it"
                 ))
                 .hint("if it is the active node of the cluster, give its address")
                 .into());
@@ -190,14 +235,22 @@ impl Client {
         let known = address.place == self.address.place;
         if let Some(connection) = known.then(|| self.take_idle()).flatten() {
             match self.attempt(connection, address, request, patience) {
-                // It had been closed at the other end just before.
+                // It was closed at the other end just before, as far as one can tell.
                 Err(Failure {
                     kind: Kind::Closed, ..
-                }) => {}
+                }) if !request.once => {}
                 result => return result,
             }
         }
-        let connection = self.open(address, patience)?;
+        let connection = self
+            .open(address, patience)
+            .map_err(|failure| match failure.kind {
+                Kind::Final => failure,
+                _ => Failure {
+                    kind: Kind::Unreached,
+                    ..failure
+                },
+            })?;
         self.attempt(connection, address, request, patience)
     }
 
@@ -218,7 +271,7 @@ impl Client {
         let message = request.encode(
             &address.authority(),
             &format!("{origin}{}", address.path),
-            proxy.and_then(|proxy| proxy.authorization.as_ref()),
+            proxy.and_then(Proxy::authorization),
         )?;
         let (response, reusable) = connection
             .0
@@ -255,6 +308,16 @@ impl Client {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What all connections share; the first one to need it reads the files.
+    fn tls(&self, patience: Patience) -> Result<Tls, Reason> {
+        let mut tls = self.tls.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tls) = &*tls {
+            return Ok(tls.clone());
+        }
+        let read = Tls::new(&self.trust, patience.deadline)?;
+        Ok(tls.insert(read).clone())
+    }
+
     /// Opens a connection to `address`.
     fn open(&self, address: &Address, patience: Patience) -> Result<Connection, Failure> {
         let cannot = |address: &Address| {
@@ -269,11 +332,7 @@ impl Client {
             Place::Tcp { tls, host, port } => (*tls, host, *port),
         };
         let tls = match tls {
-            true => Some(
-                self.tls
-                    .get_or_init(|| Tls::new(&self.trust, patience.deadline))
-                    .clone()?,
-            ),
+            true => Some(self.tls(patience)?),
             false => None,
         };
         let socket = match &self.proxy {
@@ -285,7 +344,9 @@ impl Client {
                     port: at,
                 } = &proxy.address.place
                 else {
-                    return Err(format!("the proxy {} is none over http", proxy.address).into());
+                    return Err(
+                        format!("the proxy {} is not an http:// address", proxy.address).into(),
+                    );
                 };
                 let mut socket = Socket::tcp(by, *at, patience).map_err(cannot(&proxy.address))?;
                 if tls.is_some() {
@@ -321,7 +382,7 @@ impl Failure {
             }
         };
         if deadline::interrupted() {
-            return "interrupted".into();
+            return Reason::from("interrupted").into();
         }
         if let Some((text, hint)) = tls::explain(&error) {
             let mut reason = Reason::from(format!("{what} {address}: {text}"));
@@ -350,12 +411,12 @@ fn tunnel(socket: &mut Socket, proxy: &Proxy, host: &str, port: u16) -> Result<(
     let mut message = SecretBuffer::new(HEAD_LIMIT);
     let start = format!("CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n");
     let mut fits = message.extend(start.as_bytes());
-    if let Some(authorization) = &proxy.authorization {
+    if let Some(authorization) = proxy.authorization() {
         let line: [&[u8]; 3] = [b"Proxy-Authorization: ", authorization.expose(), b"\r\n"];
         fits &= line.iter().all(|part| message.extend(part));
     }
     if !(fits && message.extend(b"\r\n")) {
-        return Err("the request to the proxy is larger than 64 KiB".into());
+        return Err(Reason::from("the request to the proxy is larger than 64 KiB").into());
     }
     let failure =
         |problem: Problem| Failure::of(problem, &proxy.address, "cannot talk to the proxy");

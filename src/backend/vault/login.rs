@@ -1,6 +1,7 @@
-//! Tokens: the one that is there, or one got by a login that no person is needed for, and given back afterwards.
+//! Tokens: one that is given, or one obtained by a login that needs no person, and revoked afterwards.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::address::{Address, encode, encode_path};
@@ -12,28 +13,51 @@ use super::settings::{Auth, Method, official_name, secret_variable, variable};
 use super::socket::Patience;
 use super::tls::Trust;
 use crate::backend::Reason;
-use crate::deadline::Deadline;
+use crate::deadline::{self, Deadline};
+use crate::detached::Detached;
 use crate::file;
 use crate::json::Value;
 use crate::secret::{Secret, SecretBuffer};
-use crate::sys;
+use crate::sys::{self, Until};
 
-/// How long a login that is under way goes on after a signal: its token would be left behind.
-const AFTER_SIGNAL: Duration = Duration::from_secs(1);
-/// How long giving a token back may take.
+/// How long a login may take of which nobody waits for the answer any more: its token must be revoked.
+const ABANDONED: Duration = Duration::from_secs(60);
+/// How long the end of the process is put off for such a login.
+const LATE: Duration = Duration::from_secs(3);
+/// How long a revocation may take.
 const REVOCATION: Duration = Duration::from_secs(2);
 /// The largest credential, in bytes.
 const FILE_LIMIT: usize = 1 << 20;
 /// Where Kubernetes puts the token of a pod's service account.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
-/// Who we are to the server.
+/// Who we are to the server. A token of ours alone is revoked when this is dropped, wherever that happens.
 #[derive(Debug)]
 pub struct Identity {
     /// `None`: no one, or whom the agent in between makes of us.
     pub token: Option<Secret>,
-    /// Whether it is ours alone, to be given back.
-    revocable: bool,
+    /// Where it must be revoked.
+    revoke_at: Option<Arc<Api>>,
+}
+
+/// Logins whose answers came too late, or may still come.
+#[derive(Default)]
+pub struct Late(Mutex<Vec<Detached<Result<Identity, Reason>>>>);
+
+impl Drop for Late {
+    /// Gives each the time to be answered. What comes of it is dropped, and so revoked: here, or in its own thread.
+    fn drop(&mut self) {
+        let end = Deadline::after(LATE);
+        let logins = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for login in logins.drain(..) {
+            while !end.passed() {
+                if let Ok(true) = sys::wait(login.done(), Until::Readable, false, end.remaining()) {
+                    let _ = login.result();
+                    break;
+                }
+            }
+        }
+    }
 }
 
 /// How one is authenticated, for people: never the token.
@@ -66,11 +90,11 @@ impl Identity {
             .as_ref()
             .is_some_and(|token| !token.expose().iter().all(u8::is_ascii_graphic))
         {
-            return Err("the token has a character that no token has".into());
+            return Err("the token contains invalid characters".into());
         }
         Ok(Identity {
             token,
-            revocable: false,
+            revoke_at: None,
         })
     }
 
@@ -78,7 +102,12 @@ impl Identity {
     ///
     /// # Errors
     /// Why it is not possible.
-    pub fn log_in(auth: &Auth, api: &Api, patience: Patience) -> Result<Identity, Reason> {
+    pub fn log_in(
+        auth: &Auth,
+        api: &Arc<Api>,
+        late: &Late,
+        patience: Patience,
+    ) -> Result<Identity, Reason> {
         let role = auth
             .role
             .as_ref()
@@ -143,52 +172,55 @@ impl Identity {
                 role.map(|role| ("name", role)).into_iter().collect()
             }
         };
-        let body: Vec<(&str, &Secret)> = credentials
-            .iter()
-            .map(|(name, value)| (*name, value))
-            .collect();
         // Only when the request is on its way would stopping leave a token behind.
-        api.client
-            .connect(patience)
-            .map_err(|failure| failure.reason)?;
-        let path = format!("auth/{}/login", encode_path(&auth.mount));
-        let call = Call {
-            path: &path,
-            body: Some(&body),
-            ..Call::default()
-        };
-        let patience = Patience {
-            after_signal: AFTER_SIGNAL,
-            ..patience
-        };
-        let reply = api
-            .call(&call, patience)
-            .map_err(|failure| failure.reason)?;
-        token_of(&reply).ok_or_else(|| refused(auth, api, &reply))
+        api.client.connect(patience)?;
+        let (auth, reach) = (auth.clone(), api.clone());
+        let login = Detached::begin(move || {
+            let body: Vec<(&str, &Secret)> = credentials
+                .iter()
+                .map(|(name, value)| (*name, value))
+                .collect();
+            let call = Call {
+                path: &format!("auth/{}/login", encode_path(&auth.mount)),
+                body: Some(&body),
+                once: true,
+                ..Call::default()
+            };
+            let reply = reach.call(&call, Patience::whatever_comes(ABANDONED))?;
+            token_of(&reply, &reach).ok_or_else(|| refused(&auth, &reach, &reply))
+        })
+        .map_err(|error| format!("cannot start the login: {error}"))?;
+        if api.client.limited(patience).wait(login.done()).is_err() {
+            let logins = late.0.lock();
+            logins.unwrap_or_else(PoisonError::into_inner).push(login);
+            return Err(match deadline::interrupted() {
+                true => "interrupted".into(),
+                false => format!("{} gave no answer in time", api.address()).into(),
+            });
+        }
+        login
+            .result()
+            .unwrap_or_else(|error| Err(error.to_string().into()))
     }
+}
 
-    /// Gives the token back, if it is from a login. Without it the server forgets the token when its time is over.
-    pub fn revoke(&self, api: &Api) {
-        let Some(token) = self.token.as_ref().filter(|_| self.revocable) else {
-            return;
-        };
-        let call = Call {
-            path: "auth/token/revoke-self",
-            token: Some(token),
-            body: Some(&[]),
-            no_namespace: false,
-        };
-        let patience = Patience {
-            deadline: Deadline::after(REVOCATION),
-            after_signal: REVOCATION,
-        };
-        // No one is left to hear of a failure.
-        let _ = api.call(&call, patience);
+impl Drop for Identity {
+    /// Without it the server forgets the token when its time is over. Nobody is left to hear of a failure.
+    fn drop(&mut self) {
+        if let (Some(token), Some(api)) = (&self.token, &self.revoke_at) {
+            let call = Call {
+                path: "auth/token/revoke-self",
+                token: Some(token),
+                body: Some(&[]),
+                ..Call::default()
+            };
+            let _ = api.call(&call, Patience::whatever_comes(REVOCATION));
+        }
     }
 }
 
 /// The token in the answer to a login.
-fn token_of(reply: &Reply) -> Option<Identity> {
+fn token_of(reply: &Reply, api: &Arc<Api>) -> Option<Identity> {
     let auth = reply.json()?.get("auth").filter(|auth| auth.is_object())?;
     let token = auth.get("client_token")?.text()?;
     let usable = !token.is_empty() && token.expose().iter().all(u8::is_ascii_graphic);
@@ -197,9 +229,9 @@ fn token_of(reply: &Reply) -> Option<Identity> {
         .get("token_type")
         .and_then(Value::text)
         .is_some_and(|kind| kind.expose() == b"batch");
-    usable.then_some(Identity {
+    usable.then(|| Identity {
         token: Some(token),
-        revocable: !batch,
+        revoke_at: (!batch).then(|| api.clone()),
     })
 }
 
@@ -209,16 +241,22 @@ fn refused(auth: &Auth, api: &Api, reply: &Reply) -> Reason {
     let (address, told) = (api.address(), reply.told_after_colon());
     match reply.response.status {
         200 if reply.json().is_some_and(|json| json.get("auth").is_some()) => {
-            Reason::from(format!("{what} wants a second factor from a person"))
+            Reason::from(format!("{what} requires a second factor from a person"))
         }
-        200 => Reason::from(format!("{address} answers {what}, but not as Vault does"))
-            .hint("check the address: is a proxy or another server there?"),
+        200 => Reason::from(format!(
+            "{address} did not answer {what} like a Vault server"
+        ))
+        .hint("check the address: is a proxy or another server there?"),
         404 if reply.json().is_some() => {
             Reason::from(format!("{address} has no auth/{}{told}", auth.mount))
                 .hint("check auth.mount and the namespace")
         }
         400 | 401 | 403 if reply.json().is_some() => {
             Reason::from(format!("{address} refuses {what}{told}")).hint(match auth.method {
+                _ if reply.says("could not be found") => "check auth.role",
+                _ if reply.response.status == 403 => {
+                    "check auth.mount and the namespace; vault auth list names the mounts"
+                }
                 Method::AppRole => "the role_id or secret_id may be wrong, expired or used up",
                 Method::Cert => "the role must accept the certificate in VAULT_CLIENT_CERT",
                 _ => "the role must accept the token: its issuer, audience, subject and time",
@@ -234,18 +272,20 @@ fn unwrap(wrapped: &Secret, api: &Api, patience: Patience) -> Result<Secret, Rea
         path: "sys/wrapping/unwrap",
         token: Some(wrapped),
         body: Some(&[]),
-        no_namespace: false,
+        once: true,
+        ..Call::default()
     };
-    let reply = api
-        .call(&call, patience)
-        .map_err(|failure| failure.reason)?;
+    api.client.connect(patience)?;
+    let reply = api.call(&call, patience).map_err(|reason| {
+        reason.hint("it may be unwrapped all the same: create a new wrapped secret_id")
+    })?;
     let secret_id = reply
         .data()
         .filter(|_| reply.response.status == 200)
         .map(|data| data.get("secret_id").and_then(Value::text));
     match (secret_id, reply.response.status) {
         (Some(Some(secret_id)), _) => Ok(secret_id),
-        (Some(None), _) => Err("what is wrapped is no secret_id".into()),
+        (Some(None), _) => Err("the wrapped response does not contain a secret_id".into()),
         (None, 400 | 403) => Err(Reason::from(format!(
             "{} does not unwrap the secret_id{}",
             api.address(),
@@ -265,7 +305,7 @@ fn github_actions(audience: Option<&str>, patience: Patience) -> Result<Option<S
         return Ok(None);
     };
     let address =
-        Address::parse(&url).ok_or_else(|| Reason::from(format!("{source} is no address")))?;
+        Address::parse(&url).ok_or_else(|| Reason::from(format!("{source} is not an address")))?;
     let mut path = address.path.clone();
     if let Some(audience) = audience {
         path.push_str(if path.contains('?') { "&" } else { "?" });
@@ -288,10 +328,9 @@ fn github_actions(audience: Option<&str>, patience: Patience) -> Result<Option<S
         path: &path,
         headers: vec![("Authorization", authorization.expose())],
         body: None,
+        once: false,
     };
-    let response = client
-        .send(&request, patience)
-        .map_err(|failure| failure.reason)?;
+    let response = client.send(&request, patience)?;
     let token = Value::parse(response.body.expose())
         .filter(|_| response.status == 200)
         .and_then(|json| json.get("value")?.text());

@@ -20,6 +20,8 @@ pub struct Request<'a> {
     pub headers: Vec<(&'a str, &'a [u8])>,
     /// JSON.
     pub body: Option<&'a [u8]>,
+    /// Whether doing it twice differs from doing it once: it is not sent again unless it was surely not done.
+    pub once: bool,
 }
 
 /// What the server answers.
@@ -68,7 +70,7 @@ impl Request<'_> {
         for (name, value) in headers.iter().chain(&self.headers) {
             if value.iter().any(|byte| *byte < b' ' || *byte == 0x7f) {
                 return Err(
-                    format!("the value for the header {name} has a control character").into(),
+                    format!("the value of the header {name} contains a control character").into(),
                 );
             }
             let line: [&[u8]; 4] = [name.as_bytes(), b": ", value, b"\r\n"];
@@ -214,7 +216,7 @@ fn parse_head(raw: &[u8], start: usize) -> Result<Option<Head>, Problem> {
                 .ok()
                 .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
                 .and_then(|text| text.parse::<usize>().ok())
-                .ok_or(not_http("has a length that is no number"))?;
+                .ok_or(not_http("has a length that is not a number"))?;
             if sized.is_some_and(|other| other != number) {
                 return Err(not_http("has two lengths"));
             }
@@ -226,10 +228,13 @@ fn parse_head(raw: &[u8], start: usize) -> Result<Option<Head>, Problem> {
             head.body = Framing::Chunked;
         } else if header.name.eq_ignore_ascii_case("content-encoding") {
             if !value.eq_ignore_ascii_case(b"identity") {
-                return Err(not_http("is compressed, which was not asked for"));
+                return Err(not_http(
+                    "is compressed, although no compression was requested",
+                ));
             }
         } else if header.name.eq_ignore_ascii_case("connection") {
-            head.keep_alive &= !value.eq_ignore_ascii_case(b"close");
+            let mut options = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+            head.keep_alive &= !options.any(|option| option.eq_ignore_ascii_case(b"close"));
         } else if header.name.eq_ignore_ascii_case("location") {
             head.location = std::str::from_utf8(value).ok().map(str::to_owned);
         }

@@ -2,6 +2,9 @@
 
 use std::net::IpAddr;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::address::{Address, Place};
 use super::http::Proxy;
 use super::settings::{official, variable};
@@ -52,7 +55,7 @@ fn parse(source: &str, text: &str) -> Result<Proxy, Reason> {
     let bad = || Reason::from(format!("{source} is not the address of an HTTP proxy"));
     let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
     if !scheme.eq_ignore_ascii_case("http") {
-        return Err(bad().hint("it has the form http://HOST:PORT"));
+        return Err(bad().hint("use http://HOST:PORT"));
     }
     let rest = rest.trim_end_matches('/');
     let (user, host) = match rest.rsplit_once('@') {
@@ -64,7 +67,11 @@ fn parse(source: &str, text: &str) -> Result<Proxy, Reason> {
         .ok_or_else(bad)?;
     Ok(Proxy {
         address,
-        authorization: user.map(|user| basic(&decode(user))),
+        user: user.map(|user| {
+            let user = decode(user);
+            let header = basic(&user);
+            (user, header)
+        }),
     })
 }
 
@@ -123,41 +130,28 @@ fn is_in_network(ip: IpAddr, network: IpAddr, bits: u32) -> bool {
     bits <= size && (ip ^ network).checked_shr(size - bits).unwrap_or(0) == 0
 }
 
-/// Undoes percent-encoding; what is none stays as it is.
+/// Undoes percent-encoding; what is not encoded stays as it is.
 fn decode(text: &str) -> Secret {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, after)) = rest.split_first() {
-        let code = (first == b'%')
-            .then(|| std::str::from_utf8(after.get(..2)?).ok())
-            .flatten()
-            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        let digits = after
+            .get(..2)
+            .filter(|two| first == b'%' && two.iter().all(u8::is_ascii_hexdigit));
+        let code =
+            digits.and_then(|two| u8::from_str_radix(std::str::from_utf8(two).ok()?, 16).ok());
         bytes.push(code.unwrap_or(first));
-        rest = match code {
-            Some(_) => after.get(2..).unwrap_or_default(),
-            None => after,
-        };
+        rest = if code.is_some() { &after[2..] } else { after };
     }
     Secret::take(bytes)
 }
 
 /// The value of an authorization header for `user:password`.
 fn basic(user: &Secret) -> Secret {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut value = Vec::with_capacity(6 + user.len().div_ceil(3) * 4);
-    value.extend_from_slice(b"Basic ");
-    for three in user.expose().chunks(3) {
-        let bits = (0..3).fold(0_usize, |bits, index| {
-            bits << 8 | usize::from(three.get(index).copied().unwrap_or(0))
-        });
-        for index in 0..4 {
-            value.push(if index <= three.len() {
-                ALPHABET[bits >> (18 - 6 * index) & 63]
-            } else {
-                b'='
-            });
-        }
-    }
+    let mut value = b"Basic ".to_vec();
+    // All at once: a string that grows leaves copies behind.
+    value.resize(6 + user.len().div_ceil(3) * 4, b'=');
+    let _ = STANDARD.encode_slice(user.expose(), &mut value[6..]);
     Secret::take(value)
 }
 
@@ -199,10 +193,13 @@ mod tests {
                 "Aladdin:open%20sesame@h",
                 Some("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="),
             ),
+            // Not a percent-encoding.
+            ("u:%+f@h", Some("Basic dTolK2Y=")),
+            ("u:%4@h", Some("Basic dTolNA==")),
             ("h:1", None),
         ] {
             let proxy = parse("X", text).unwrap();
-            let seen = proxy.authorization.as_ref().map(Secret::expose);
+            let seen = proxy.authorization().map(Secret::expose);
             assert_eq!(seen, value.map(str::as_bytes), "{text}");
         }
         for bad in ["socks5://h:1", "https://h:1", "http://", "h:x", "h/path"] {

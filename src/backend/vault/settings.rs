@@ -154,7 +154,7 @@ pub struct Settings {
 }
 
 /// How to log in.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Auth {
     pub method: Method,
     pub mount: String,
@@ -187,9 +187,8 @@ impl Settings {
                         ..address
                     })
                     .ok_or_else(|| {
-                        Reason::from(format!("{source} is no address of a server")).hint(
-                            "it has the form https://HOST:PORT, http://HOST:PORT or unix:///PATH",
-                        )
+                        Reason::from(format!("{source} is not the address of a server"))
+                            .hint("use https://HOST:PORT, http://HOST:PORT or unix:///PATH")
                     })
             })
             .transpose()?;
@@ -283,8 +282,10 @@ fn trust(section: &Section) -> Result<Trust, Reason> {
         (Some((_, certificate)), Some((_, key))) => Some((certificate, key)),
         (None, None) => None,
         _ => {
-            return Err(Reason::from("a client certificate and its key go together")
-                .hint("give both VAULT_CLIENT_CERT and VAULT_CLIENT_KEY, or neither"));
+            return Err(Reason::from(
+                "a client certificate needs its key, and a key its certificate",
+            )
+            .hint("give both VAULT_CLIENT_CERT and VAULT_CLIENT_KEY, or neither"));
         }
     };
     Ok(Trust {
@@ -298,15 +299,48 @@ fn trust(section: &Section) -> Result<Trust, Reason> {
 fn other_roots() -> Result<Option<Roots>, Reason> {
     Ok(match official("CACERT_BYTES")? {
         Some((_, pem)) => Some(Roots::Pem(pem)),
-        None => official("CAPATH")?.map(|(_, path)| Roots::Directory(path.into())),
+        None => match official("CAPATH")? {
+            Some((_, path)) => Some(Roots::Directory(path.into())),
+            None => system_roots(),
+        },
     })
 }
+
+/// The file or directory that this system's certificates come from, where a variable names it; the library that finds
+/// the others would read it without limit and deadline.
+fn system_roots() -> Option<Roots> {
+    let path = |name| {
+        sys::variable(name)
+            .filter(|path| !path.is_empty())
+            .map(PathBuf::from)
+    };
+    let given = path("SSL_CERT_FILE").map(Roots::File);
+    let given = given.or_else(|| path("SSL_CERT_DIR").map(Roots::Directory));
+    // The library takes an empty one for the name of a file.
+    let empty = std::env::var_os("SSL_CERT_FILE").is_some();
+    let known = SYSTEM_ROOTS.iter().map(PathBuf::from);
+    given.or_else(|| {
+        known
+            .filter(|path| empty && path.exists())
+            .map(Roots::File)
+            .next()
+    })
+}
+
+/// Where systems keep the certificates that they trust.
+const SYSTEM_ROOTS: &[&str] = &[
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
 
 fn headers() -> Result<Vec<(String, Secret)>, Reason> {
     let Some(source) = official_name("HEADERS") else {
         return Ok(Vec::new());
     };
-    let bad = || not(source, "a JSON object of texts");
+    let bad = || not(source, "a JSON object of strings");
     let text = secret_variable(source).ok_or_else(bad)?;
     let object = json::Value::parse(text.expose())
         .filter(|value| value.is_object())

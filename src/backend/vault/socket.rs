@@ -32,6 +32,22 @@ impl Patience {
         }
     }
 
+    /// For `limit` from now, whether a signal comes or not.
+    pub fn whatever_comes(limit: Duration) -> Patience {
+        Patience {
+            deadline: Deadline::after(limit),
+            after_signal: limit,
+        }
+    }
+
+    /// Waits until `fd` can be read.
+    ///
+    /// # Errors
+    /// `TimedOut` when the patience is over.
+    pub fn wait(self, fd: BorrowedFd) -> io::Result<()> {
+        Clock::start(self).wait(fd, Until::Readable, None)
+    }
+
     /// The same, but at most `limit` from now.
     pub fn at_most(self, limit: Duration) -> Patience {
         let limit = self

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ClientConfig, ClientConnection};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_platform_verifier::BuilderVerifierExt;
@@ -43,11 +43,14 @@ pub enum Roots {
     System,
     /// Those in a file.
     File(PathBuf),
-    /// Those in all files of a directory.
+    /// Those in all files below a directory.
     Directory(PathBuf),
     /// These, in PEM.
     Pem(String),
 }
+
+/// Which keys can be used.
+const KEYS: &str = "use a key of RSA with at least 2048 bits, P-256, P-384 or Ed25519";
 
 /// What all connections of one client share.
 #[derive(Clone, Debug)]
@@ -70,7 +73,7 @@ impl Tls {
     pub fn new(trust: &Trust, deadline: Deadline) -> Result<Tls, Reason> {
         let read = |path: &Path| file::read(path, FILE_LIMIT, deadline);
         let provider = Arc::new(ring::default_provider());
-        let unusable = |error: rustls::Error| Reason::from(format!("cannot set up TLS: {error}"));
+        let unusable = |_| Reason::from("cannot set up TLS");
         let builder = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
             .map_err(unusable)?;
@@ -78,13 +81,18 @@ impl Tls {
             _ if trust.skip_verify => builder
                 .dangerous()
                 .with_custom_certificate_verifier(Arc::new(AnyCertificate { provider })),
-            Roots::System => builder.with_platform_verifier().map_err(|error| {
-                Reason::from(format!("cannot use the system's certificates: {error}"))
+            Roots::System => builder.with_platform_verifier().map_err(|_| {
+                Reason::from("this system has no CA certificates")
                     .hint("install ca-certificates, or name the file of the CA with VAULT_CACERT")
             })?,
-            Roots::File(path) => builder.with_root_certificates(roots(&[path], deadline)?),
+            Roots::File(path) => {
+                builder.with_root_certificates(roots(&[path.clone()], path, deadline)?)
+            }
             Roots::Directory(path) => {
-                builder.with_root_certificates(roots(&files_of(path)?, deadline)?)
+                let mut files = Vec::new();
+                files_below(path, 0, deadline, &mut files)?;
+                files.sort();
+                builder.with_root_certificates(roots(&files, path, deadline)?)
             }
             Roots::Pem(pem) => {
                 let mut store = RootCertStore::empty();
@@ -95,24 +103,37 @@ impl Tls {
         let mut config = match &trust.identity {
             None => builder.with_no_client_auth(),
             Some((certificate, key)) => {
-                let bad = |path: &Path, what: &str, error: &dyn std::fmt::Display| {
-                    Reason::from(format!("{} is no {what}: {error}", path.display()))
+                // What the library says of a key may hold all of it.
+                let bad = |path: &Path, what: &str, error: pem::Error| {
+                    Reason::from(format!(
+                        "{} is not a {what}: {}",
+                        path.display(),
+                        wrong(&error)
+                    ))
                 };
                 let pem = read(certificate)?;
                 let chain = CertificateDer::pem_slice_iter(pem.expose())
                     .collect::<Result<Vec<_>, _>>()
-                    .map_err(|error| bad(certificate, "certificate in PEM", &error))?;
+                    .map_err(|error| bad(certificate, "certificate in PEM", error))?;
                 // rustls takes the key over as it is; it lives as long as the client.
                 let private = PrivateKeyDer::from_pem_slice(read(key)?.expose())
-                    .map_err(|error| bad(key, "private key in PEM", &error))?;
+                    .map_err(|error| bad(key, "private key in PEM", error))?;
                 builder
                     .with_client_auth_cert(chain, private)
                     .map_err(|error| {
-                        Reason::from(format!(
-                            "the client certificate {} does not go with the key {}: {error}",
-                            certificate.display(),
-                            key.display()
-                        ))
+                        let (certificate, key) = (certificate.display(), key.display());
+                        match error {
+                            rustls::Error::InconsistentKeys(_) => Reason::from(format!(
+                                "the client certificate {certificate} does not match the key {key}"
+                            )),
+                            rustls::Error::NoCertificatesPresented => {
+                                format!("there is no certificate in PEM in {certificate}").into()
+                            }
+                            _ => Reason::from(format!(
+                                "the client certificate {certificate} or its key {key} cannot be used"
+                            ))
+                            .hint(KEYS),
+                        }
                     })?
             }
         };
@@ -130,7 +151,7 @@ impl Tls {
     pub fn connect(&self, host: &str, socket: Socket) -> io::Result<TlsStream> {
         let name = self.server_name.as_deref().unwrap_or(host).to_owned();
         let name = ServerName::try_from(name)
-            .map_err(|_| io::Error::other("a certificate cannot be for such a host name"))?;
+            .map_err(|_| io::Error::other("no certificate can be for such a host name"))?;
         let tls = ClientConnection::new(self.config.clone(), name).map_err(invalid)?;
         let mut stream = TlsStream { tls, socket };
         while stream.tls.is_handshaking() {
@@ -200,81 +221,174 @@ fn invalid(error: rustls::Error) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
-/// What TLS has against the other side, and what can be done about it, if the error comes from there.
-pub fn explain(error: &io::Error) -> Option<(String, Option<&'static str>)> {
-    let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
-    let hint = match error {
-        rustls::Error::InvalidCertificate(problem) => match problem {
-            CertificateError::UnknownIssuer => {
-                Some("name the file of the CA that has issued it with VAULT_CACERT or ca_cert")
-            }
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                Some("use a name that it is for in the address, or VAULT_TLS_SERVER_NAME")
-            }
-            CertificateError::Expired
-            | CertificateError::ExpiredContext { .. }
-            | CertificateError::NotValidYet
-            | CertificateError::NotValidYetContext { .. } => {
-                Some("renew the server's certificate, or set this machine's clock")
-            }
-            _ => None,
-        },
-        rustls::Error::InvalidMessage(_) => {
-            Some("no TLS is spoken there: is it http://, or another port?")
-        }
-        rustls::Error::AlertReceived(_) => {
-            Some("the server may want a client certificate: VAULT_CLIENT_CERT and VAULT_CLIENT_KEY")
-        }
-        _ => None,
-    };
-    let text = match error {
-        // For these it has no words.
-        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            "invalid peer certificate: no CA that is trusted here has issued it".to_owned()
-        }
-        rustls::Error::InvalidCertificate(CertificateError::BadSignature) => {
-            "invalid peer certificate: it has a bad signature, so it has been tampered with"
-                .to_owned()
-        }
-        error => error.to_string(),
-    };
-    Some((text, hint))
+/// What is wrong in a PEM file, in words that hold nothing of it.
+fn wrong(error: &pem::Error) -> &'static str {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => "a BEGIN line has no END line",
+        pem::Error::IllegalSectionStart { .. } => "a BEGIN line does not end with -----",
+        pem::Error::Base64Decode(_) => "the text between BEGIN and END is not base64",
+        pem::Error::NoItemsFound => "there is none; are all lines on one?",
+        _ => "it cannot be read",
+    }
 }
 
-fn files_of(directory: &Path) -> Result<Vec<PathBuf>, Reason> {
-    let unreadable =
-        |error: io::Error| Reason::from(format!("cannot read {}: {error}", directory.display()));
-    let mut files = Vec::new();
+/// What TLS has against the other side, and what can be done about it, if the error comes from there. In words of our
+/// own: the library's hold what the other side has sent.
+pub fn explain(error: &io::Error) -> Option<(String, Option<&'static str>)> {
+    use CertificateError as Bad;
+    let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+    let (text, hint) = match error {
+        rustls::Error::InvalidCertificate(problem) => {
+            let (text, hint) = match problem {
+                Bad::UnknownIssuer => (
+                    "is not issued by a CA that is trusted here",
+                    "name the file of the CA that issued it with VAULT_CACERT or ca_cert",
+                ),
+                Bad::NotValidForNameContext { presented, .. } => {
+                    let names = names(presented);
+                    return Some((
+                        format!("the server's certificate is not for this name, but for {names}"),
+                        Some(match names.contains("*.") {
+                            true => {
+                                "a wildcard stands for one label, before at least two; set VAULT_TLS_SERVER_NAME"
+                            }
+                            false => {
+                                "use a name that it is for in the address, or VAULT_TLS_SERVER_NAME"
+                            }
+                        }),
+                    ));
+                }
+                Bad::NotValidForName => (
+                    "is not for this name",
+                    "use a name that it is for in the address, or VAULT_TLS_SERVER_NAME",
+                ),
+                Bad::Expired | Bad::ExpiredContext { .. } => (
+                    "has expired",
+                    "renew the server's certificate, or set this machine's clock",
+                ),
+                Bad::NotValidYet | Bad::NotValidYetContext { .. } => (
+                    "is not valid yet",
+                    "renew the server's certificate, or set this machine's clock",
+                ),
+                Bad::BadSignature => (
+                    "is not signed with the key of the CA of that name",
+                    "was the CA created anew? name its new file with VAULT_CACERT or ca_cert; if its key is RSA, it \
+                     needs at least 2048 bits",
+                ),
+                Bad::InvalidPurpose | Bad::InvalidPurposeContext { .. } => (
+                    "is not meant for servers",
+                    "issue it with extendedKeyUsage serverAuth",
+                ),
+                Bad::UnhandledCriticalExtension => (
+                    "has a critical extension that is unknown here",
+                    "issue it without that",
+                ),
+                Bad::Revoked => ("has been revoked", "renew the server's certificate"),
+                Bad::BadEncoding => ("is malformed", "issue it anew"),
+                // Of this one the library has only the name.
+                Bad::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => (
+                    "is that of a CA (CA:TRUE), which no server may use",
+                    "issue it with CA:FALSE: openssl req -x509 needs -addext basicConstraints=critical,CA:FALSE",
+                ),
+                Bad::Other(other) if format!("{other:?}").contains("EkuError") => (
+                    "is not meant for servers",
+                    "issue it with extendedKeyUsage serverAuth",
+                ),
+                Bad::UnsupportedSignatureAlgorithmContext { .. }
+                | Bad::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => (
+                    "has a key or a signature of a kind that is not supported",
+                    KEYS,
+                ),
+                _ => ("cannot be verified", KEYS),
+            };
+            return Some((format!("the server's certificate {text}"), Some(hint)));
+        }
+        rustls::Error::InvalidMessage(_) => (
+            "the server does not speak TLS",
+            Some("should the address be http://, or the port another one?"),
+        ),
+        rustls::Error::AlertReceived(rustls::AlertDescription::HandshakeFailure)
+        | rustls::Error::PeerIncompatible(_) => (
+            "the server and this program have no way of TLS in common",
+            Some(
+                "the server needs TLS 1.2 or 1.3, and a key of RSA with at least 2048 bits, P-256, P-384 or Ed25519",
+            ),
+        ),
+        rustls::Error::AlertReceived(_) => (
+            "the server ended the TLS handshake",
+            Some(
+                "the server may require a client certificate: set VAULT_CLIENT_CERT and VAULT_CLIENT_KEY",
+            ),
+        ),
+        _ => ("the server breaks the rules of TLS", None),
+    };
+    Some((text.to_owned(), hint))
+}
+
+/// The names that a certificate is for; the library gives them as `DnsName("a")`.
+fn names(presented: &[String]) -> String {
+    let bare = |name: &String| {
+        let inner = name
+            .split_once('(')
+            .and_then(|(_, rest)| rest.strip_suffix(')'));
+        let inner = inner.unwrap_or(name).trim_matches('"');
+        inner
+            .chars()
+            .filter(char::is_ascii_graphic)
+            .take(100)
+            .collect::<String>()
+    };
+    match presented {
+        [] => "none".to_owned(),
+        names => names
+            .iter()
+            .take(20)
+            .map(bare)
+            .collect::<Vec<_>>()
+            .join(", "),
+    }
+}
+
+/// All files below `directory`, to a depth of eight.
+fn files_below(
+    directory: &Path,
+    depth: usize,
+    deadline: Deadline,
+    files: &mut Vec<PathBuf>,
+) -> Result<(), Reason> {
+    let shown = directory.display();
+    let unreadable = |error: io::Error| Reason::from(format!("cannot read {shown}: {error}"));
     for entry in std::fs::read_dir(directory).map_err(unreadable)? {
+        deadline
+            .go_on()
+            .map_err(|ended| format!("{shown} {}", ended.before_it_was("read")))?;
         let path = entry.map_err(unreadable)?.path();
-        if path.is_file() {
+        if path.is_dir() && depth < 8 {
+            files_below(&path, depth + 1, deadline, files)?;
+        } else if path.is_file() {
             files.push(path);
         }
     }
-    files.sort();
-    Ok(files)
+    Ok(())
 }
 
-/// The certificates in all of `files`.
-fn roots<P: AsRef<Path>>(files: &[P], deadline: Deadline) -> Result<RootCertStore, Reason> {
+/// The certificates in all of `files`, which `source` names.
+fn roots(files: &[PathBuf], source: &Path, deadline: Deadline) -> Result<RootCertStore, Reason> {
     let mut store = RootCertStore::empty();
-    let mut seen = Vec::new();
     for path in files {
-        let shown = path.as_ref().display().to_string();
-        let pem = file::read(path.as_ref(), FILE_LIMIT, deadline)?;
-        add(&mut store, pem.expose(), &shown)?;
-        seen.push(shown);
+        let pem = file::read(path, FILE_LIMIT, deadline)?;
+        add(&mut store, pem.expose(), &path.display().to_string())?;
     }
-    filled(store, &seen.join(", "))
+    filled(store, &source.display().to_string())
 }
 
 fn add(store: &mut RootCertStore, pem: &[u8], source: &str) -> Result<(), Reason> {
+    let bad = |why: &str| Reason::from(format!("a CA certificate in {source} is unusable: {why}"));
     for certificate in CertificateDer::pem_slice_iter(pem) {
-        let bad = |error: &dyn std::fmt::Display| {
-            Reason::from(format!("a CA certificate in {source} is unusable: {error}"))
-        };
-        let certificate = certificate.map_err(|error| bad(&error))?;
-        store.add(certificate).map_err(|error| bad(&error))?;
+        let certificate = certificate.map_err(|error| bad(wrong(&error)))?;
+        store
+            .add(certificate)
+            .map_err(|_| bad("it is malformed, or of a kind that is not supported"))?;
     }
     Ok(())
 }
