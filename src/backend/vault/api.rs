@@ -192,8 +192,8 @@ impl Reply {
 
     /// `text`, which came from the server, if it may be shown: on one line, and not too long.
     pub fn shown(&self, text: &str) -> Option<String> {
-        let end = text.floor_char_boundary(SAID);
-        if text.is_empty() || self.sent.repeated_by(&text[..end]) {
+        let start: String = text.chars().take(SAID).collect();
+        if text.is_empty() || self.sent.repeated_by(&start) {
             return None;
         }
         let mut shown: String = text.chars().take(SHOWN).flat_map(escaped).collect();

@@ -86,7 +86,7 @@ impl Tls {
                     .hint("install ca-certificates, or name the file of the CA with VAULT_CACERT")
             })?,
             Roots::File(path) => {
-                builder.with_root_certificates(roots(&[path.clone()], path, deadline)?)
+                builder.with_root_certificates(roots(std::slice::from_ref(path), path, deadline)?)
             }
             Roots::Directory(path) => {
                 let mut files = Vec::new();
