@@ -113,7 +113,7 @@ fn run(arguments: Vec<OsString>) -> u8 {
 
 /// Tells the user what went wrong, if a person can do anything about it; the status of that kind of error.
 fn explain(error: &anyhow::Error) -> Status {
-    if let Some(UsageError(mistakes)) = error.downcast_ref() {
+    if let Some(mistakes) = error.downcast_ref::<UsageError>() {
         for mistake in mistakes.lines() {
             message::problem("usage", None, &mistake.into());
         }

@@ -4,6 +4,7 @@
 use crate::name::Name;
 use crate::nearest::advice;
 use crate::secret::{LIMIT, Secret, SecretBuffer};
+use crate::text::quoted;
 
 /// A text with secrets in it, in pieces. What it comes to goes into memory that is wiped.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,7 +117,7 @@ fn secret(inside: &[u8]) -> Result<(Name, Encoder), String> {
             let known = Encoder::WORDS.iter().find(|(known, _)| *known == word);
             let unknown = || {
                 let known = Encoder::WORDS.map(|(word, _)| word);
-                format!("unknown encoder {word:?}: {}", advice(word, &known))
+                format!("unknown encoder {}: {}", quoted(word), advice(word, &known))
             };
             (name, known.ok_or_else(unknown)?.1)
         }

@@ -36,7 +36,7 @@ use crate::backend::{self, BACKENDS, Entry};
 use crate::chain::OnError;
 use crate::nearest::advice;
 use crate::schema::{Given, Key, REQUIRED, Section, Source, UsageError, Value, seconds, utf8};
-use crate::sys;
+use crate::{sys, text};
 
 /// One key and what is in effect for it, for `mxm-secrets config`. Never a secret: a password in an address is left out.
 #[derive(Clone, Debug)]
@@ -93,7 +93,7 @@ impl Settings {
         let configured = configured(options)?;
         let own = own_names(&configured.sections);
         let check = |names: &[String], source: &str| {
-            chain(names, &own).map_err(|text| UsageError(format!("{source}: {text}")))
+            chain(names, &own).map_err(|text| UsageError::new(format!("{source}: {text}")))
         };
         let (backends, chain_source) = match (&options.backends, variable("MXM_SECRETS_BACKENDS")?)
         {
@@ -133,8 +133,9 @@ impl Settings {
                 Some("1") => true,
                 Some("0") => false,
                 Some(other) => {
-                    return Err(UsageError(format!(
-                        "MXM_SECRETS_NO_INPUT is {other:?}: it takes 1 (no person is there) or 0"
+                    return Err(UsageError::new(format!(
+                        "MXM_SECRETS_NO_INPUT is {}: expected 1 (no person is there) or 0",
+                        text::quoted(other)
                     )));
                 }
             },
@@ -282,7 +283,7 @@ fn configured(options: &Options) -> Result<Configured, UsageError> {
         (None, Some(_)) => "MXM_SECRETS_CONFIG",
         (None, None) => return Ok(Configured::default()),
     };
-    Err(UsageError(format!(
+    Err(UsageError::new(format!(
         "{source}: reading a configuration is not built into this program"
     )))
 }
@@ -330,7 +331,7 @@ fn chain(names: &[String], own: &[&str]) -> Result<Vec<String>, String> {
                     .chain(own.iter().copied())
                     .collect();
                 let advice = advice(name, &known);
-                return Err(format!("no backend is called {name:?}: {advice}"));
+                return Err(format!("unknown backend {}: {advice}", text::quoted(name)));
             }
         }
     }

@@ -48,6 +48,7 @@
 //! | `file` | a file that holds a value |
 //! | `secret` | the only type that holds a value |
 //! | `nearest` | what was meant by a word that is not known |
+//! | `text` | the way out for text: escaped, bounded, quoted |
 //! | `arena` | the program's allocator |
 //! | `trust` | who can change a file |
 //! | `sys` | the calls to the operating system that std does not have, a file per subject |
@@ -94,6 +95,8 @@ mod request;
 mod schema;
 mod secret;
 mod sys;
+#[allow(dead_code, reason = "the backends take them up")]
+mod text;
 #[cfg_attr(
     not(feature = "age"),
     allow(dead_code, reason = "for whoever reads a file")
@@ -161,7 +164,7 @@ impl Options {
     /// # Errors
     /// [`Error`] tells a mistake, a missing secret and a failure apart.
     pub fn get(self, name: &str) -> Result<Secret, Error> {
-        let name = Name::parse(name).map_err(|error| UsageError(error.to_string()))?;
+        let name = Name::parse(name)?;
         let chain = self.open()?;
         let lookup = chain
             .find(&name, &())

@@ -8,6 +8,9 @@
 use std::ffi::OsStr;
 use std::fmt;
 
+use crate::schema::UsageError;
+use crate::text;
+
 /// The longest name, in bytes, the field included.
 pub const LIMIT: usize = 512;
 
@@ -20,37 +23,24 @@ pub struct Name {
     path_len: usize,
 }
 
-/// Why a text is not a name.
-#[derive(Debug, PartialEq, Eq)]
-pub struct BadName {
-    shown: String,
-    rule: &'static str,
-}
-
 impl Name {
     /// Checks `text`.
     ///
     /// # Errors
     /// The rule that `text` breaks.
-    pub fn parse(text: impl AsRef<OsStr>) -> Result<Name, BadName> {
+    pub fn parse(text: impl AsRef<OsStr>) -> Result<Name, UsageError> {
         let raw = text.as_ref();
-        let bad = |rule| BadName {
-            shown: raw.to_string_lossy().into_owned(),
-            rule,
-        };
+        let bad = |rule| UsageError::new(format!("bad name {}: {rule}", text::quoted(raw)));
         let text = raw
             .to_str()
             .ok_or_else(|| bad("a name must be valid UTF-8"))?;
         if text.len() > LIMIT {
-            return Err(BadName {
-                shown: text.chars().take(40).chain(['…']).collect(),
-                rule: "a name must not be longer than 512 bytes",
-            });
+            return Err(bad("a name must not be longer than 512 bytes"));
         }
         if text.chars().any(char::is_control) {
             return Err(bad("a name must not contain control characters"));
         }
-        if text.chars().any(misleads) {
+        if text.contains(text::is_bidi_or_separator) {
             return Err(bad(
                 "a name must not contain bidirectional controls or line separators",
             ));
@@ -116,27 +106,11 @@ impl Name {
     }
 }
 
-/// Whether `c` makes a text read in another order than it has, or is a line's end to some and not to others.
-fn misleads(c: char) -> bool {
-    matches!(
-        c,
-        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-    )
-}
-
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
 }
-
-impl fmt::Display for BadName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "bad name {:?}: {}", self.shown, self.rule)
-    }
-}
-
-impl std::error::Error for BadName {}
 
 #[cfg(test)]
 mod tests {
@@ -287,7 +261,7 @@ mod tests {
         law(bytes, |bytes| {
             use std::os::unix::ffi::OsStrExt;
             if let Err(error) = Name::parse(OsStr::from_bytes(&bytes)) {
-                prop_assert!(!error.to_string().contains(char::is_control));
+                prop_assert!(!error.to_string().contains(text::is_hidden));
             }
             Ok(())
         });

@@ -1,5 +1,7 @@
 //! What the user may have meant: the nearest of the words there are, and the words in which that is said.
 
+use crate::text;
+
 /// What to do about `word`, which is none of `candidates`: take the nearest, else one of them.
 pub fn advice(word: &str, candidates: &[&str]) -> String {
     match nearest(word, candidates.iter().copied()) {
@@ -17,7 +19,7 @@ pub fn did_you_mean(near: &str) -> String {
 pub fn there_are(candidates: &[&str]) -> String {
     match candidates {
         [] => "there is none".to_owned(),
-        all => format!("there are {}", all.join(", ")),
+        all => format!("expected one of {}", text::list(all)),
     }
 }
 
@@ -76,7 +78,10 @@ mod tests {
     #[test]
     fn advice_is_the_nearest_word_or_all_of_them() {
         assert_eq!(advice("evn", &["gopass", "env"]), "did you mean env?");
-        assert_eq!(advice("xyz", &["gopass", "env"]), "there are gopass, env");
+        assert_eq!(
+            advice("xyz", &["gopass", "env"]),
+            "expected one of gopass, env"
+        );
         assert_eq!(advice("xyz", &[]), "there is none");
     }
 }

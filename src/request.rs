@@ -11,7 +11,7 @@ use crate::compose::Text;
 use crate::name::Name;
 use crate::schema::{Reason, UsageError};
 use crate::secret::Secret;
-use crate::sys;
+use crate::{sys, text};
 
 /// The longest `VAR=value` that Linux takes, its final NUL included (MAX_ARG_STRLEN, execve(2)).
 const LONGEST_ENTRY: usize = 131_072;
@@ -195,10 +195,10 @@ impl Request {
     pub fn load(&mut self) -> Result<(), UsageError> {
         if let Content::Template(path) = &self.content {
             let shown = path.display();
-            let text = read(path).map_err(|why| UsageError(format!("{shown} {why}")))?;
+            let text = read(path).map_err(|why| UsageError::new(format!("{shown} {why}")))?;
             let text = Text::parse(&text).map_err(|wrong| {
                 let (line, column) = (wrong.line, wrong.column);
-                UsageError(format!("{shown}:{line}:{column}: {}", wrong.text))
+                UsageError::new(format!("{shown}:{line}:{column}: {}", wrong.text))
             });
             self.content = Content::Text(text?);
         }
@@ -242,7 +242,7 @@ pub fn check_targets(requests: &[Request]) -> Result<(), UsageError> {
                 None => "the standard input".to_owned(),
             };
             let text = format!("{what} is given twice: {place} and {}", request.place);
-            return Err(UsageError(text));
+            return Err(UsageError::new(text));
         }
     }
     Ok(())
@@ -261,7 +261,8 @@ pub fn check_variable(name: &str) -> Result<(), String> {
     match letter && name.bytes().all(fits) {
         true => Ok(()),
         false => Err(format!(
-            "{name:?} is not the name of a variable ({VARIABLE})"
+            "{} is not the name of a variable ({VARIABLE})",
+            text::quoted(name)
         )),
     }
 }

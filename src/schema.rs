@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::deadline::Deadline;
+use crate::text;
 use crate::trust::Doubt;
 
 /// One key of a backend's section.
@@ -87,8 +88,9 @@ impl Value {
         }
         let text = utf8(value, source)?;
         let wrong = |takes: &str| {
-            Err(UsageError(format!(
-                "{source} is {text:?}: it takes {takes}"
+            Err(UsageError::new(format!(
+                "{source} is {}: expected {takes}",
+                text::quoted(&text)
             )))
         };
         match kind {
@@ -172,8 +174,9 @@ pub fn seconds(text: &str, source: &str) -> Result<Duration, UsageError> {
         Ok(seconds) if plain && seconds >= 0.001 && seconds <= LONGEST_TIMEOUT.as_secs_f64() => {
             Ok(Duration::from_secs_f64(seconds))
         }
-        _ => Err(UsageError(format!(
-            "{source} {text:?}: it takes a number of seconds from 0.001 to 86400, such as 10 or 0.5"
+        _ => Err(UsageError::new(format!(
+            "{source} {}: expected a number of seconds from 0.001 to 86400, such as 10 or 0.5",
+            text::quoted(text)
         ))),
     }
 }
@@ -261,14 +264,35 @@ impl Section {
     }
 }
 
-/// A mistake in what the user said or configured: exit status 2, and nothing was asked. Several mistakes stand on lines
-/// of their own.
+/// Mistakes in what the user said or configured: exit status 2, and nothing was asked. One line each.
 #[derive(Debug, PartialEq, Eq)]
-pub struct UsageError(pub String);
+pub struct UsageError(Vec<String>);
+
+impl UsageError {
+    /// One mistake.
+    pub(crate) fn new(text: impl AsRef<str>) -> UsageError {
+        UsageError::all([text])
+    }
+
+    /// Several.
+    pub(crate) fn all(texts: impl IntoIterator<Item = impl AsRef<str>>) -> UsageError {
+        UsageError(
+            texts
+                .into_iter()
+                .map(|it| text::line(it.as_ref()))
+                .collect(),
+        )
+    }
+
+    /// One line for each.
+    pub fn lines(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+}
 
 impl fmt::Display for UsageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.0.join("\n"))
     }
 }
 
@@ -278,7 +302,7 @@ impl std::error::Error for UsageError {}
 pub(crate) fn utf8(value: OsString, name: &str) -> Result<String, UsageError> {
     value
         .into_string()
-        .map_err(|_| UsageError(format!("{name} is not UTF-8")))
+        .map_err(|_| UsageError::new(format!("{name} is not UTF-8")))
 }
 
 /// The circumstances of one question to one backend.
@@ -314,7 +338,7 @@ pub struct Reason {
 impl Reason {
     /// Adds what the user can do about it.
     pub fn hint(mut self, hint: impl Into<String>) -> Reason {
-        self.hint = Some(hint.into());
+        self.hint = Some(text::line(&hint.into()));
         self
     }
 }
@@ -322,7 +346,7 @@ impl Reason {
 impl<T: Into<String>> From<T> for Reason {
     fn from(text: T) -> Reason {
         Reason {
-            text: text.into(),
+            text: text::line(&text.into()),
             hint: None,
         }
     }
@@ -331,8 +355,8 @@ impl<T: Into<String>> From<T> for Reason {
 impl From<Doubt> for Reason {
     fn from(doubt: Doubt) -> Reason {
         Reason {
-            text: doubt.text,
-            hint: doubt.fix,
+            text: text::line(&doubt.text),
+            hint: doubt.fix.map(|fix| text::line(&fix)),
         }
     }
 }
@@ -370,7 +394,7 @@ mod tests {
             assert_eq!(said(text), Ok(Value::Bool(false)));
         }
         let wrong = said("maybe").unwrap_err();
-        assert_eq!(wrong.0, r#"X is "maybe": it takes true or false"#);
+        assert_eq!(wrong.to_string(), r#"X is "maybe": expected true or false"#);
     }
 
     #[test]

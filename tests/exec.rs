@@ -307,7 +307,7 @@ fn mistakes_have_status_125_and_start_nothing() {
         ),
         (
             &["--secret", "a", "--backend", "nope", "--", "touch", "trace"],
-            "no backend is called \"nope\"",
+            "unknown backend \"nope\"",
         ),
         (
             &["--secret", "a", "--timeout", "0", "--", "touch", "trace"],

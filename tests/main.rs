@@ -49,6 +49,7 @@ mod readme;
 mod recipes;
 mod release;
 mod resolve;
+mod text;
 #[cfg(feature = "vault")]
 mod vault;
 #[cfg(feature = "vault")]

@@ -4,23 +4,24 @@ use crate::config::{self, Setting, Settings};
 use crate::schema::{Source, UsageError, Value};
 use crate::sys;
 
-use super::report::{Colour, Object, Table, quoted};
+use super::report::{Colour, Object, Table};
 use super::table::Id;
 use super::{Parsed, Status, write_out};
+use crate::text::{self, escaped};
 
 pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
     if !parsed.operands.is_empty() {
-        return Err(UsageError("config takes no name".to_owned()).into());
+        return Err(UsageError::new("config takes no name").into());
     }
     let options = parsed.options()?;
     if parsed.has(Id::Check) {
         if parsed.has(Id::Json) {
-            return Err(UsageError("config: --check has no --json".to_owned()).into());
+            return Err(UsageError::new("config: --check has no --json").into());
         }
         let files = config::check(&options)?;
         let mut report: String = files
             .iter()
-            .map(|file| format!("{}: no mistakes\n", file.display()))
+            .map(|file| format!("{}: no mistakes\n", escaped(&file.display().to_string())))
             .collect();
         if report.is_empty() {
             report.push_str("there is no configuration file\n");
@@ -73,12 +74,12 @@ fn shown(value: &Value) -> String {
 fn json(setting: &Setting) -> String {
     let list = |items: Vec<String>| format!("[{}]", items.join(","));
     let value = match &setting.value {
-        Value::Text(_) | Value::Path(_) => quoted(&shown(&setting.value)),
-        Value::Texts(texts) => list(texts.iter().map(|text| quoted(text)).collect()),
+        Value::Text(_) | Value::Path(_) => text::json(&shown(&setting.value)),
+        Value::Texts(texts) => list(texts.iter().map(|text| text::json(text)).collect()),
         Value::Paths(paths) => list(
             paths
                 .iter()
-                .map(|path| quoted(&path.display().to_string()))
+                .map(|path| text::json(&path.display().to_string()))
                 .collect(),
         ),
         Value::Bool(value) => value.to_string(),

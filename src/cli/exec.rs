@@ -13,7 +13,7 @@ use crate::name::Name;
 use crate::request::{self, Answers, Content, Made, Request, Target, check_variable};
 use crate::schema::UsageError;
 use crate::secret::{LIMIT, Secret, SecretBuffer};
-use crate::{deadline, process, sys};
+use crate::{deadline, process, sys, text};
 
 use super::message::Messages;
 use super::table::{FLAGS, Id};
@@ -47,15 +47,15 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
     let mut requests = requests(parsed)?;
     check_stdin(parsed)?;
     if parsed.has(Id::Keep) && !parsed.has(Id::CleanEnv) {
-        return Err(UsageError("--keep goes with --clean-env".to_owned()).into());
+        return Err(UsageError::new("--keep goes with --clean-env").into());
     }
     for (_, variable) in parsed.each(&[Id::Keep]) {
         check_variable(&variable.to_string_lossy())
-            .map_err(|why| UsageError(format!("exec: --keep: {why}")))?;
+            .map_err(|why| UsageError::new(format!("exec: --keep: {why}")))?;
     }
     if requests.is_empty() {
         let text = "exec: no secret given: use --secret [VAR=]NAME, or run the command without mxm-secrets";
-        return Err(UsageError(text.to_owned()).into());
+        return Err(UsageError::new(text).into());
     }
     request::check_targets(&requests)?;
     requests.iter_mut().try_for_each(Request::load)?;
@@ -93,10 +93,11 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
 
 /// The command and its arguments.
 pub(super) fn command(parsed: &Parsed) -> Result<Vec<CString>, UsageError> {
-    let usage = |text: &str| UsageError(text.to_owned());
+    let usage = |text: &str| UsageError::new(text);
     if let Some(operand) = parsed.operands.first() {
-        return Err(UsageError(format!(
-            "exec: -- is missing before the command {operand:?}"
+        return Err(UsageError::new(format!(
+            "exec: -- is missing before the command {}",
+            text::quoted(operand)
         )));
     }
     match parsed.command_line.as_deref() {
@@ -153,26 +154,26 @@ fn request(id: Id, value: &OsStr) -> Result<Request, UsageError> {
     };
     if variable.is_none() && matches!(id, Id::File | Id::Value | Id::Template) {
         let given = value.display();
-        return Err(UsageError(format!(
+        return Err(UsageError::new(format!(
             "{flag} {given}: it takes {}, the variable first",
             id.takes()
         )));
     }
     let mut place = flag.to_owned();
     if let Some(variable) = &variable {
-        check_variable(variable).map_err(|why| UsageError(format!("exec: {why}")))?;
+        check_variable(variable).map_err(|why| UsageError::new(format!("exec: {why}")))?;
         place = format!("{flag} {variable}");
     }
     let content = match id {
         Id::Template => Content::Template(PathBuf::from(rest)),
         Id::Value => Content::Text(Text::parse(rest.as_bytes()).map_err(|wrong| {
             let (line, column) = (wrong.line, wrong.column);
-            UsageError(format!(
+            UsageError::new(format!(
                 "{place}: line {line}, column {column}: {}",
                 wrong.text
             ))
         })?),
-        _ => Content::Secret(Name::parse(rest).map_err(|error| UsageError(error.to_string()))?),
+        _ => Content::Secret(Name::parse(rest)?),
     };
     let target = match (id, variable, &content) {
         (Id::Stdin, ..) => Target::Stdin,
@@ -181,11 +182,11 @@ fn request(id: Id, value: &OsStr) -> Result<Request, UsageError> {
         (_, None, Content::Secret(name)) => {
             let variable = name.variable("");
             check_variable(&variable)
-                .map_err(|why| UsageError(format!("exec: {why}: give VAR={name}")))?;
+                .map_err(|why| UsageError::new(format!("exec: {why}: give VAR={name}")))?;
             place = format!("{flag} {name}");
             Target::Variable(variable)
         }
-        (_, None, _) => return Err(UsageError(format!("{flag}: the variable is missing"))),
+        (_, None, _) => return Err(UsageError::new(format!("{flag}: the variable is missing"))),
     };
     Ok(Request {
         target,
@@ -208,7 +209,7 @@ fn check_stdin(parsed: &Parsed) -> Result<(), UsageError> {
         if streams.contains(&path) {
             let flag = id.spelled();
             let text = format!("exec: {flag} reads the standard input, which --stdin replaces");
-            return Err(UsageError(text));
+            return Err(UsageError::new(text));
         }
     }
     Ok(())

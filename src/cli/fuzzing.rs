@@ -12,8 +12,8 @@ pub fn command_line(arguments: Vec<OsString>) {
         Ok(parsed) => parsed,
         Err(Stop::Help(text)) => return assert!(text.ends_with('\n')),
         Err(Stop::Usage(error)) => {
-            let said = message::clean(&error.0);
-            assert!(!said.is_empty() && !said.contains(char::is_control));
+            let said = error.to_string();
+            assert!(!said.is_empty() && !said.contains(crate::text::is_hidden));
             return;
         }
     };

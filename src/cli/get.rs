@@ -12,7 +12,7 @@ use super::table::Id;
 use super::{Parsed, Status, resolve, write_out};
 
 pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
-    let usage = |text: &str| Err(UsageError(text.to_owned()).into());
+    let usage = |text: &str| Err(UsageError::new(text).into());
     let names = match parsed.operands.as_slice() {
         [] => return usage("get: no name given"),
         [_, _, ..] if !parsed.has(Id::Json) => {
@@ -20,7 +20,7 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
         }
         names => names.iter().map(Name::parse).collect::<Result<Vec<_>, _>>(),
     };
-    let names = names.map_err(|error| UsageError(error.to_string()))?;
+    let names = names?;
     let default = parsed.value(Id::Default).map(OsStrExt::as_bytes);
     if default.is_none() && parsed.has(Id::DefaultOk) {
         return usage("--default-ok goes with --default");

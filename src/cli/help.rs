@@ -22,7 +22,7 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
     let command = match parsed.operands.as_slice() {
         [] => None,
         [name] => Some(find_command(name)?),
-        _ => return Err(UsageError("help: give one command".to_owned()).into()),
+        _ => return Err(UsageError::new("help: give one command").into()),
     };
     write_out(&[help(command, true).as_bytes()]).map(|()| Status::Found)
 }
@@ -30,7 +30,7 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
 /// `version`.
 pub fn run_version(parsed: &Parsed) -> anyhow::Result<Status> {
     if !parsed.operands.is_empty() {
-        return Err(UsageError("version takes no operand".to_owned()).into());
+        return Err(UsageError::new("version takes no operand").into());
     }
     write_out(&[version().as_bytes()]).map(|()| Status::Found)
 }

@@ -11,7 +11,7 @@ use super::{Parsed, Status, write_out};
 
 pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
     if !parsed.operands.is_empty() {
-        return Err(UsageError("list-backends takes no name".to_owned()).into());
+        return Err(UsageError::new("list-backends takes no name").into());
     }
     let statuses = parsed
         .options()?

@@ -12,6 +12,7 @@ use crate::deadline;
 use crate::name::Name;
 use crate::report::{Report, Step};
 use crate::sys::{self, Until};
+use crate::text;
 
 use super::report::Object;
 
@@ -49,7 +50,7 @@ pub fn problem(what: &str, name: Option<&Name>, problem: &Reason) {
 
 /// Says one thing.
 pub fn say(text: &str) {
-    write(&format!("mxm-secrets: {}", clean(text)));
+    write(&format!("mxm-secrets: {}", text::line(text)));
 }
 
 /// Writes a line. What a signal has interrupted ends by that signal, which says all there is to say.
@@ -63,19 +64,6 @@ fn write(line: &str) {
             return;
         }
     }
-}
-
-/// `text` with its control characters escaped, since some of it comes from outside and terminals obey them.
-pub fn clean(text: &str) -> String {
-    let mut clean = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() {
-            clean.extend(c.escape_default());
-        } else {
-            clean.push(c);
-        }
-    }
-    clean
 }
 
 impl Messages {

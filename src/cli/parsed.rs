@@ -6,6 +6,7 @@ use crate::chain::OnError;
 use crate::config::Options;
 use crate::nearest::{advice, did_you_mean, nearest, there_are};
 use crate::schema::{UsageError, seconds};
+use crate::text;
 use lexopt::Arg;
 
 use super::help;
@@ -46,9 +47,9 @@ impl Parsed {
         // What stands behind a flag that takes nothing may be a value meant for another.
         let usage = |error: lexopt::Error| match error {
             lexopt::Error::UnexpectedValue { option, .. } => {
-                UsageError(format!("{option} takes no value"))
+                UsageError::new(format!("{option} takes no value"))
             }
-            error => UsageError(error.to_string()),
+            error => UsageError::new(error.to_string()),
         };
         let mut parser = lexopt::Parser::from_args(arguments);
         let (mut flags, mut operands) = (Vec::<(&Flag, OsString)>::new(), Vec::new());
@@ -95,8 +96,13 @@ impl Parsed {
             if let Takes::Word(_, words) = flag.takes
                 && !words.iter().any(|word| value == *word)
             {
-                let text = format!("--{} {value:?}: it takes {}", flag.long, words.join(" or "));
-                return Err(UsageError(text).into());
+                let text = format!(
+                    "--{} {}: expected {}",
+                    flag.long,
+                    text::quoted(&value),
+                    words.join(" or ")
+                );
+                return Err(UsageError::new(text).into());
             }
             flags.push((flag, value));
         }
@@ -106,7 +112,7 @@ impl Parsed {
             None => {}
         }
         let command = command.ok_or_else(|| {
-            UsageError(format!(
+            UsageError::new(format!(
                 "no command given: {}; {}",
                 there_are(&commands()),
                 help::POINTER
@@ -114,7 +120,7 @@ impl Parsed {
         })?;
         if let Some((flag, _)) = flags.iter().find(|(flag, _)| !flag.applies_to(command)) {
             return Err(
-                UsageError(format!("{} has no option --{}", command.name, flag.long)).into(),
+                UsageError::new(format!("{} has no option --{}", command.name, flag.long)).into(),
             );
         }
         let flags = flags
@@ -153,7 +159,7 @@ impl Parsed {
 
     /// The same, as text.
     fn text(&self, id: Id) -> Result<Option<&str>, UsageError> {
-        let wrong = || UsageError(format!("the value of {} is not UTF-8", id.spelled()));
+        let wrong = || UsageError::new(format!("the value of {} is not UTF-8", id.spelled()));
         self.value(id)
             .map(|value| value.to_str().ok_or_else(wrong))
             .transpose()
@@ -191,7 +197,10 @@ pub fn find_command(operand: &OsStr) -> Result<&'static Command, UsageError> {
     let name = operand.to_string_lossy();
     table::command(&name).ok_or_else(|| {
         let advice = advice(&name, &commands());
-        UsageError(format!("no command is called {name:?}: {advice}"))
+        UsageError::new(format!(
+            "unknown command {}: {advice}",
+            text::quoted(&*name)
+        ))
     })
 }
 
@@ -203,7 +212,7 @@ fn unknown_option(given: &str, command: Option<&Command>) -> UsageError {
     let name = given.trim_start_matches('-');
     let near = nearest(name, FLAGS.iter().map(|flag: &Flag| flag.long))
         .filter(|_| given.starts_with("--"));
-    UsageError(match near {
+    UsageError::new(match near {
         Some(near) => {
             let advice = did_you_mean(&format!("--{near}"));
             format!("unknown option {given}: {advice}")

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::backend::Reason;
 use crate::sys;
 
-use super::message::clean;
+use crate::text::{escaped, json};
 
 /// The colour of a row's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,14 +52,14 @@ impl Table {
     pub fn row(&mut self, colour: Colour, cells: &[&str]) {
         self.rows.push(Row::Cells(
             colour,
-            cells.iter().map(|cell| clean(cell)).collect(),
+            cells.iter().map(|cell| escaped(cell)).collect(),
         ));
     }
 
     /// Adds the hint of the row before it, if there is one.
     pub fn hint(&mut self, reason: Option<&Reason>) {
         if let Some(hint) = reason.and_then(|reason| reason.hint.as_ref()) {
-            self.rows.push(Row::Note(clean(&format!("hint: {hint}"))));
+            self.rows.push(Row::Note(escaped(&format!("hint: {hint}"))));
         }
     }
 
@@ -113,18 +113,18 @@ pub struct Object {
 impl Object {
     /// A string.
     pub fn text(self, name: &str, value: &str) -> Object {
-        self.number(name, &quoted(value))
+        self.number(name, &json(value))
     }
 
     /// A string or null.
     pub fn optional(self, name: &str, value: Option<&str>) -> Object {
-        self.number(name, &value.map_or("null".to_owned(), quoted))
+        self.number(name, &value.map_or("null".to_owned(), json))
     }
 
     /// A number or boolean, as it is written.
     pub fn number(mut self, name: &str, value: &str) -> Object {
         let comma = if self.text.is_empty() { "" } else { "," };
-        let _ = write!(self.text, "{comma}{}:{value}", quoted(name));
+        let _ = write!(self.text, "{comma}{}:{value}", json(name));
         self
     }
 
@@ -139,30 +139,13 @@ impl Object {
     }
 }
 
-/// A JSON string.
-pub fn quoted(text: &str) -> String {
-    let mut quoted = String::with_capacity(text.len() + 2);
-    quoted.push('"');
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => quoted.extend(['\\', c]),
-            c if c.is_control() => {
-                let _ = write!(quoted, "\\u{:04x}", u32::from(c));
-            }
-            c => quoted.push(c),
-        }
-    }
-    quoted.push('"');
-    quoted
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn strings_are_quoted() {
-        assert_eq!(quoted("a\"b\\c\n\u{85}é"), r#""a\"b\\c\u000a\u0085é""#);
+    fn strings_are_json() {
+        assert_eq!(json("a\"b\\c\n\u{85}é"), r#""a\"b\\c\u000a\u0085é""#);
         assert_eq!(
             Object::default()
                 .text("a", "b")

@@ -6,25 +6,26 @@ use crate::name::Name;
 use crate::report::{Step, Verdict};
 use crate::schema::UsageError;
 use crate::sys;
+use crate::text::escaped;
 
-use super::message::{clean, took};
+use super::message::took;
 use super::report::{Colour, Object, Table};
 use super::table::Id;
 use super::{Parsed, Status, write_out};
 
 pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
     if parsed.operands.is_empty() {
-        return Err(UsageError("resolve: no name given".to_owned()).into());
+        return Err(UsageError::new("resolve: no name given").into());
     }
     if parsed.has(Id::All) && !parsed.has(Id::Explain) && !parsed.has(Id::Json) {
-        return Err(UsageError("--all goes with --explain or --json".to_owned()).into());
+        return Err(UsageError::new("--all goes with --explain or --json").into());
     }
     let names = parsed
         .operands
         .iter()
         .map(Name::parse)
         .collect::<Result<Vec<_>, _>>();
-    let names = names.map_err(|error| UsageError(error.to_string()))?;
+    let names = names?;
     let messages = parsed.messages();
     let lookups = parsed
         .options()?
@@ -43,9 +44,9 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
         } else if let Some(step) = lookup.report.hit() {
             report += &format!(
                 "{}\t{}\t{}\n",
-                lookup.report.name,
+                escaped(lookup.report.name.as_str()),
                 step.backend,
-                clean(&step.locator)
+                escaped(&step.locator)
             );
         }
         worst = worst.worse(Status::from(&lookup.outcome));
@@ -107,7 +108,7 @@ fn explain(lookup: &Lookup, quiet: bool) -> String {
         .unwrap_or_default();
     format!(
         "{}: {}{place}\n{}",
-        lookup.report.name,
+        escaped(lookup.report.name.as_str()),
         outcome(lookup),
         table.draw()
     )

@@ -53,7 +53,7 @@ pub fn read(options: &Options) -> Result<Raw, UsageError> {
         match raw.take(open(&path)?, &path, &mut trust, &mut wrong)? {
             Some(tree) => raw.base = Some(tree),
             None => {
-                return Err(UsageError(format!(
+                return Err(UsageError::new(format!(
                     "{source}: {} does not exist",
                     path.display()
                 )));
@@ -98,7 +98,7 @@ fn open_own(path: &Path) -> Result<Option<File>, UsageError> {
         // Most have no file, so that is found out with one call.
         Err(_) => match open(path)? {
             Some(file) => Ok(Some(file)),
-            None => Err(UsageError(format!(
+            None => Err(UsageError::new(format!(
                 "{} is a link to nothing",
                 path.display()
             ))),
@@ -123,7 +123,7 @@ fn opened(result: io::Result<File>, path: &Path) -> Result<Option<File>, UsageEr
         {
             Ok(None)
         }
-        Err(error) => Err(UsageError(format!(
+        Err(error) => Err(UsageError::new(format!(
             "{} cannot be read: {error}",
             path.display()
         ))),
@@ -144,15 +144,14 @@ impl Raw {
             (None, Some(home)) => home.join("mxm-config-store"),
             (None, None) if app.is_none() => return Ok(None),
             (None, None) => {
-                return Err(UsageError(
-                "MXM_APP is set, and neither MXM_CONFIG_STORE nor HOME tells where its store is"
-                    .to_owned(),
-            ));
+                return Err(UsageError::new(
+                    "MXM_APP is set, and neither MXM_CONFIG_STORE nor HOME tells where its store is",
+                ));
             }
         };
         let name = app.as_deref().unwrap_or(APP);
         if name.contains('/') || name == "." || name == ".." {
-            return Err(UsageError(format!(
+            return Err(UsageError::new(format!(
                 "MXM_APP is {name:?}: it takes the name of a program"
             )));
         }
@@ -164,19 +163,19 @@ impl Raw {
         }
         // Opened, not looked at: with the user's own file, this is all that a program without a configuration costs.
         if open(&root)?.is_some() {
-            return Err(UsageError(format!(
+            return Err(UsageError::new(format!(
                 "{} does not exist: a configuration store has one for each program",
                 default.display()
             )));
         }
         if app.is_some() {
-            return Err(UsageError(format!(
+            return Err(UsageError::new(format!(
                 "MXM_APP: {} does not exist",
                 root.display()
             )));
         }
         if given.is_some() && open(&store)?.is_none() {
-            return Err(UsageError(format!(
+            return Err(UsageError::new(format!(
                 "MXM_CONFIG_STORE: {} does not exist",
                 store.display()
             )));
@@ -192,12 +191,13 @@ impl Raw {
         trust: &mut Trust,
         wrong: &mut Vec<Wrong>,
     ) -> Result<Option<Node>, UsageError> {
-        let refuse = |why: &str| Err(UsageError(format!("{} {why}", path.display())));
+        let refuse = |why: &str| Err(UsageError::new(format!("{} {why}", path.display())));
         let Some(mut file) = file else {
             return Ok(None);
         };
-        let unreadable =
-            |error: io::Error| UsageError(format!("{} cannot be read: {error}", path.display()));
+        let unreadable = |error: io::Error| {
+            UsageError::new(format!("{} cannot be read: {error}", path.display()))
+        };
         let data = file.metadata().map_err(unreadable)?;
         if !data.is_file() {
             return refuse("is not a regular file");
@@ -268,6 +268,6 @@ impl Raw {
             .iter()
             .map(|wrong| format!("{}: {}", self.place(wrong.place), wrong.text))
             .collect();
-        UsageError(lines.join("\n"))
+        UsageError::all(lines)
     }
 }

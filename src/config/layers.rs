@@ -123,7 +123,7 @@ impl Raw {
         };
         let given = variable(selector)?;
         let Some(value) = given.clone().or_else(found) else {
-            return Err(UsageError(format!(
+            return Err(UsageError::new(format!(
                 "{} has a layer for each {name}, and {selector} is not set: {}",
                 file(),
                 there_are(&layer.selectors())
@@ -135,7 +135,7 @@ impl Raw {
                 Some(_) => format!("{selector} is {value:?}"),
                 None => format!("this {name} is {value:?} ({selector} says otherwise)"),
             };
-            return Err(UsageError(format!(
+            return Err(UsageError::new(format!(
                 "{} has no layer for it: {how}: {advice}",
                 file()
             )));

@@ -280,7 +280,7 @@ fn a_layer_needs_its_selector() {
     run(&home, &["get", "a"], &[]).is(
         2,
         "",
-        &format!("mxm-secrets: {path}/environment.yaml has a layer for each environment, and MXM_ENVIRONMENT is not set: there are dev, prod\n"),
+        &format!("mxm-secrets: {path}/environment.yaml has a layer for each environment, and MXM_ENVIRONMENT is not set: expected one of dev, prod\n"),
     );
     let prod = ("MXM_ENVIRONMENT", "prod");
     run(&home, &["get", "a"], &[("MXM_ENVIRONMENT", "prdo")]).is(
@@ -291,7 +291,7 @@ fn a_layer_needs_its_selector() {
     run(&home, &["get", "a"], &[prod, ("MXM_MACHINE", "moon")]).is(
         2,
         "",
-        &format!("mxm-secrets: {path}/machine.yaml has no layer for it: MXM_MACHINE is \"moon\": there are laptop, bridge, cloud-1, cloud-2\n"),
+        &format!("mxm-secrets: {path}/machine.yaml has no layer for it: MXM_MACHINE is \"moon\": expected one of laptop, bridge, cloud-1, cloud-2\n"),
     );
     let here = [
         prod,
@@ -301,7 +301,7 @@ fn a_layer_needs_its_selector() {
     run(&home, &["get", "a"], &here).has(
         2,
         "",
-        &["MXM_ROLE is not set: there are trader, marketdata"],
+        &["MXM_ROLE is not set: expected one of trader, marketdata"],
     );
     fs::remove_file(home.path().join(STORE).join("role.yaml")).unwrap();
     run(&home, &["get", "a"], &here).has(1, "", &["a is missing"]);

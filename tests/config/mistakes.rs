@@ -120,7 +120,7 @@ const CORPUS: &[(&[u8], &str)] = &[
     ),
     (
         b"mxm_secrets: {backends: [evn]}\n",
-        "1:25: mxm_secrets.backends: no backend is called \"evn\": did you mean env?",
+        "1:25: mxm_secrets.backends: unknown backend \"evn\": did you mean env?",
     ),
     (
         b"mxm_secrets: {backends: [env, env]}\n",
@@ -188,7 +188,7 @@ const CORPUS: &[(&[u8], &str)] = &[
     ),
     (
         b"mxm_secrets: {env: {zzz: x}}\n",
-        "1:21: mxm_secrets.env.zzz: there is no such key: there are prefix, required",
+        "1:21: mxm_secrets.env.zzz: there is no such key: expected one of prefix, required",
     ),
     (
         b"mxm_secrets: {env: prefix}\n",
@@ -506,7 +506,7 @@ fn check_finds_the_mistakes_of_every_layer() {
     let expected = format!(
         "mxm-secrets: {0}:2:43: mxm_secrets.timout: there is no such key: did you mean timeout?\n\
          mxm-secrets: {1}:2:1: 1: YAML reads this as no text: put it between quotes\n\
-         mxm-secrets: {1}:3:33: mxm_secrets.backends: no backend is called \"evn\": did you mean env?\n\
+         mxm-secrets: {1}:3:33: mxm_secrets.backends: unknown backend \"evn\": did you mean env?\n\
          mxm-secrets: {1}:3:50: mxm_secrets.on_error: ${{no.where}} leads nowhere: there is no key no\n",
         environment.display(),
         machine.display()

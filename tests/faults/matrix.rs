@@ -521,7 +521,7 @@ const ROWS: &[Row] = &[
                 Is(
                     System(Trouble::Without("HOME")),
                     Usage(
-                        "mxm-secrets: MXM_SECRETS_BACKENDS: no backend is called \"own\": there are gopass, env, age, \
+                        "mxm-secrets: MXM_SECRETS_BACKENDS: unknown backend \"own\": expected one of gopass, env, age, \
                          vault, credentials, keyring\n",
                     ),
                 ),
