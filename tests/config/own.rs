@@ -211,7 +211,8 @@ fn a_command_that_leads_back_to_itself_ends() {
     home.run(["get", "a"])
         .has(4, "", &["me failed: mxm-secrets ended with status 4"]);
     // Nor does it get away from itself through exec.
-    let asks = "echo >>asked; exec mxm-secrets exec --backend env --optional X=x -- mxm-secrets get a";
+    let asks =
+        "echo >>asked; exec mxm-secrets exec --backend env --optional X=x -- mxm-secrets get a";
     home.fake("through", asks);
     home.write(
         "loop.yaml",
