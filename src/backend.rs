@@ -125,6 +125,11 @@ pub trait Backend: Send + Sync {
     /// Whether the store is set up here. Asks for no secret and no person, and returns by `context.deadline`.
     fn status(&self, context: &Context) -> Status;
 
+    /// What can be said of it outside the chain: no program is started that nobody has chosen.
+    fn glance(&self, context: &Context) -> Status {
+        self.status(context)
+    }
+
     /// Whether asking may make a person type something (a pinentry, a passphrase).
     fn may_prompt(&self) -> bool {
         false

@@ -80,7 +80,6 @@ mod deadline;
 #[cfg(any(feature = "age", feature = "vault"))]
 mod detached;
 mod field;
-#[cfg(any(feature = "age", feature = "vault"))]
 mod file;
 #[cfg(fuzzing)]
 #[doc(hidden)]

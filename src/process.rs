@@ -84,7 +84,7 @@ pub enum Problem {
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Problem::NotInstalled => f.write_str("is not installed"),
+            Problem::NotInstalled => f.write_str("is not on PATH"),
             Problem::Io(error) => write!(f, "cannot be run: {error}"),
             Problem::TimedOut => f.write_str("gave no answer in time and was killed"),
             Problem::Held => f.write_str("ended, but a process it started kept its output open"),
@@ -327,7 +327,7 @@ mod tests {
         let context = by(Deadline::never());
         let absent = run(&mut Command::new("/nowhere/program"), &context).unwrap_err();
         assert!(matches!(absent, Problem::NotInstalled), "{absent}");
-        assert_eq!(absent.to_string(), "is not installed");
+        assert_eq!(absent.to_string(), "is not on PATH");
         let other = run(&mut Command::new("/etc/passwd"), &context).unwrap_err();
         assert!(other.to_string().starts_with("cannot be run: "), "{other}");
         assert_eq!(

@@ -1,7 +1,7 @@
 //! `get`: the command line, the chain and the bytes.
 
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
@@ -239,7 +239,7 @@ fn variables_give_the_chain_and_its_terms() {
     run("MXM_SECRETS_BACKENDS", "gopass", &[]).is(
         4,
         "",
-        "mxm-secrets: a: gopass unavailable: gopass is not installed\n",
+        "mxm-secrets: a: gopass unavailable: gopass is not on PATH\n",
     );
     run("MXM_SECRETS_BACKENDS", "gopass", &["--backend", "env"]).is(0, "x\n", "");
     run("MXM_SECRETS_BACKENDS", "", &[]).is(0, "x\n", "");
@@ -458,6 +458,9 @@ fn answers_become_statuses() {
     ] {
         let home = Home::new();
         home.fake("gopass", script);
+        if answer == "unavailable" {
+            fs::remove_dir_all(home.path().join(".password-store")).unwrap();
+        }
         for (set, default, on_error) in [
             (true, true, stop),
             (true, false, stop),

@@ -192,8 +192,7 @@ fn a_mounted_store_is_read() {
             4,
             "",
             &format!(
-                "mxm-secrets: gopass failed: team/x/key: the store mounted at team/x is not there: {}\n\
-                 mxm-secrets: hint: see what it says in a terminal: gopass mounts\n",
+                "mxm-secrets: gopass failed: team/x/key: the store mounted at team/x is not there: {}\n",
                 path.display()
             ),
         );
@@ -214,8 +213,8 @@ fn a_corrupt_file_or_a_wrong_key_is_a_failure() {
                 4,
                 "",
                 &format!(
-                    "mxm-secrets: gopass failed: {name} cannot be decrypted: locked or wrong key, or a corrupt file\n\
-                     mxm-secrets: hint: see what it says in a terminal: gopass show {name}\n"
+                    "mxm-secrets: gopass failed: {name} cannot be decrypted: locked or wrong key, or a damaged file\n\
+                     mxm-secrets: hint: see what it says in a terminal: gopass show -- {name}\n"
                 ),
             );
         }
@@ -241,7 +240,7 @@ fn a_locked_key_fails_at_once_when_unattended() {
         };
         store.insert("a", "value");
         let failed = "mxm-secrets: gopass failed: the key for a is locked, or not here\n\
-             mxm-secrets: hint: unlock it in a terminal: gopass show a\n";
+             mxm-secrets: hint: unlock it in a terminal: gopass show -- a\n";
         let started = Instant::now();
         store.home.run(["get", "a"]).is(4, "", failed);
         store
@@ -352,12 +351,12 @@ fn without_gopass_the_next_backend_is_asked() {
     home.run(["get", "a", "-v"]).has(
         0,
         "from the environment\n",
-        &["gopass: unavailable: gopass is not installed"],
+        &["gopass: unavailable: gopass is not on PATH"],
     );
     home.run(["get", "a", "--backend", "gopass"]).is(
         4,
         "",
-        "mxm-secrets: a: gopass failed: gopass is not installed\n",
+        "mxm-secrets: a: gopass failed: gopass is not on PATH\n",
     );
     home.run(["get", "b"]).is(
         1,
@@ -398,7 +397,11 @@ fn debians_other_gopass_works() {
         .has(1, "", &["hollow is missing"]);
     let mut elsewhere = home.mxm_secrets(["get", "a", "-v"]);
     elsewhere.env("PASSWORD_STORE_DIR", "/nonexistent");
-    transcript(&mut elsewhere).has(
+    let gone = "gopass failed: a: the password store is not there: /nonexistent";
+    transcript(&mut elsewhere).has(4, "", &[gone]);
+    let mut nowhere = home.mxm_secrets(["get", "a", "-v"]);
+    nowhere.env_remove("PASSWORD_STORE_DIR");
+    transcript(&mut nowhere).has(
         1,
         "",
         &["gopass: unavailable: the password store is not initialized"],
@@ -429,7 +432,11 @@ fn pass_works() {
         .has(1, "", &["hollow is missing"]);
     let mut elsewhere = home.mxm_secrets(["get", "a", "-v"]);
     elsewhere.env("PASSWORD_STORE_DIR", "/nonexistent");
-    transcript(&mut elsewhere).has(
+    let gone = "gopass failed: a: the password store is not there: /nonexistent";
+    transcript(&mut elsewhere).has(4, "", &[gone]);
+    let mut nowhere = home.mxm_secrets(["get", "a", "-v"]);
+    nowhere.env_remove("PASSWORD_STORE_DIR");
+    transcript(&mut nowhere).has(
         1,
         "",
         &["gopass: unavailable: the password store is not initialized"],

@@ -1,5 +1,6 @@
 //! `list-backends`: what is set up on this machine.
 
+use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -31,7 +32,7 @@ fn what_is_ready_tells_what_it_uses() {
         "{gopass}"
     );
     assert!(
-        gopass.ends_with(&format!("store {}", store.root().display())),
+        gopass.ends_with(&format!("store {}; no key tried", store.root().display())),
         "{gopass}"
     );
     assert_eq!(row(&seen, "env"), "env 2 ready $NAME");
@@ -44,13 +45,14 @@ fn what_is_not_ready_tells_why() {
     let seen = home.run(["list-backends"]);
     assert_eq!(
         row(&seen, "gopass"),
-        "gopass 1 unavailable gopass is not installed"
+        "gopass 1 unavailable gopass is not on PATH"
     );
     assert_eq!(seen.status, Some(0));
     let seen = home.run(["list-backends", "--backend", "gopass"]);
     assert_eq!(row(&seen, "env"), "env - ready $NAME");
     assert_eq!(seen.status, Some(4));
     home.fake("gopass", "echo gopass 1.16.1");
+    fs::remove_dir_all(home.path().join(".password-store")).unwrap();
     let seen = home.run(["list-backends", "--backend", "gopass"]);
     let text = String::from_utf8_lossy(&seen.stdout);
     assert!(
@@ -107,7 +109,7 @@ for line in lines[:2]: print(json.dumps(json.loads(line)))
 for line in lines: assert list(json.loads(line)) == ['schema', 'backend', 'in_chain', 'status', 'uses', 'reason']";
     transcript(Command::new(python).current_dir(home.path()).args(["-c", read])).is(
         0,
-        r#"{"schema": 1, "backend": "gopass", "in_chain": true, "status": "unavailable", "uses": "", "reason": "gopass is not installed"}
+        r#"{"schema": 1, "backend": "gopass", "in_chain": true, "status": "unavailable", "uses": "", "reason": "gopass is not on PATH"}
 {"schema": 1, "backend": "env", "in_chain": true, "status": "ready", "uses": "$NAME", "reason": null}
 "#,
         "",

@@ -1,14 +1,22 @@
 //! gopass, the other program of that name (Debian's package, 1.5.0), and pass.
 //!
-//! One process for a hit. Which of the three programs it is shows when it refuses the first one's options; it is then
-//! asked again its own way. What they print on standard error is only searched for what we know, never passed on,
-//! since it may hold parts of a plaintext.
+//! One process for a hit. Which stores are meant is read where the programs read it, and looked at first: a store that
+//! is gone, and one that may not be read, look to them like one that has no such secret. What they print on standard
+//! error is searched and never shown, since it may hold parts of a plaintext. What gpg says there of the file
+//! (`--status-fd`) decides whether an empty output is an empty secret.
+//!
+//! The other gopass takes blanks off a secret and has no options for gpg. Where it turns out to be the program, gpg is
+//! asked in its place.
 
+mod attachment;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod settings;
 mod store;
 
+use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -19,6 +27,8 @@ use crate::process::{self, Output, Problem};
 use crate::schema::{Key, Kind, Section};
 use crate::secret::Secret;
 use crate::sys;
+use crate::text::shell;
+use store::{Crypto, Entry as There, Store};
 
 pub const ENTRY: Entry = Entry {
     name: "gopass",
@@ -70,31 +80,27 @@ enum Dialect {
     Plain,
     /// pass.
     Pass,
+    /// A script that may start any of them.
+    Unknown,
 }
 
 struct Gopass {
     command: String,
     prefix: String,
-    /// The dialect found out so far, as its number.
-    dialect: AtomicU8,
+    /// The dialect that a refusal has told, as its number; 0: none yet.
+    told: AtomicU8,
 }
 
 impl Gopass {
     fn open(section: &Section) -> Gopass {
-        let command = section.text("command").unwrap_or("gopass").to_owned();
-        let dialect = match Path::new(&command).file_name() {
-            Some(name) if name == "pass" => Dialect::Pass,
-            _ => Dialect::Gopass,
-        };
-        let prefix = section
-            .text("prefix")
-            .unwrap_or_default()
-            .trim_matches('/')
-            .to_owned();
         Gopass {
-            command,
-            prefix,
-            dialect: AtomicU8::new(dialect as u8),
+            command: section.text("command").unwrap_or("gopass").to_owned(),
+            prefix: section
+                .text("prefix")
+                .unwrap_or_default()
+                .trim_matches('/')
+                .to_owned(),
+            told: AtomicU8::new(0),
         }
     }
 
@@ -106,54 +112,51 @@ impl Gopass {
         }
     }
 
+    /// Which program it is, whatever its name: pass is a script that has these words, gopass is none.
     fn dialect(&self) -> Dialect {
-        match self.dialect.load(Ordering::Relaxed) {
-            1 => Dialect::Plain,
-            2 => Dialect::Pass,
-            _ => Dialect::Gopass,
+        match self.told.load(Ordering::Relaxed) {
+            1 => return Dialect::Plain,
+            2 => return Dialect::Pass,
+            _ => {}
         }
-    }
-
-    /// Runs `show`, a second time when the program turns out to be another one.
-    fn show(&self, path: &str, context: &Context) -> Result<(Dialect, Output), Problem> {
-        let show = |dialect| {
-            let mut command = self.prepare(context);
-            command.arg("show");
-            if dialect == Dialect::Gopass {
-                // The whole content as it is, with no YAML re-encoded and no first line hidden.
-                command.arg("-n");
-            }
-            process::run(command.arg("--").arg(path), context)
+        let Some(program) = process::find_program(OsStr::new(&self.command)) else {
+            let name = Path::new(&self.command).file_name();
+            return match name.is_some_and(|name| name == "pass") {
+                true => Dialect::Pass,
+                false => Dialect::Gopass,
+            };
         };
-        let dialect = self.dialect();
-        let output = show(dialect)?;
-        if dialect != Dialect::Gopass || output.status.code() != Some(1) {
-            return Ok((dialect, output));
+        let mut text = Vec::new();
+        let read = sys::open_to_read(&program).and_then(|file| {
+            let mut file = file.take(2);
+            file.read_to_end(&mut text)?;
+            file.set_limit(if text == b"#!" { 64 << 10 } else { 0 });
+            file.read_to_end(&mut text)
+        });
+        let has = |word: &str| text.windows(word.len()).any(|part| part == word.as_bytes());
+        match text.starts_with(b"#!") {
+            _ if read.is_err() => Dialect::Unknown,
+            false => Dialect::Gopass,
+            true if has("cmd_show") && has("PASSWORD_STORE_DIR") => Dialect::Pass,
+            true => Dialect::Unknown,
         }
-        let dialect = if output.stderr_has("flag provided but not defined") {
-            Dialect::Plain
-        } else if output.stderr_has("[--clip[=line-number]") {
-            Dialect::Pass
-        } else {
-            return Ok((dialect, output));
-        };
-        self.dialect.store(dialect as u8, Ordering::Relaxed);
-        Ok((dialect, show(dialect)?))
     }
 
     /// The program, in an environment in which it shows no more than it is asked for, and, when unattended, cannot
     /// wait for a person.
-    fn prepare(&self, context: &Context) -> Command {
-        let mut command = Command::new(&self.command);
-        let number = |variable| {
-            std::env::var(variable)
-                .ok()
-                .and_then(|text| text.parse().ok())
-        };
-        let count: u32 = number("GOPASS_CONFIG_COUNT").unwrap_or(0);
+    fn prepare(&self, program: impl AsRef<OsStr>, context: &Context) -> Command {
+        let mut command = Command::new(program);
+        // show.autoclip would print "Copied …" before the secret and leave it on the clipboard. Of several the first
+        // counts.
+        let given = settings::given();
+        for (n, (key, _)) in given.iter().enumerate() {
+            if key == AUTOCLIP {
+                command.env(format!("GOPASS_CONFIG_VALUE_{n}"), "false");
+            }
+        }
+        let count = given.len();
         command
-            // show.autoclip would print "Copied …" before the secret and leave it on the clipboard.
-            .env(format!("GOPASS_CONFIG_KEY_{count}"), "show.autoclip")
+            .env(format!("GOPASS_CONFIG_KEY_{count}"), AUTOCLIP)
             .env(format!("GOPASS_CONFIG_VALUE_{count}"), "false")
             .env("GOPASS_CONFIG_COUNT", (count + 1).to_string())
             .env("GOPASS_NO_REMINDER", "true")
@@ -164,24 +167,25 @@ impl Gopass {
         {
             command.env(GPG_BINARY, gpg);
         }
+        // Both programs pass on the first of these that is not empty.
+        let options = ["GOPASS_GPG_OPTS", "PASSWORD_STORE_GPG_OPTS"];
+        let given = options
+            .into_iter()
+            .find(|name| sys::variable(name).is_some());
+        for variable in given.map_or(options.to_vec(), |given| vec![given]) {
+            let mut value = OsString::from(gpg_options(context).join(" "));
+            value.push(" ");
+            value.push(sys::variable(variable).unwrap_or_default());
+            command.env(variable, value);
+        }
         if context.unattended {
-            // gpg and its agent then fail at once where they would ask; a passphrase that is cached still works.
-            let options = ["GOPASS_GPG_OPTS", "PASSWORD_STORE_GPG_OPTS"];
-            let variable = options
-                .into_iter()
-                .find(|variable| sys::variable(variable).is_some());
-            for variable in variable.map_or(options.to_vec(), |variable| vec![variable]) {
-                let mut value = OsString::from("--batch --pinentry-mode error ");
-                value.push(sys::variable(variable).unwrap_or_default());
-                command.env(variable, value);
-            }
             command
                 .env("LC_ALL", "C")
                 .env("GPG_TTY", "not a tty")
                 .env_remove("DISPLAY")
                 .env_remove("WAYLAND_DISPLAY");
         } else {
-            // Messages in English, so that they can be recognised; the pinentry keeps its locale.
+            // Messages in English, so that they can be recognized; the pinentry keeps its locale.
             command.env("LANGUAGE", "C");
             if std::env::var_os("GPG_TTY").is_none()
                 && let Some(terminal) = sys::terminal_path(sys::STDERR)
@@ -192,209 +196,352 @@ impl Gopass {
         command
     }
 
-    /// Whether `output`, which `show` gave for `path` with status 0, is the listing of a folder.
-    fn is_folder(
+    /// Runs what shows the secret that `there` is.
+    fn show(
         &self,
         dialect: Dialect,
         path: &str,
-        output: &Output,
+        there: &Result<There, Reason>,
         context: &Context,
-    ) -> Result<bool, Problem> {
-        match dialect {
-            Dialect::Plain => Ok(false),
-            Dialect::Pass => Ok(!store::pass_file(path).is_some_and(|file| file.is_file())),
-            Dialect::Gopass if !looks_like_tree(&output.stdout) => Ok(false),
-            // A secret may look like a tree, too. Then it is one of those that gopass lists.
-            Dialect::Gopass => {
-                let mut command = self.prepare(context);
-                let list = process::run(command.args(["ls", "--flat"]), context)?;
-                let mut names = list.stdout.expose().split(|&byte| byte == b'\n');
-                Ok(list.status.success() && !names.any(|name| name == path.as_bytes()))
-            }
+    ) -> Result<Output, Problem> {
+        if dialect == Dialect::Plain
+            && let Ok(There::File(file, ..)) = there
+        {
+            let gpg = sys::variable(GPG_BINARY).or_else(|| Some(gpg_of_gpgconf()?.into()));
+            let mut command = self.prepare(gpg.unwrap_or_else(|| "gpg".into()), context);
+            command
+                .args(gpg_options(context))
+                .args(["--quiet", "--yes", "-d", "--"]);
+            return process::run(command.arg(file), context);
         }
+        let mut command = self.prepare(&self.command, context);
+        command.arg("show");
+        if matches!(dialect, Dialect::Gopass | Dialect::Unknown) {
+            // The whole content as it is, with no YAML re-encoded and no first line hidden.
+            command.arg("-n");
+        }
+        process::run(
+            command.arg("--").arg(asked(dialect, path).as_ref()),
+            context,
+        )
     }
 
     fn answer(&self, name: &Name, path: &str, context: &Context) -> Result<Answer, Problem> {
-        let (dialect, output) = self.show(path, context)?;
-        if !output.status.success() {
-            return Ok(self.refusal(dialect, name, path, &output));
-        }
-        if self.is_folder(dialect, path, &output, context)? {
-            return Ok(Answer::miss(
-                NoSecret::Folder,
-                format!("{name} is a folder in the password store"),
-            ));
-        }
-        Ok(self.found(name, path, output.stdout))
-    }
-
-    /// The answer when `show` has printed `text`.
-    fn found(&self, name: &Name, path: &str, text: Secret) -> Answer {
-        // They end a value with a newline, so an empty one comes as a newline alone.
-        let whole = if text.expose() == b"\n" {
-            Secret::copy_of(b"")
-        } else {
-            text
-        };
-        Answer::text(whole, name, self.locator_of(path))
-    }
-
-    /// What a status other than 0 means.
-    fn refusal(&self, dialect: Dialect, name: &Name, path: &str, output: &Output) -> Answer {
-        let command = &self.command;
-        let (absent, undecrypted, uninitialized) = match dialect {
-            Dialect::Gopass => (
-                has_line_ending(output, "entry is not in the password store"),
-                output.stderr_has("failed to decrypt") || output.stderr_has("Decryption failed"),
-                output.status.code() == Some(6)
-                    || output.stderr_has("password-store is not initialized"),
-            ),
-            Dialect::Plain => {
-                let absent = output.stderr_has("could not find password");
-                (
-                    absent,
-                    output.stderr_has("exit status 2"),
-                    absent && !store::pass_root_is_there(),
-                )
-            }
-            Dialect::Pass => {
-                let absent = has_line_ending(output, "is not in the password store.");
-                (
-                    absent,
-                    output.status.code() == Some(2),
-                    absent && !store::pass_root_is_there(),
-                )
-            }
-        };
-        if output.stderr_has("No secret key")
-            || output.stderr_has("No pinentry")
-            || output.stderr_has("Operation cancelled")
+        let dialect = self.dialect();
+        let there = there(dialect, path, context);
+        // The environment of a script is not known, so it may have another store.
+        if let Err(reason) = &there
+            && dialect != Dialect::Unknown
         {
-            return Answer::Failed(
-                Reason::from(format!("the key for {name} is locked, or not here"))
-                    .hint(format!("unlock it in a terminal: {command} show {path}")),
-            );
+            return Ok(Answer::Failed(about(name, reason.clone())));
         }
-        if undecrypted {
-            return Answer::Failed(
-                Reason::from(format!(
-                    "{name} cannot be decrypted: locked or wrong key, or a corrupt file"
-                ))
-                .hint(format!(
-                    "see what it says in a terminal: {command} show {path}"
-                )),
-            );
+        if dialect == Dialect::Plain && !matches!(there, Ok(There::File(..))) {
+            return Ok(self.absent(dialect, name, there));
         }
-        if absent || uninitialized {
-            // They say the same of a store that they may not read.
-            if let Some(file) = store::unreadable(dialect == Dialect::Gopass, path) {
-                return Answer::failed(format!("{name}: permission denied: {}", file.display()));
+        let output = self.show(dialect, path, &there, context)?;
+        let told = match dialect {
+            Dialect::Gopass | Dialect::Unknown if output.status.code() == Some(1) => {
+                if output.stderr_has("flag provided but not defined") {
+                    1
+                } else if output.stderr_has("[--clip[=line-number]") {
+                    2
+                } else {
+                    0
+                }
             }
-            // What is mounted is set up; where it is gone, nobody knows what it has. gopass says that it has nothing.
-            if dialect == Dialect::Gopass
-                && let Some((alias, root)) = store::absent_mount(path)
-            {
-                return Answer::Failed(
-                    Reason::from(format!(
-                        "{name}: the store mounted at {alias} is not there: {}",
-                        root.display()
-                    ))
-                    .hint(format!("see what it says in a terminal: {command} mounts")),
-                );
-            }
-            return match uninitialized {
-                true => Answer::unavailable(
-                    NoStore::Said,
-                    Reason::from("the password store is not initialized")
-                        .hint(format!("set it up: {command} init")),
-                ),
-                false => Answer::miss(
-                    NoSecret::Said,
-                    format!("{name} is not in the password store"),
-                ),
-            };
+            _ => 0,
+        };
+        if told != 0 {
+            self.told.store(told, Ordering::Relaxed);
+            return self.answer(name, path, context);
         }
-        Answer::Failed(
-            Reason::from(format!(
-                "{command} show ended with {} for {name}",
-                output.ending()
-            ))
-            .hint(format!(
-                "see what it says in a terminal: {command} show {path}"
+        self.judge(dialect, name, path, output, there, context)
+    }
+
+    /// What the answer of the program means, with what is there.
+    fn judge(
+        &self,
+        dialect: Dialect,
+        name: &Name,
+        path: &str,
+        output: Output,
+        there: Result<There, Reason>,
+        context: &Context,
+    ) -> Result<Answer, Problem> {
+        if let Some(alias) = lost_mount(path, &output) {
+            let lost = format!(
+                "{name}: {} cannot use the store mounted at {alias}",
+                self.command
+            );
+            return Ok(self.failed(dialect, path, lost));
+        }
+        let hidden = there == Ok(There::Hidden);
+        if hidden && output.stderr_has("Failed to load mappings") {
+            let lost = format!("{name}: the store hides its names, and their list cannot be read");
+            return Ok(self.failed(dialect, path, lost));
+        }
+        let absent = is_absent(dialect, &output);
+        let listing =
+            output.status.success() && !vouched(&output) && looks_like_tree(&output.stdout);
+        if hidden && (absent || listing) {
+            return self.judge_by_list(dialect, name, path, output, context);
+        }
+        Ok(match output.status.success() {
+            true => self.shown(dialect, name, path, output, there),
+            false if absent => self.absent(dialect, name, there),
+            false => self.refusal(dialect, name, path, &output, there),
+        })
+    }
+
+    /// The same where only gopass knows the names.
+    fn judge_by_list(
+        &self,
+        dialect: Dialect,
+        name: &Name,
+        path: &str,
+        output: Output,
+        context: &Context,
+    ) -> Result<Answer, Problem> {
+        let mut command = self.prepare(&self.command, context);
+        let list = process::run(command.args(["ls", "--flat"]), context)?;
+        let names = || list.stdout.expose().split(|&byte| byte == b'\n');
+        let below = format!("{path}/");
+        let listed = names().any(|name| name == path.as_bytes());
+        let folder = names().any(|name| name.starts_with(below.as_bytes()));
+        if !list.status.success() || list.stderr_has("Failed to load mappings") {
+            let unsure = format!("{name}: {} cannot list its secrets", self.command);
+            return Ok(self.failed(dialect, path, unsure));
+        }
+        Ok(match (output.status.success(), listed) {
+            (true, true) => self.found(name, path, output.stdout),
+            (false, true) => self.failed(
+                dialect,
+                path,
+                format!("{name} is listed and cannot be read"),
+            ),
+            (_, false) if folder => is_folder(name),
+            (false, false) => is_not_there(name),
+            (true, false) => self.failed(dialect, path, format!("{name} is shown and not listed")),
+        })
+    }
+
+    /// The answer when the program has ended well.
+    fn shown(
+        &self,
+        dialect: Dialect,
+        name: &Name,
+        path: &str,
+        output: Output,
+        there: Result<There, Reason>,
+    ) -> Answer {
+        let vouched = vouched(&output);
+        // gopass ends an empty secret with a newline, too.
+        let empty = matches!(output.stdout.expose(), b"" | b"\n");
+        let whole = match &there {
+            Ok(There::Folder) if !vouched => return is_folder(name),
+            // gopass itself decrypts these, and says so when it cannot.
+            Ok(There::File(_, Crypto::Age, size)) => *size > 0,
+            Ok(There::File(_, Crypto::Plain, size)) => !empty || *size <= 1,
+            Ok(There::Hidden) => true,
+            // gpg may end well with a file that it has not decrypted.
+            _ if empty || output.stderr_has("[GNUPG:] ") => vouched,
+            Ok(There::File(..)) => true,
+            _ => !looks_like_tree(&output.stdout),
+        };
+        match whole {
+            true => self.found(name, path, output.stdout),
+            false => match there {
+                Err(reason) => Answer::Failed(about(name, reason)),
+                Ok(There::File(file, ..)) => {
+                    let file = file.display();
+                    let text = format!("{name} cannot be decrypted: {file} is damaged");
+                    self.failed(dialect, path, text)
+                }
+                Ok(_) => {
+                    let command = &self.command;
+                    let text = format!("{command} show printed no secret for {name}, and status 0");
+                    self.failed(dialect, path, text)
+                }
+            },
+        }
+    }
+
+    /// The answer when the program has shown the secret.
+    fn found(&self, name: &Name, path: &str, text: Secret) -> Answer {
+        let locator = self.locator_of(path);
+        if text.expose() == b"\n" {
+            return Answer::text(Secret::copy_of(b""), name, locator);
+        }
+        match attachment::decode(&text) {
+            None => Answer::text(text, name, locator),
+            Some(Ok(bytes)) => Answer::text(bytes, name, locator),
+            Some(Err(())) => Answer::failed(format!(
+                "{name} is an attachment of gopass, and its base64 is damaged"
             )),
+        }
+    }
+
+    /// The answer when the program says that there is no such secret.
+    fn absent(&self, dialect: Dialect, name: &Name, there: Result<There, Reason>) -> Answer {
+        let command = &self.command;
+        match there {
+            Ok(There::Absent) => is_not_there(name),
+            Ok(There::Folder) => is_folder(name),
+            Ok(There::NoStore) if matches!(dialect, Dialect::Pass | Dialect::Plain) => {
+                self.uninitialized()
+            }
+            Ok(There::NoStore) => Answer::failed(format!(
+                "{name}: the store that {command} reads is not where its configuration says"
+            )),
+            Ok(There::File(file, ..)) => Answer::failed(format!(
+                "{name}: {command} does not find it, although {} exists",
+                file.display()
+            )),
+            Ok(There::Hidden) => {
+                Answer::failed(format!("{name}: the store hides its names from {command}"))
+            }
+            Err(reason) => Answer::Failed(about(name, reason)),
+        }
+    }
+
+    /// What any other status than 0 means.
+    fn refusal(
+        &self,
+        dialect: Dialect,
+        name: &Name,
+        path: &str,
+        output: &Output,
+        there: Result<There, Reason>,
+    ) -> Answer {
+        let has = |words: &[&str]| words.iter().any(|word| output.stderr_has(word));
+        if has(&["No secret key", "No pinentry", "Operation cancelled"]) {
+            let hint = format!("unlock it in a terminal: {}", self.by_hand(dialect, path));
+            return Answer::Failed(
+                Reason::from(format!("the key for {name} is locked, or not here")).hint(hint),
+            );
+        }
+        let status = output.status.code();
+        let own = matches!(dialect, Dialect::Gopass | Dialect::Unknown);
+        if has(&["failed to decrypt", "Decryption failed"]) || (!own && status == Some(2)) {
+            let text =
+                format!("{name} cannot be decrypted: locked or wrong key, or a damaged file");
+            return self.failed(dialect, path, text);
+        }
+        match there {
+            Err(reason) => Answer::Failed(about(name, reason)),
+            Ok(There::NoStore)
+                if status == Some(6) || has(&["password-store is not initialized"]) =>
+            {
+                self.uninitialized()
+            }
+            Ok(_) => {
+                let (command, ending) = (&self.command, output.ending());
+                self.failed(
+                    dialect,
+                    path,
+                    format!("{command} show ended with {ending} for {name}"),
+                )
+            }
+        }
+    }
+
+    fn uninitialized(&self) -> Answer {
+        Answer::unavailable(
+            NoStore::NoTrace,
+            Reason::from("the password store is not initialized")
+                .hint(format!("set it up: {} init", shell(&self.command))),
+        )
+    }
+
+    /// The answer when there is no such program: a store without one cannot say what it has.
+    fn no_program(&self, path: &str, context: &Context) -> Answer {
+        let text = match self.command.contains('/') {
+            true => format!("{} does not exist", self.command),
+            false => format!("{} is not on PATH", self.command),
+        };
+        match there(self.dialect(), path, context) {
+            Ok(There::NoStore) => Answer::unavailable(NoStore::NoTrace, text),
+            Ok(_) => {
+                let path = sys::variable("PATH").unwrap_or_else(|| "not set".into());
+                Answer::Failed(
+                    Reason::from(format!("there is a password store, but {text}")).hint(format!(
+                        "install it, or add its directory to PATH, which is {}",
+                        path.display()
+                    )),
+                )
+            }
+            Err(reason) => Answer::Failed(reason),
+        }
+    }
+
+    /// A failure that the program can tell more of.
+    fn failed(&self, dialect: Dialect, path: &str, text: String) -> Answer {
+        let hint = format!(
+            "see what it says in a terminal: {}",
+            self.by_hand(dialect, path)
+        );
+        Answer::Failed(Reason::from(text).hint(hint))
+    }
+
+    /// What a person types to see the secret.
+    fn by_hand(&self, dialect: Dialect, path: &str) -> String {
+        format!(
+            "{} show -- {}",
+            shell(&self.command),
+            shell(&asked(dialect, path))
         )
     }
 
     fn locator_of(&self, path: &str) -> String {
-        format!("{} show {path}", self.command)
-    }
-}
-
-impl Backend for Gopass {
-    fn locator(&self, name: &Name) -> String {
-        self.locator_of(&self.path(name))
+        format!("{} show {}", shell(&self.command), shell(path))
     }
 
-    fn ask(&self, name: &Name, context: &Context) -> Answer {
-        match self.answer(name, &self.path(name), context) {
-            Ok(answer) => answer,
-            Err(Problem::NotInstalled) => {
-                Answer::unavailable(NoStore::NoTrace, not_installed(&self.command))
-            }
-            Err(problem) => Answer::failed(format!("{} {problem}, asked for {name}", self.command)),
-        }
-    }
-
-    fn status(&self, context: &Context) -> Status {
+    /// What can be said without a secret; what has to be asked of the program only when it is `asked`.
+    fn check(&self, asked: bool, context: &Context) -> Status {
         let Some(program) = process::find_program(OsStr::new(&self.command)) else {
-            return Status::unavailable("", not_installed(&self.command));
+            return Status::of("", self.no_program("", context));
         };
-        let (dialect, version) = match self.version(context) {
-            Ok(found) => found,
-            Err(problem) => {
-                return Status::unavailable(
-                    program.display().to_string(),
-                    format!("{} {problem}", self.command),
-                );
+        let shown = program.display();
+        let (dialect, version) = match asked.then(|| self.version(context)) {
+            None => (self.dialect(), self.command.clone()),
+            Some(Ok(found)) => found,
+            Some(Err(problem)) => {
+                return Status::failed(shown.to_string(), format!("{} {problem}", self.command));
             }
         };
-        let store = store::root(dialect == Dialect::Gopass);
-        let uses = match &store {
-            Some(store) => format!(
-                "{version} ({}), store {}",
-                program.display(),
-                store.display()
-            ),
-            None => format!("{version} ({})", program.display()),
+        let uses = format!("{version} ({shown})");
+        let store = match store(dialect, "", context) {
+            Ok(store) => store,
+            Err(reason) => return Status::failed(uses, reason),
         };
-        match store {
-            Some(_) => Status::ready(uses),
-            None => Status::unavailable(
-                uses,
-                Reason::from("the password store is not initialized")
-                    .hint(format!("set it up: {} init", self.command)),
-            ),
+        match store.entry() {
+            Err(reason) => Status::failed(uses, reason),
+            Ok(There::NoStore) => Status::of(uses, self.uninitialized()),
+            Ok(_) => Status::ready(format!(
+                "{uses}, store {}; no key tried",
+                store.root.display()
+            )),
         }
     }
 
-    fn may_prompt(&self) -> bool {
-        true
-    }
-}
-
-impl Gopass {
     /// Which program it is, with its version.
     fn version(&self, context: &Context) -> Result<(Dialect, String), Problem> {
-        let run = |argument| process::run(self.prepare(context).arg(argument), context);
-        let output = match self.dialect() {
+        let run = |argument| {
+            let mut command = self.prepare(&self.command, context);
+            // gopass writes into its home whatever it is asked: there is none here.
+            process::run(
+                command.env("GOPASS_HOMEDIR", "/dev/null").arg(argument),
+                context,
+            )
+        };
+        let mut output = match self.dialect() {
             // The other gopass knows only the word.
-            Dialect::Gopass => Some(run("--version")?).filter(|output| output.status.success()),
-            _ => None,
+            Dialect::Pass => run("version")?,
+            _ => run("--version")?,
         };
-        let output = match output {
-            Some(output) => output,
-            None => run("version")?,
-        };
+        if !output.status.success() {
+            output = run("version")?;
+        }
         let text = String::from_utf8_lossy(output.stdout.expose()).into_owned();
         let number = text
             .split_whitespace()
@@ -411,6 +558,35 @@ impl Gopass {
     }
 }
 
+impl Backend for Gopass {
+    fn locator(&self, name: &Name) -> String {
+        self.locator_of(&self.path(name))
+    }
+
+    fn ask(&self, name: &Name, context: &Context) -> Answer {
+        let path = self.path(name);
+        match self.answer(name, &path, context) {
+            Ok(answer) => answer,
+            Err(Problem::NotInstalled) => self.no_program(&path, context),
+            Err(problem) => Answer::failed(format!("{} {problem}, asked for {name}", self.command)),
+        }
+    }
+
+    fn status(&self, context: &Context) -> Status {
+        self.check(true, context)
+    }
+
+    fn glance(&self, context: &Context) -> Status {
+        self.check(false, context)
+    }
+
+    fn may_prompt(&self) -> bool {
+        true
+    }
+}
+
+const AUTOCLIP: &str = "show.autoclip";
+
 /// Names the gpg that gopass starts.
 const GPG_BINARY: &str = "GOPASS_GPG_BINARY";
 
@@ -424,17 +600,87 @@ fn gpg_of_gpgconf() -> Option<PathBuf> {
     only.then_some(program)
 }
 
-fn not_installed(command: &str) -> Reason {
-    Reason::from(format!("{command} is not installed"))
+/// Options for gpg: it says what it has done, and, unattended, fails at once where it or its agent would ask; a
+/// passphrase that is cached still works.
+fn gpg_options(context: &Context) -> &'static [&'static str] {
+    let all = &["--status-fd", "2", "--batch", "--pinentry-mode", "error"];
+    if context.unattended { all } else { &all[..2] }
 }
 
-/// Whether a line of standard error ends with `text`. The end counts, since the name stands earlier in the line.
-fn has_line_ending(output: &Output, text: &str) -> bool {
-    output
-        .stderr
-        .expose()
+/// The name to ask a program for: gopass takes some words for its own, even behind `--`.
+fn asked(dialect: Dialect, path: &str) -> Cow<'_, str> {
+    let taken = matches!(path, "h" | "help" | "--generate-bash-completion");
+    match taken && matches!(dialect, Dialect::Gopass | Dialect::Unknown) {
+        true => format!("/{path}").into(),
+        false => path.into(),
+    }
+}
+
+fn store(dialect: Dialect, path: &str, context: &Context) -> Result<Store, Reason> {
+    match dialect {
+        Dialect::Gopass | Dialect::Unknown => Store::of_gopass(path, context.deadline),
+        Dialect::Plain | Dialect::Pass => Ok(Store::of_pass(path)),
+    }
+}
+
+fn there(dialect: Dialect, path: &str, context: &Context) -> Result<There, Reason> {
+    store(dialect, path, context)?.entry()
+}
+
+fn about(name: &Name, reason: Reason) -> Reason {
+    Reason {
+        text: format!("{name}: {}", reason.text),
+        ..reason
+    }
+}
+
+fn is_folder(name: &Name) -> Answer {
+    Answer::miss(
+        NoSecret::Folder,
+        format!("{name} is a folder in the password store"),
+    )
+}
+
+fn is_not_there(name: &Name) -> Answer {
+    Answer::miss(
+        NoSecret::Said,
+        format!("{name} is not in the password store"),
+    )
+}
+
+/// Whether the program says that there is no such secret. The end of the line counts, since the name stands before it.
+fn is_absent(dialect: Dialect, output: &Output) -> bool {
+    let ending = match dialect {
+        Dialect::Pass => "is not in the password store.",
+        _ => "entry is not in the password store",
+    };
+    !output.status.success()
+        && lines(&output.stderr).any(|line| {
+            // The second is of a folder with nothing in it.
+            line.ends_with(ending.as_bytes())
+                || dialect != Dialect::Pass
+                    && line.starts_with(b"Error: Entry \"")
+                    && line.ends_with(b"\" not found")
+        })
+}
+
+/// Whether gpg says that it has decrypted a file.
+fn vouched(output: &Output) -> bool {
+    lines(&output.stderr).any(|line| line == b"[GNUPG:] DECRYPTION_OKAY")
+}
+
+/// The alias of a store that `path` is in and that gopass goes on without.
+fn lost_mount<'a>(path: &'a str, output: &Output) -> Option<&'a str> {
+    let ends = path.match_indices('/').map(|(end, _)| end);
+    ends.chain([path.len()])
+        .map(|end| &path[..end])
+        .find(|alias| output.stderr_has(&format!("Failed to initialize mount {alias} (")))
+}
+
+fn lines(text: &Secret) -> impl Iterator<Item = &[u8]> {
+    text.expose()
         .split(|&byte| byte == b'\n')
-        .any(|line| line.trim_ascii_end().ends_with(text.as_bytes()))
+        .map(<[u8]>::trim_ascii_end)
 }
 
 /// Whether a line after the first looks like a branch of the tree that `show` prints of a folder.

@@ -124,10 +124,14 @@ impl Options {
                 login,
                 warn: &|warning| observer.warn(warning),
             };
+            let in_chain = settings.backends.iter().any(|link| link == name);
             BackendStatus {
                 backend: (*name).to_owned(),
-                in_chain: settings.backends.iter().any(|link| link == name),
-                status: backend.as_ref().map(|backend| backend.status(&context)),
+                in_chain,
+                status: backend.as_ref().map(|backend| match in_chain {
+                    true => backend.status(&context),
+                    false => backend.glance(&context),
+                }),
             }
         }))
     }

@@ -86,7 +86,7 @@ fn a_plugin_that_is_not_installed_is_named_unless_another_identity_does() {
     store.identities(format!("{FAKE}\n{ours}"));
     store.home.run(["get", "a"]).is(0, "s3cret\n", "");
     store.identities(FAKE);
-    store.fails("a", &["cannot decrypt", "age-plugin-fake is not installed"]);
+    store.fails("a", &["cannot decrypt", "age-plugin-fake is not on PATH"]);
 }
 
 #[test]

@@ -139,7 +139,7 @@ fn outcome(file: &Path, pq: &Path, batchpass: &Path) -> Option<String> {
         let told = words.iter().any(|word| seen.stderr.contains(word));
         // A plugin has words of its own for it.
         let theirs = !native
-            && !["is not installed", "in time", "cannot be run"]
+            && !["is not on PATH", "in time", "cannot be run"]
                 .iter()
                 .any(|word| seen.stderr.contains(word));
         seen.status == Some(4) && seen.stdout.is_empty() && (told || theirs)

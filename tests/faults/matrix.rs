@@ -88,7 +88,7 @@ macro_rules! says {
     (gopass ended, $what:literal) => {
         concat!(
             "mxm-secrets: gopass failed: gopass show ended with ", $what, " for leaks/canary\n",
-            "mxm-secrets: hint: see what it says in a terminal: gopass show leaks/canary\n"
+            "mxm-secrets: hint: see what it says in a terminal: gopass show -- leaks/canary\n"
         )
     };
     (own, $what:literal) => {
@@ -128,7 +128,9 @@ const MEMORY: &str = "it is in the program's own memory before it begins";
 const KERNEL: &str = "the kernel hands a key over in one call, out of its memory";
 
 const NO_MEMORY: &str = "mxm-secrets: there is not enough memory\n";
-const NO_GOPASS: &str = "mxm-secrets: leaks/canary: gopass unavailable: gopass is not installed\n";
+const NO_GOPASS: &str = "mxm-secrets: leaks/canary: gopass unavailable: gopass is not on PATH\n";
+const GOPASS_ELSEWHERE: &str = "mxm-secrets: leaks/canary: gopass failed: there is a password store, but gopass is not on PATH\n\
+     mxm-secrets: hint: install it, or add its directory to PATH, which is not set\n";
 const NO_OUTPUT: &str =
     "mxm-secrets: cannot write to standard output: Bad file descriptor (os error 9)\n";
 const FULL_DISK: &str =
@@ -175,7 +177,7 @@ const ROWS: &[Row] = &[
                 Is(NoProgram, Failed("mxm-secrets: leaks/canary: own unavailable: program is not installed\n")),
             ),
             ("age", Is(Nothing, Failed(says!(no store, "{home}")))),
-            ("age", Is(NoProgram, Failed(says!(plugin, "is not installed")))),
+            ("age", Is(NoProgram, Failed(says!(plugin, "is not on PATH")))),
             (
                 "vault",
                 Is(
@@ -346,7 +348,13 @@ const ROWS: &[Row] = &[
             ("age", Is(Program(CLOSED), Failed(says!(plugin, "ended without an answer")))),
             (
                 "gopass",
-                Is(Program("exit 0"), Missing("mxm-secrets: leaks/canary is missing: not in gopass\n")),
+                Is(
+                    Program("exit 0"),
+                    Failed(
+                        "mxm-secrets: gopass failed: gopass show printed no secret for leaks/canary, and status 0\n\
+                         mxm-secrets: hint: see what it says in a terminal: gopass show -- leaks/canary\n",
+                    ),
+                ),
             ),
             ("own", Is(Program("exit 0"), Missing("mxm-secrets: leaks/canary is missing: not in own\n"))),
             ("age", Is(Program("exit 0"), Failed(says!(plugin, "ended without an answer")))),
@@ -532,7 +540,7 @@ const ROWS: &[Row] = &[
         "no PATH",
         &[
             ("env age vault credentials keyring own", Is(System(Trouble::Without("PATH")), Value)),
-            ("gopass", Is(System(Trouble::Without("PATH")), Failed(NO_GOPASS))),
+            ("gopass", Is(System(Trouble::Without("PATH")), Failed(GOPASS_ELSEWHERE))),
         ],
     ),
     ("read-only file system", &[(EVERYONE, Is(System(Trouble::ReadOnly), Value))]),

@@ -128,7 +128,8 @@ impl Home {
     }
 
     /// Puts a shell script on the PATH: a fake, for what the real program cannot be made to do. It logs its arguments,
-    /// one a line, to the file NAME.log, unless it comes with an interpreter of its own.
+    /// one a line, to the file NAME.log, unless it comes with an interpreter of its own. One of gopass has a store,
+    /// which is looked at.
     pub fn fake(&self, name: &str, script: &str) {
         let log = self.path().join(format!("{name}.log"));
         let log = log.display();
@@ -137,6 +138,9 @@ impl Home {
             false => format!("#!/bin/sh\nprintf '%s\\n' \"$*\" >>'{log}'\n{script}\n"),
         };
         self.program(name, &script);
+        if name == "gopass" {
+            self.write(".password-store/.gpg-id", "");
+        }
     }
 
     /// Puts a file with this content on the PATH, and lets it be started.

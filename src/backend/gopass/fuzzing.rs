@@ -1,18 +1,32 @@
-//! What password stores may print, for [`crate::fuzzing`].
+//! What password stores may print, and what their configuration may hold, for [`crate::fuzzing`].
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
 use super::*;
 use crate::chain::Outcome;
+use crate::deadline::Deadline;
 use crate::fuzzing::{CANARY, judge};
 
 pub fn gopass_output(dialect: u8, status: u8, field: bool, stdout: &[u8], stderr: &[u8]) {
     let gopass = Gopass::open(&Section::default());
-    let dialect = match dialect % 3 {
+    let file = |crypto, size| Ok(There::File("/prod/db".into(), crypto, size));
+    let theres = [
+        Ok(There::NoStore),
+        Ok(There::Absent),
+        Ok(There::Folder),
+        file(Crypto::Gpg, 9),
+        file(Crypto::Age, 9),
+        file(Crypto::Plain, 9),
+        file(Crypto::Plain, 0),
+        Err(Reason::from("the store is gone")),
+    ];
+    let there = theres[usize::from(dialect / 4) % theres.len()].clone();
+    let dialect = match dialect % 4 {
         0 => Dialect::Gopass,
         1 => Dialect::Plain,
-        _ => Dialect::Pass,
+        2 => Dialect::Pass,
+        _ => Dialect::Unknown,
     };
     let Ok(name) = Name::parse(if field { "prod/db#user" } else { "prod/db" }) else {
         return;
@@ -23,18 +37,38 @@ pub fn gopass_output(dialect: u8, status: u8, field: bool, stdout: &[u8], stderr
         stdout: Secret::copy_of(if status == 0 { stdout } else { &secret }),
         stderr: Secret::copy_of(&[stderr, CANARY.as_bytes()].concat()),
     };
-    if !output.status.success() {
-        let lookup = judge(gopass.refusal(dialect, &name, "prod/db", &output), &name);
-        assert!(!matches!(lookup.outcome, Outcome::Found(_)));
+    let context = Context {
+        deadline: Deadline::never(),
+        unattended: true,
+        warn: &|_| {},
+    };
+    let (vouched, attached) = (
+        vouched(&output),
+        attachment::decode(&output.stdout).is_some(),
+    );
+    let Ok(answer) = gopass.judge(dialect, &name, "prod/db", output, there.clone(), &context)
+    else {
         return;
-    }
-    let tree = looks_like_tree(&output.stdout);
-    assert!(!tree || stdout.contains(&b'\n'));
-    let lookup = judge(gopass.found(&name, "prod/db", output.stdout), &name);
+    };
+    let lookup = judge(answer, &name);
     match lookup.outcome {
-        Outcome::Found(secret) if !field => assert_eq!(secret.expose(), stdout),
-        Outcome::Found(secret) => assert!(secret.len() <= stdout.len()),
-        Outcome::Missing => assert!(field || stdout.is_empty() || stdout == b"\n"),
-        Outcome::Defaulted(_) | Outcome::Failed => panic!("it could tell"),
+        _ if there.is_err() && status != 0 => assert!(matches!(lookup.outcome, Outcome::Failed)),
+        Outcome::Found(secret) => {
+            assert!(status == 0 && there != Ok(There::Folder) || vouched);
+            assert!(secret.len() <= stdout.len());
+            assert!(field || attached || secret.expose() == stdout);
+        }
+        // Nobody has seen that there is none.
+        Outcome::Missing => assert!(
+            field
+                || vouched
+                || attached
+                || !matches!(
+                    there,
+                    Err(_) | Ok(There::NoStore | There::File(_, Crypto::Gpg, _))
+                )
+        ),
+        Outcome::Failed => {}
+        Outcome::Defaulted(_) => panic!("there is no default"),
     }
 }

@@ -1,169 +1,209 @@
-//! Where the password stores are: only to tell a secret that is not there from one that may not be read, which the
-//! programs report alike.
+//! Where the password stores are, and whether they are whole: a program that finds nothing says the same of a store
+//! that is gone, of one that may not be read, and of one that has no such secret.
 
-use std::io::{self, ErrorKind};
-use std::path::{Path, PathBuf};
+use std::fs::{self, Metadata};
+use std::io::Error;
+use std::path::{Path, PathBuf, absolute};
 
-use crate::sys;
+use super::settings::{Settings, data_directory, home, variable};
+use crate::backend::Reason;
+use crate::deadline::Deadline;
+use crate::{file, sys};
 
-/// The root of the store that exists, for gopass or for the others.
-pub fn root(gopass: bool) -> Option<PathBuf> {
-    let roots = if gopass {
-        gopass_roots("")
-    } else {
-        pass_root().into_iter().collect()
-    };
-    roots
-        .into_iter()
-        .map(|(_, root)| root)
-        .find(|root| initialized(root))
+/// The files that make a directory a store, each with what its secrets' names end with.
+const MARKS: [(&str, Crypto); 3] = [
+    (".gpg-id", Crypto::Gpg),
+    (".age-recipients", Crypto::Age),
+    (".plain-id", Crypto::Plain),
+];
+
+/// The file in which a store that hides its names has them, encrypted.
+const HIDDEN_NAMES: &str = ".gopass-mapping";
+
+/// How the file of a secret is encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crypto {
+    Gpg,
+    Age,
+    Plain,
 }
 
-/// Whether the store of pass and of the other gopass is there.
-pub fn pass_root_is_there() -> bool {
-    // One that may not be looked into is there: only "not found" is knowledge.
-    pass_root().is_some_and(
-        |(_, root)| !matches!(root.metadata(), Err(error) if error.kind() == ErrorKind::NotFound),
-    )
-}
-
-/// The file in which pass has the secret.
-pub fn pass_file(path: &str) -> Option<PathBuf> {
-    pass_root().map(|(_, root)| root.join(format!("{path}.gpg")))
-}
-
-/// The file of the secret, if it may not be read.
-pub fn unreadable(gopass: bool, path: &str) -> Option<PathBuf> {
-    let roots = if gopass {
-        gopass_roots(path)
-    } else {
-        pass_root().into_iter().collect()
-    };
-    let files = roots.iter().flat_map(|(alias, root)| {
-        let below = path
-            .strip_prefix(alias.as_str())
-            .unwrap_or(path)
-            .trim_start_matches('/');
-        ["gpg", "age"].map(|extension| root.join(format!("{below}.{extension}")))
-    });
-    files.into_iter().find(|file| {
-        sys::open_to_read(file).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
-    })
-}
-
-/// Where the store of gopass that is mounted for `path` should be, and is not.
-pub fn absent_mount(path: &str) -> Option<(String, PathBuf)> {
-    gopass_roots(path)
-        .into_iter()
-        .find(|(alias, root)| !alias.is_empty() && !initialized(root))
-}
-
-fn initialized(root: &Path) -> bool {
-    [".gpg-id", ".age-recipients", ".plain-id"]
-        .iter()
-        .any(|file| root.join(file).exists())
-}
-
-fn home() -> Option<PathBuf> {
-    variable("HOME")
-}
-
-fn variable(name: &str) -> Option<PathBuf> {
-    sys::variable(name).map(PathBuf::from)
-}
-
-fn pass_root() -> Option<(String, PathBuf)> {
-    let root = variable("PASSWORD_STORE_DIR").or_else(|| Some(home()?.join(".password-store")))?;
-    Some((String::new(), root))
-}
-
-/// The roots that gopass may take for `path`, each with the alias under which it is mounted: the longest alias that
-/// fits, or else the root store.
-fn gopass_roots(path: &str) -> Vec<(String, PathBuf)> {
-    let configuration = variable("GOPASS_HOMEDIR")
-        .map(|home| home.join(".config"))
-        .or_else(|| variable("XDG_CONFIG_HOME"))
-        .or_else(|| Some(home()?.join(".config")))
-        .and_then(|directory| sys::open_to_read(&directory.join("gopass/config")).ok())
-        .and_then(|file| io::read_to_string(file).ok())
-        .unwrap_or_default();
-    let mounts = mounts(&configuration);
-    let below = |alias: &str| {
-        path.strip_prefix(alias)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    let mount = mounts
-        .iter()
-        .filter(|(alias, _)| !alias.is_empty() && below(alias))
-        .max_by_key(|(alias, _)| alias.len());
-    if let Some(mount) = mount {
-        return vec![mount.clone()];
-    }
-    let root = |path| (String::new(), path);
-    if let Some(given) = variable("PASSWORD_STORE_DIR") {
-        return vec![root(given)];
-    }
-    if let Some(configured) = mounts.into_iter().find(|(alias, _)| alias.is_empty()) {
-        return vec![configured];
-    }
-    let data = variable("XDG_DATA_HOME").or_else(|| Some(home()?.join(".local/share")));
-    let data = data.map(|data| data.join("gopass/stores/root"));
-    home()
-        .map(|home| home.join(".password-store"))
-        .into_iter()
-        .chain(data)
-        .map(root)
-        .collect()
-}
-
-/// The stores of a gopass configuration, each with its alias (the root store's is empty).
-fn mounts(configuration: &str) -> Vec<(String, PathBuf)> {
-    let mut alias: Option<String> = None;
-    let mut mounts = Vec::new();
-    for line in configuration.lines().map(str::trim) {
-        if let Some(header) = line
-            .strip_prefix('[')
-            .and_then(|line| line.strip_suffix(']'))
-        {
-            alias = match header.strip_prefix("mounts").map(str::trim) {
-                Some("") => Some(String::new()),
-                Some(quoted) => quoted
-                    .strip_prefix('"')
-                    .and_then(|rest| rest.strip_suffix('"'))
-                    .map(str::to_owned),
-                None => None,
-            };
-        } else if let (Some(alias), Some((key, value))) = (&alias, line.split_once('='))
-            && key.trim().eq_ignore_ascii_case("path")
-        {
-            let value = value.trim();
-            let path = match (value.strip_prefix("~/"), home()) {
-                (Some(below), Some(home)) => home.join(below),
-                _ => PathBuf::from(
-                    value
-                        .strip_prefix('"')
-                        .and_then(|rest| rest.strip_suffix('"'))
-                        .unwrap_or(value),
-                ),
-            };
-            mounts.push((alias.clone(), path));
+impl Crypto {
+    fn extension(self) -> &'static str {
+        match self {
+            Crypto::Gpg => "gpg",
+            Crypto::Age => "age",
+            Crypto::Plain => "txt",
         }
     }
-    mounts
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// What is there for a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// No store, and no trace of one.
+    NoStore,
+    /// Nothing, in a store that is whole.
+    Absent,
+    /// A folder.
+    Folder,
+    /// A file that may be read, and its length.
+    File(PathBuf, Crypto, u64),
+    /// Nobody but gopass knows: the store hides its names.
+    Hidden,
+}
 
-    #[test]
-    fn a_configuration_names_its_stores() {
-        let text = "[core]\n\tpath = /no\n[mounts]\n\tpath = /root store\n[recipients \"x\"]\n\tpath=/no\n\
-            [mounts \"team/x\"]\n\tPath = \"/team\"\n[mounts \"bad]\n";
-        let expected = [("", "/root store"), ("team/x", "/team")];
-        assert_eq!(
-            mounts(text),
-            expected.map(|(alias, path)| (alias.to_owned(), PathBuf::from(path)))
+/// The store that is meant for a secret.
+#[derive(Debug)]
+pub struct Store {
+    pub root: PathBuf,
+    /// Where it is mounted; empty: it is the root store.
+    alias: String,
+    /// The name of the secret in it.
+    below: String,
+    /// Whether somebody has named it, so that it has to be there.
+    named: bool,
+}
+
+impl Store {
+    /// The store that gopass takes for `path`.
+    ///
+    /// # Errors
+    /// Which store is meant cannot be known.
+    pub fn of_gopass(path: &str, deadline: Deadline) -> Result<Store, Reason> {
+        let settings = Settings::read(deadline)?;
+        let store = |alias: &str, root, named| Store {
+            root,
+            alias: alias.to_owned(),
+            below: path[alias.len()..].trim_start_matches('/').to_owned(),
+            named,
+        };
+        if let Some((alias, root)) = settings.mount_of(path) {
+            return Ok(store(alias, clean(root), true));
+        }
+        if let Some(root) = variable("PASSWORD_STORE_DIR") {
+            return Ok(store("", clean(&root.to_string_lossy()), true));
+        }
+        let (old, new) = (
+            home().join(".password-store"),
+            data_directory().join("stores/root"),
         );
+        Ok(match settings.get("mounts.path").map(clean) {
+            // Whatever is asked of it, gopass writes down the places where it would make a store. It writes who reads
+            // a store only when there is one.
+            Some(root) => {
+                let usual = root == old || root == new;
+                store(
+                    "",
+                    root,
+                    !usual || settings.get("recipients.hash").is_some(),
+                )
+            }
+            None if look(&old)?.is_some() => store("", old, false),
+            None => store("", new, false),
+        })
     }
+
+    /// The store of pass and of the other gopass.
+    pub fn of_pass(path: &str) -> Store {
+        let given = variable("PASSWORD_STORE_DIR");
+        Store {
+            named: given.is_some(),
+            root: given
+                .unwrap_or_else(|| variable("HOME").unwrap_or_default().join(".password-store")),
+            alias: String::new(),
+            below: path.to_owned(),
+        }
+    }
+
+    /// What is there for the secret.
+    ///
+    /// # Errors
+    /// The store is gone or damaged, or may not be read.
+    pub fn entry(&self) -> Result<Entry, Reason> {
+        let shown = self.root.display();
+        let mut kinds = Vec::new();
+        for (mark, kind) in MARKS {
+            if look(&self.root.join(mark))?.is_some() {
+                kinds.push(kind);
+            }
+        }
+        if kinds.is_empty() {
+            let there = look(&self.root)?.is_some();
+            let empty = !there
+                || fs::read_dir(&self.root)
+                    .map_err(|error| cannot(&self.root, &error))?
+                    .next()
+                    .is_none();
+            if empty && !self.named {
+                return Ok(Entry::NoStore);
+            }
+            let which = match self.alias.as_str() {
+                "" => "the password store".to_owned(),
+                alias => format!("the store mounted at {alias}"),
+            };
+            return Err(match there {
+                false => format!("{which} is not there: {shown}"),
+                true => format!("{which} is not initialized: {shown} has no .gpg-id"),
+            }
+            .into());
+        }
+        if look(&self.root.join(HIDDEN_NAMES))?.is_some() {
+            return Ok(Entry::Hidden);
+        }
+        for kind in kinds {
+            let file = self
+                .root
+                .join(format!("{}.{}", self.below, kind.extension()));
+            if let Some(data) = look(&file)? {
+                if !data.is_file() {
+                    return Err(format!("{} is not a regular file", file.display()).into());
+                }
+                sys::open_to_read(&file).map_err(|error| cannot(&file, &error))?;
+                return Ok(Entry::File(file, kind, data.len()));
+            }
+        }
+        Ok(match look(&self.root.join(&self.below))? {
+            Some(data) if data.is_dir() => Entry::Folder,
+            _ => Entry::Absent,
+        })
+    }
+}
+
+/// What is at `path`; `None`: nothing at all.
+///
+/// # Errors
+/// A link on the way leads to nothing, or the way is barred.
+pub fn look(path: &Path) -> Result<Option<Metadata>, Reason> {
+    match path.metadata() {
+        Ok(data) => Ok(Some(data)),
+        Err(error) => match file::is_absent(path) {
+            Ok(true) => Ok(None),
+            // It has come or gone in between.
+            Ok(false) => Err(cannot(path, &error)),
+            Err(error) => Err(error.to_string().into()),
+        },
+    }
+}
+
+fn cannot(path: &Path, error: &Error) -> Reason {
+    format!("cannot read {}: {error}", path.display()).into()
+}
+
+/// A path of the configuration of gopass, as gopass reads it.
+fn clean(path: &str) -> PathBuf {
+    let expanded = match (
+        path.strip_prefix("~/"),
+        variable("GOPASS_HOMEDIR"),
+        variable("HOME"),
+    ) {
+        // Without a slash between them.
+        (Some(below), Some(mut home), _) => {
+            home.as_mut_os_string().push(below);
+            home
+        }
+        (Some(below), None, Some(home)) => home.join(below),
+        _ => PathBuf::from(path),
+    };
+    absolute(&expanded).unwrap_or(expanded)
 }
