@@ -3,19 +3,6 @@
 //! A backend owns one kind of store and everything about it, in one file of [`crate::backend`]. To add one: write the
 //! file, its test, and its line in [`BACKENDS`].
 
-#[cfg(feature = "age")]
-mod age;
-#[cfg(feature = "config")]
-mod command;
-#[cfg(feature = "credentials")]
-mod credentials;
-mod env;
-mod gopass;
-#[cfg(feature = "keyring")]
-mod keyring;
-#[cfg(feature = "vault")]
-mod vault;
-
 #[cfg(all(fuzzing, feature = "age"))]
 pub(crate) use age::fuzzing::{age_file, age_identities};
 #[cfg(fuzzing)]
@@ -30,49 +17,49 @@ use crate::name::Name;
 use crate::schema::{Key, Section};
 use crate::secret::Secret;
 
-/// Every backend, built in or not, in the order in which they are listed.
-pub const BACKENDS: &[Entry] = &[
-    gopass::ENTRY,
-    env::ENTRY,
-    #[cfg(feature = "age")]
-    age::ENTRY,
-    #[cfg(not(feature = "age"))]
-    Entry::not_built_in("age", "age files, decrypted in-process"),
-    #[cfg(feature = "vault")]
-    vault::ENTRY,
-    #[cfg(not(feature = "vault"))]
-    Entry::not_built_in(
-        "vault",
-        "HashiCorp Vault or OpenBao: KV v2 or v1, over HTTP(S)",
-    ),
-    #[cfg(feature = "credentials")]
-    credentials::ENTRY,
-    #[cfg(not(feature = "credentials"))]
-    Entry::not_built_in("credentials", "mounted files"),
-    #[cfg(feature = "keyring")]
-    keyring::ENTRY,
-    #[cfg(not(feature = "keyring"))]
-    Entry::not_built_in("keyring", "the Linux kernel keyring"),
-];
+/// Makes the modules of the backends and the table [`BACKENDS`], one line for each: its module and name, the Cargo feature
+/// that it needs if any, where the secrets are, and the variables that hold its credentials.
+macro_rules! backends {
+    ($($name:ident $(if $feature:literal)?: $about:literal, $credentials:expr;)*) => {
+        $($(#[cfg(feature = $feature)])? mod $name;)*
+
+        /// Every backend, built in or not, in the order in which they are listed.
+        pub const BACKENDS: &[Entry] = &[$(Entry::new(stringify!($name), $about, &$credentials, {
+            $(#[cfg(not(feature = $feature))] const DECLARED: Option<Declaration> = None;)?
+            $(#[cfg(feature = $feature)])? const DECLARED: Option<Declaration> = Some($name::DECLARATION);
+            DECLARED
+        })),*];
+    };
+}
+
+backends! {
+    gopass: "the gopass on PATH, or pass where command says so: gopass show prod/api-key", ["GOPASS_AGE_PASSWORD"];
+    env: "environment variables: prod/api-key is $PROD_API_KEY", [];
+    age if "age": "age files, decrypted in-process: prod/api-key is ~/.passage/store/prod/api-key.age", [];
+    vault if "vault": "HashiCorp Vault or OpenBao: KV v2 or v1, over HTTP(S)", [
+        "ACTIONS_ID_TOKEN_REQUEST_TOKEN", "BAO_CLIENT_KEY", "BAO_TOKEN", "MXM_SECRETS_VAULT_JWT",
+        "MXM_SECRETS_VAULT_SECRET_ID", "VAULT_CLIENT_KEY", "VAULT_TOKEN",
+    ];
+    credentials if "credentials": "mounted files: prod/api-key is prod_api-key in $CREDENTIALS_DIRECTORY or /run/secrets", [];
+    keyring if "keyring": "the Linux kernel keyring: prod/api-key is the user key mxm:prod/api-key", [];
+}
+
+#[cfg(feature = "config")]
+mod command;
 
 /// The entry of every backend of the user's own: a program that the configuration names.
-#[cfg(feature = "config")]
-pub const OWN: Option<&Entry> = Some(&command::ENTRY);
-/// Without a configuration there are none.
-#[cfg(not(feature = "config"))]
-pub const OWN: Option<&Entry> = None;
-
-/// The variables that hold credentials of backends: nobody is given one for its name.
-pub const CREDENTIALS: &[&str] = &[
-    "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
-    "BAO_CLIENT_KEY",
-    "BAO_TOKEN",
-    "GOPASS_AGE_PASSWORD",
-    "MXM_SECRETS_VAULT_JWT",
-    "MXM_SECRETS_VAULT_SECRET_ID",
-    "VAULT_CLIENT_KEY",
-    "VAULT_TOKEN",
-];
+pub const OWN: Option<&Entry> = {
+    #[cfg(feature = "config")]
+    const OWN: Option<&Entry> = Some(&Entry::new(
+        "command",
+        "a program that the configuration names",
+        &[],
+        Some(command::DECLARATION),
+    ));
+    #[cfg(not(feature = "config"))]
+    const OWN: Option<&Entry> = None;
+    OWN
+};
 
 /// Tells a program of ours that a backend's program starts how many of us there are above it.
 pub const DEPTH_VARIABLE: &str = "MXM_SECRETS_DEPTH";
@@ -84,29 +71,56 @@ pub struct Entry {
     pub name: &'static str,
     /// One line for people: where the secrets are.
     pub about: &'static str,
+    /// The environment variables that hold its credentials: nobody is given one for its name.
+    pub credentials: &'static [&'static str],
     /// The keys of its configuration section.
     pub keys: &'static [Key],
-    /// The environment variables it heeds, each with what it means.
+    /// The environment variables that it reads, each with what it means.
     pub variables: &'static [(&'static str, &'static str)],
     /// Makes it from its configuration section, without asking anything yet; `None`: not built into this program.
     pub open: Option<Open>,
+}
+
+/// What a backend's file says of it to the table.
+pub struct Declaration {
+    /// The keys of its configuration section.
+    pub keys: &'static [Key],
+    /// The environment variables that it reads, each with what it means.
+    pub variables: &'static [(&'static str, &'static str)],
+    /// Makes it from its configuration section, without asking anything yet.
+    pub open: Open,
 }
 
 /// Makes a backend from its configuration section.
 pub type Open = fn(&Section) -> Box<dyn Backend>;
 
 impl Entry {
-    /// The line of a backend whose Cargo feature is switched off.
-    #[allow(dead_code, reason = "unused when every backend is built in")]
-    const fn not_built_in(name: &'static str, about: &'static str) -> Entry {
+    const fn new(
+        name: &'static str,
+        about: &'static str,
+        credentials: &'static [&'static str],
+        declared: Option<Declaration>,
+    ) -> Entry {
+        let (keys, variables, open): (&[Key], &[(&str, &str)], _) = match declared {
+            Some(it) => (it.keys, it.variables, Some(it.open)),
+            None => (&[], &[], None),
+        };
         Entry {
             name,
             about,
-            keys: &[],
-            variables: &[],
-            open: None,
+            credentials,
+            keys,
+            variables,
+            open,
         }
     }
+}
+
+/// Whether the environment variable `name` holds a credential of a backend, built in or not.
+pub fn is_credential(name: &str) -> bool {
+    BACKENDS
+        .iter()
+        .any(|entry| entry.credentials.contains(&name))
 }
 
 /// The entry called `name`.

@@ -23,6 +23,7 @@ mod faults;
 mod get;
 mod gopass;
 mod help;
+mod house;
 #[cfg(all(target_os = "linux", not(mxm_secrets_portable), feature = "keyring"))]
 mod keyring;
 mod laws;

@@ -17,7 +17,7 @@ use std::sync::OnceLock;
 use age::{DecryptError, Identity as _};
 use age_core::format::{FileKey, Stanza};
 
-use super::{Answer, Backend, Context, Entry, NoSecret, NoStore, Reason, Status};
+use super::{Answer, Backend, Context, Declaration, NoSecret, NoStore, Reason, Status};
 use crate::deadline::Ended;
 use crate::file;
 use crate::name::Name;
@@ -26,9 +26,7 @@ use crate::secret::{LIMIT, Secret};
 use format::File;
 use identities::{Identities, Identity};
 
-pub const ENTRY: Entry = Entry {
-    name: "age",
-    about: "age files, decrypted in-process: prod/api-key is ~/.passage/store/prod/api-key.age",
+pub const DECLARATION: Declaration = Declaration {
     keys: &[
         Key {
             name: "store",
@@ -52,7 +50,7 @@ pub const ENTRY: Entry = Entry {
             "the file of the identities that decrypt them",
         ),
     ],
-    open: Some(|section| Box::new(Age::open(section))),
+    open: |section| Box::new(Age::open(section)),
 };
 
 /// The longest age file that may hold a secret of [`LIMIT`] bytes, armor and header included.

@@ -7,15 +7,15 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::{Answer, Backend, Context, DEPTH_VARIABLE, Entry, NoSecret, NoStore, Reason, Status};
+use super::{
+    Answer, Backend, Context, DEPTH_VARIABLE, Declaration, NoSecret, NoStore, Reason, Status,
+};
 use crate::name::Name;
 use crate::process::{self, Problem};
 use crate::schema::{Key, Kind, Section};
 use crate::trust;
 
-pub const ENTRY: Entry = Entry {
-    name: "command",
-    about: "a program that the configuration names",
+pub const DECLARATION: Declaration = Declaration {
     keys: &[
         Key {
             name: "command",
@@ -47,7 +47,7 @@ pub const ENTRY: Entry = Entry {
         },
     ],
     variables: &[],
-    open: Some(|section| Box::new(Own::open(section))),
+    open: |section| Box::new(Own::open(section)),
 };
 
 /// How many times over we may be asked by ourselves.

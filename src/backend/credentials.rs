@@ -9,7 +9,7 @@ use std::io::{self, ErrorKind, Seek};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use super::{Answer, Backend, Context, Entry, NoSecret, NoStore, Reason, Status};
+use super::{Answer, Backend, Context, Declaration, NoSecret, NoStore, Reason, Status};
 use crate::file;
 use crate::name::Name;
 use crate::schema::{Key, Kind, Section};
@@ -19,9 +19,7 @@ use crate::sys;
 /// Where systemd says that a service's credentials are.
 const VARIABLE: &str = "CREDENTIALS_DIRECTORY";
 
-pub const ENTRY: Entry = Entry {
-    name: "credentials",
-    about: "mounted files: prod/api-key is prod_api-key in $CREDENTIALS_DIRECTORY or /run/secrets",
+pub const DECLARATION: Declaration = Declaration {
     keys: &[Key {
         name: "directories",
         kind: Kind::Paths,
@@ -33,7 +31,7 @@ pub const ENTRY: Entry = Entry {
         VARIABLE,
         "the directory of a service's credentials, set by systemd; looked at first",
     )],
-    open: Some(|section| Box::new(Credentials::open(section))),
+    open: |section| Box::new(Credentials::open(section)),
 };
 
 struct Credentials {

@@ -2,14 +2,12 @@
 
 use std::os::unix::ffi::OsStringExt;
 
-use super::{Answer, Backend, CREDENTIALS, Context, Entry, NoSecret, Reason, Status};
+use super::{Answer, Backend, Context, Declaration, NoSecret, Reason, Status, is_credential};
 use crate::name::Name;
 use crate::schema::{Key, Kind, Section};
 use crate::secret::Secret;
 
-pub const ENTRY: Entry = Entry {
-    name: "env",
-    about: "environment variables: prod/api-key is $PROD_API_KEY",
+pub const DECLARATION: Declaration = Declaration {
     keys: &[Key {
         name: "prefix",
         kind: Kind::Text,
@@ -18,7 +16,7 @@ pub const ENTRY: Entry = Entry {
         about: "put before the variable's name",
     }],
     variables: &[],
-    open: Some(|section| Box::new(Env::open(section))),
+    open: |section| Box::new(Env::open(section)),
 };
 
 struct Env {
@@ -53,7 +51,7 @@ impl Backend for Env {
         let locator = self.locator(name);
         let variable = &locator[1..];
         match std::env::var_os(variable) {
-            Some(_) if CREDENTIALS.contains(&variable) => Answer::Failed(
+            Some(_) if is_credential(variable) => Answer::Failed(
                 Reason::from(format!(
                     "{locator} is a credential of a backend, which is not given out for {name}"
                 ))

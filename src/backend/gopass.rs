@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use super::{Answer, Backend, Context, Entry, NoSecret, NoStore, Reason, Status};
+use super::{Answer, Backend, Context, Declaration, NoSecret, NoStore, Reason, Status};
 use crate::name::Name;
 use crate::process::{self, Output, Problem};
 use crate::schema::{Key, Kind, Section};
@@ -30,9 +30,7 @@ use crate::sys;
 use crate::text::shell;
 use store::{Crypto, Entry as There, Store};
 
-pub const ENTRY: Entry = Entry {
-    name: "gopass",
-    about: "the gopass on PATH, or pass where command says so: gopass show prod/api-key",
+pub const DECLARATION: Declaration = Declaration {
     keys: &[
         Key {
             name: "command",
@@ -68,7 +66,7 @@ pub const ENTRY: Entry = Entry {
             "opens an age-encrypted gopass store when no person is there",
         ),
     ],
-    open: Some(|section| Box::new(Gopass::open(section))),
+    open: |section| Box::new(Gopass::open(section)),
 };
 
 /// The programs that are asked in different ways.

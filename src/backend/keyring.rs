@@ -3,13 +3,11 @@
 //! A key is looked for where keyctl(1) looks, and then in the keyrings of the user, which not every session is linked
 //! to (a service of systemd's, for one). Nothing is ever written, and no program is started to make a missing key.
 
-use super::{Answer, Backend, Context, Entry, Status};
+use super::{Answer, Backend, Context, Declaration, Status};
 use crate::name::Name;
 use crate::schema::{Key, Kind, Section};
 
-pub const ENTRY: Entry = Entry {
-    name: "keyring",
-    about: "the Linux kernel keyring: prod/api-key is the user key mxm:prod/api-key",
+pub const DECLARATION: Declaration = Declaration {
     keys: &[Key {
         name: "prefix",
         kind: Kind::Text,
@@ -18,7 +16,7 @@ pub const ENTRY: Entry = Entry {
         about: "put before the name",
     }],
     variables: &[],
-    open: Some(|section| Box::new(Keyring::open(section))),
+    open: |section| Box::new(Keyring::open(section)),
 };
 
 struct Keyring {

@@ -31,19 +31,17 @@ use self::http::Client;
 use self::login::{Identity, Late};
 use self::settings::{KEYS, Method, Settings, VARIABLES, Version};
 use self::socket::Patience;
-use super::{Answer, Backend, Context, Entry, NoSecret, NoStore, Reason, Status};
+use super::{Answer, Backend, Context, Declaration, NoSecret, NoStore, Reason, Status};
 use crate::json::Value;
 use crate::name::Name;
 use crate::schema::Section;
 use crate::secret::Secret;
 use crate::sys;
 
-pub const ENTRY: Entry = Entry {
-    name: "vault",
-    about: "HashiCorp Vault or OpenBao: KV v2 or v1, over HTTP(S)",
+pub const DECLARATION: Declaration = Declaration {
     keys: KEYS,
     variables: VARIABLES,
-    open: Some(|section| Box::new(Vault::open(section))),
+    open: |section| Box::new(Vault::open(section)),
 };
 
 /// How many names of fields a message lists.

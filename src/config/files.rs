@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::layers::{DIMENSIONS, Layer};
 use super::yaml::{self, Data, Node, Place, Wrong};
 use super::{home, variable};
-use crate::Options;
+use crate::config::Options;
 use crate::schema::UsageError;
 use crate::sys;
 use crate::trust::Trust;
