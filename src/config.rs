@@ -21,6 +21,8 @@ mod fuzzing;
 mod interpolation;
 #[cfg(feature = "config")]
 mod layers;
+#[cfg(feature = "config")]
+mod mask;
 mod options;
 #[cfg(feature = "config")]
 mod yaml;

@@ -44,8 +44,8 @@ pub enum Kind {
     Choice(&'static [&'static str]),
     /// Yes or no.
     Bool,
-    /// A list of whole numbers from 1 to 255, exit statuses.
-    Statuses,
+    /// A list of [`Rule`]s: exit statuses from 1 to 255, texts, or both.
+    Rules,
     /// A program: a name on PATH, or, with a slash in it, a path as in [`Kind::Path`].
     Program,
     /// A program as in [`Kind::Program`], and its arguments.
@@ -59,18 +59,60 @@ pub enum Kind {
 pub enum Value {
     /// Of [`Kind::Text`], [`Kind::Address`], [`Kind::Choice`] and [`Kind::Program`].
     Text(String),
-    /// Of [`Kind::Texts`] and [`Kind::Command`].
+    /// Of [`Kind::Texts`].
     Texts(Vec<String>),
+    /// Of [`Kind::Command`].
+    Command(Command),
     /// Of [`Kind::Path`].
     Path(PathBuf),
     /// Of [`Kind::Paths`].
     Paths(Vec<PathBuf>),
     /// Of [`Kind::Bool`].
     Bool(bool),
-    /// Of [`Kind::Statuses`].
-    Statuses(Vec<u8>),
+    /// Of [`Kind::Rules`].
+    Rules(Vec<Rule>),
     /// Of [`Kind::Seconds`].
     Seconds(Duration),
+}
+
+/// A program and its arguments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Command {
+    /// As they are started.
+    pub words: Vec<String>,
+    /// As they are shown: variables are not resolved, credentials are masked.
+    pub shown: Vec<String>,
+}
+
+/// By what the end of a program is recognized.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Its exit status; any but 0 if there is none.
+    pub status: Option<u8>,
+    /// A text that its standard error has.
+    pub says: Option<String>,
+}
+
+impl Rule {
+    /// Whether this one applies wherever `other` does.
+    pub fn covers(&self, other: &Rule) -> bool {
+        let says = match (&self.says, &other.says) {
+            (None, _) => true,
+            (Some(text), Some(other)) => other.contains(text.as_str()),
+            (Some(_), None) => false,
+        };
+        says && (self.status.is_none() || self.status == other.status)
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.status, &self.says) {
+            (Some(status), None) => write!(f, "{status}"),
+            (Some(status), Some(text)) => write!(f, "{{status: {status}, says: {text:?}}}"),
+            (None, text) => write!(f, "{{says: {:?}}}", text.as_deref().unwrap_or_default()),
+        }
+    }
 }
 
 impl Value {
@@ -109,7 +151,7 @@ impl Value {
             | Kind::Texts
             | Kind::Program
             | Kind::Command
-            | Kind::Statuses
+            | Kind::Rules
             | Kind::Seconds => wrong("nothing: its key stands in the configuration alone"),
         }
     }
@@ -142,9 +184,7 @@ impl Value {
         match key.kind {
             Kind::Bool => Value::Bool(matches!(key.default, "true" | "yes")),
             Kind::Texts | Kind::Paths => Value::Texts(list().map(str::to_owned).collect()),
-            Kind::Statuses => {
-                Value::Statuses(list().filter_map(|item| item.parse().ok()).collect())
-            }
+            Kind::Rules => Value::Rules(Vec::new()),
             _ => Value::Text(key.default.to_owned()),
         }
     }
@@ -252,8 +292,10 @@ impl Section {
         paths, Paths, &[PathBuf], Vec::as_slice);
     accessor!(/// Yes or no.
         flag, Bool, bool, |value: &bool| *value);
-    accessor!(/// A list of exit statuses.
-        statuses, Statuses, &[u8], Vec::as_slice);
+    accessor!(/// A command.
+        command, Command, &Command, std::convert::identity);
+    accessor!(/// What the end of a program means.
+        rules, Rules, &[Rule], Vec::as_slice);
 
     fn value(&self, key: &str) -> Option<&Value> {
         self.given(key).map(|given| &given.value)

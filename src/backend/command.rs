@@ -1,8 +1,11 @@
-//! A backend of the user's own: any program that speaks our statuses, named by the configuration.
+//! A backend of the user's own: a program that the configuration names.
 //!
 //! ```yaml
-//! bridge: {command: [ssh, bridge, mxm-secrets, get, --raw, "{name}"]}
+//! bridge: {command: [ssh, bridge, mxm-secrets, get, --raw, "{reference}"]}
 //! ```
+//!
+//! Only its section says which ends of it mean "no such secret" or "not set up", for a program that dies of any error ends
+//! with 1, too. The exception is an mxm-secrets at the other end, which says by name what is missing.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,8 +14,8 @@ use super::{
     Answer, Backend, Context, DEPTH_VARIABLE, Declaration, NoSecret, NoStore, Reason, Status,
 };
 use crate::name::Name;
-use crate::process::{self, Problem};
-use crate::schema::{Key, Kind, Section};
+use crate::process::{self, Output, Problem};
+use crate::schema::{Command as Words, Key, Kind, Rule, Section};
 use crate::trust;
 
 pub const DECLARATION: Declaration = Declaration {
@@ -22,21 +25,21 @@ pub const DECLARATION: Declaration = Declaration {
             kind: Kind::Command,
             default: "",
             variable: None,
-            about: "the program and its arguments, with {name} and {field} in them",
+            about: "the program and its arguments, with {name}, {field} or {reference} in them",
         },
         Key {
             name: "miss",
-            kind: Kind::Statuses,
-            default: "1",
+            kind: Kind::Rules,
+            default: "",
             variable: None,
-            about: "the exit statuses that mean that it has no such secret",
+            about: "what means that it has no such secret: statuses, or texts on its standard error",
         },
         Key {
             name: "unavailable",
-            kind: Kind::Statuses,
+            kind: Kind::Rules,
             default: "",
             variable: None,
-            about: "the exit statuses that mean that it is not set up",
+            about: "what means that it is not set up, in the same form",
         },
         Key {
             name: "names",
@@ -54,56 +57,108 @@ pub const DECLARATION: Declaration = Declaration {
 const DEPTH: u32 = 8;
 
 struct Own {
-    program: String,
-    arguments: Vec<String>,
-    miss: Vec<u8>,
-    unavailable: Vec<u8>,
+    name: String,
+    command: Words,
+    miss: Vec<Rule>,
+    unavailable: Vec<Rule>,
     any_name: bool,
 }
 
 impl Own {
     fn open(section: &Section) -> Own {
-        let (program, arguments) = match section.texts("command") {
-            Some([program, arguments @ ..]) => (program.clone(), arguments.to_vec()),
-            _ => (String::new(), Vec::new()),
-        };
+        let rules = |key| section.rules(key).unwrap_or_default().to_vec();
         Own {
-            program,
-            arguments,
-            miss: section.statuses("miss").unwrap_or(&[1]).to_vec(),
-            unavailable: section.statuses("unavailable").unwrap_or_default().to_vec(),
+            name: section.name.clone(),
+            command: section.command("command").cloned().unwrap_or(Words {
+                words: Vec::new(),
+                shown: Vec::new(),
+            }),
+            miss: rules("miss"),
+            unavailable: rules("unavailable"),
             any_name: section.text("names") == Some("any"),
         }
     }
 
-    /// The arguments for `name`.
-    fn arguments(&self, name: &Name) -> Vec<String> {
-        self.arguments
-            .iter()
-            .map(|argument| fill_in(argument, name))
-            .collect()
+    fn program(&self) -> &str {
+        self.command.words.first().map_or("", String::as_str)
     }
 
-    /// Whether the field goes into the arguments, so that it is not picked from the output.
-    fn takes_field(&self) -> bool {
-        self.arguments
+    /// The program as it may be shown.
+    fn shown_program(&self) -> &str {
+        self.command.shown.first().map_or("", String::as_str)
+    }
+
+    /// The arguments for `name`.
+    fn arguments(&self, name: &Name) -> Vec<String> {
+        let arguments = self.command.words.iter().skip(1);
+        arguments.map(|argument| fill_in(argument, name)).collect()
+    }
+
+    fn has(&self, placeholder: &str) -> bool {
+        self.command
+            .words
             .iter()
-            .any(|argument| argument.contains("{field}"))
+            .any(|word| word.contains(placeholder))
     }
 
     /// Whether nobody else can change a program that is named by its path.
     fn trusted(&self) -> Result<(), Reason> {
-        match self.program.contains('/') {
-            true => trust::program(self.program.as_ref()).map_err(Reason::from),
+        match self.program().contains('/') {
+            true => trust::program(self.program().as_ref()).map_err(Reason::from),
             false => Ok(()),
         }
     }
 
-    /// The command as one would type it.
+    /// Why there is no program.
+    fn absent(&self) -> String {
+        let program = self.shown_program();
+        match self.program().contains('/') {
+            true => format!("{program} does not exist"),
+            false => format!("{program} is not on PATH"),
+        }
+    }
+
+    /// The command as one would type it, without what may be a secret.
     fn shown(&self, name: &Name) -> String {
-        let program = Path::new(&self.program).file_name();
-        let program = program.map_or(self.program.as_str().into(), |name| name.to_string_lossy());
-        format!("{program} {}", self.arguments(name).join(" "))
+        let program = Path::new(self.shown_program())
+            .file_name()
+            .unwrap_or_default();
+        let arguments = self.command.shown.iter().skip(1);
+        let arguments = arguments.map(|argument| fill_in(argument, name));
+        let words = std::iter::once(program.to_string_lossy().into_owned()).chain(arguments);
+        words.collect::<Vec<_>>().join(" ")
+    }
+
+    /// Whether an mxm-secrets at the other end says that it has no `name`: in a line of its own, by a name that it was given,
+    /// and nobody has said anything after it. What a wrapper has asked it for before, another name, does not count.
+    fn says_missing(&self, name: &Name, output: &Output) -> bool {
+        let arguments = self.command.words.iter().skip(1);
+        let arguments = arguments.filter(|argument| {
+            ["{name}", "{reference}"]
+                .iter()
+                .any(|part| argument.contains(part))
+        });
+        let arguments: Vec<String> = arguments.map(|argument| fill_in(argument, name)).collect();
+        let asked = |text: &str| {
+            let words = |argument: &String| {
+                argument == text || argument.split([' ', '\'', '"']).any(|word| word == text)
+            };
+            arguments.iter().any(words)
+        };
+        let text = String::from_utf8_lossy(output.stderr.expose());
+        let mut ours = text
+            .lines()
+            .rev()
+            .map(|line| line.strip_prefix("mxm-secrets: "));
+        ours.by_ref()
+            .take_while(Option::is_some)
+            .flatten()
+            .any(|line| {
+                let told = line
+                    .split_once(" is missing")
+                    .or(line.split_once(": missing"));
+                told.is_some_and(|(name, _)| asked(name))
+            })
     }
 }
 
@@ -118,6 +173,8 @@ fn fill_in(argument: &str, name: &Name) -> String {
             (name.path(), 6)
         } else if here.starts_with("{field}") {
             (name.field().unwrap_or_default(), 7)
+        } else if here.starts_with("{reference}") {
+            (name.as_str(), 11)
         } else {
             ("{", 1)
         };
@@ -127,10 +184,11 @@ fn fill_in(argument: &str, name: &Name) -> String {
     filled + rest
 }
 
-/// What a shell at the other end (ssh hands it its arguments) takes as it is, and no program takes for an option.
+/// What a shell at the other end (ssh passes it its arguments) takes as it is, and no program takes for an option: zsh runs
+/// `=word`, and fish expands `%self`.
 fn is_plain(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._@%+=:,-".contains(&byte);
-    !text.starts_with('-') && text.bytes().all(plain)
+    !text.starts_with(['-', '=', '%']) && text.bytes().all(plain)
 }
 
 impl Backend for Own {
@@ -139,16 +197,23 @@ impl Backend for Own {
     }
 
     fn ask(&self, name: &Name, context: &Context) -> Answer {
-        let field = name.field().filter(|_| self.takes_field());
-        if self.takes_field() && field.is_none() {
+        let needs_field = self.has("{field}");
+        let field = name
+            .field()
+            .filter(|_| needs_field || self.has("{reference}"));
+        if needs_field && field.is_none() {
             return Answer::failed(format!(
-                "{name} names no field, and the command needs one: ask for {name}#FIELD"
+                "{name} has no field, but the command needs one: ask for {name}#FIELD"
             ));
         }
         let plain = is_plain(name.path()) && field.is_none_or(is_plain);
         if !(plain || self.any_name) {
-            let reason = format!("{name} has a character that a shell could take for its own");
-            let hint = "when no shell sees the name, say names: any in the backend's section";
+            let reason =
+                format!("the name {name} contains a character that a shell might interpret");
+            let hint = format!(
+                "if no shell is involved, set `names: any` in the section {}",
+                self.name
+            );
             return Answer::Failed(Reason::from(reason).hint(hint));
         }
         let depth = std::env::var(DEPTH_VARIABLE)
@@ -157,52 +222,74 @@ impl Backend for Own {
             .unwrap_or(0);
         if depth >= DEPTH {
             return Answer::failed(format!(
-                "mxm-secrets has asked itself for {name} {DEPTH} times over: its command leads back to it"
+                "recursion limit: mxm-secrets has called itself {DEPTH} times for {name}; the backend's command runs mxm-secrets again"
             ));
         }
         if let Err(reason) = self.trusted() {
             return Answer::Failed(reason);
         }
-        let mut command = Command::new(&self.program);
+        let mut command = Command::new(self.program());
         command
             .args(self.arguments(name))
             .env(DEPTH_VARIABLE, (depth + 1).to_string());
+        let program = self.shown_program();
         let output = match process::run(&mut command, context) {
             Ok(output) => output,
             Err(Problem::NotInstalled) => {
-                return Answer::unavailable(
-                    NoStore::NoTrace,
-                    format!("{} is not installed", self.program),
-                );
+                return Answer::unavailable(NoStore::NoTrace, self.absent());
             }
-            Err(problem) => {
-                return Answer::failed(format!("{} {problem} ({name})", self.program));
-            }
+            Err(problem) => return Answer::failed(format!("{program} {problem} ({name})")),
         };
-        let code = output
-            .status
-            .code()
-            .and_then(|code| u8::try_from(code).ok());
-        match code {
-            Some(0) if field.is_some() => Answer::Hit {
-                secret: output.stdout,
-                locator: self.shown(name),
-            },
-            Some(0) => Answer::text(output.stdout, name, self.shown(name)),
-            Some(code) if self.miss.contains(&code) => Answer::miss(
+        if output.status.success() {
+            return match field {
+                Some(_) => Answer::Hit {
+                    secret: output.stdout,
+                    locator: self.shown(name),
+                },
+                None => Answer::text(output.stdout, name, self.shown(name)),
+            };
+        }
+        let ending = output.ending();
+        let matches = |rule: &&Rule| {
+            let code = output.status.code();
+            let status = rule.status.is_none_or(|status| code == Some(status.into()));
+            status
+                && code.is_some()
+                && rule
+                    .says
+                    .as_deref()
+                    .is_none_or(|text| output.stderr_has(text))
+        };
+        let recognized = self.miss.is_empty() && output.status.code() == Some(1);
+        match (
+            self.miss.iter().find(matches),
+            self.unavailable.iter().find(matches),
+        ) {
+            (Some(_), None) => Answer::miss(
                 NoSecret::Said,
-                format!("{name} is not there: status {code}"),
+                format!("{name} not found: {program} ended with {ending}"),
             ),
-            Some(code) if self.unavailable.contains(&code) => Answer::unavailable(
-                NoStore::Said,
-                format!("{} is not set up: status {code}", self.program),
+            (None, Some(_)) => {
+                Answer::unavailable(NoStore::Said, format!("{program} is not set up: {ending}"))
+            }
+            (None, None) if recognized && self.says_missing(name, &output) => Answer::miss(
+                NoSecret::Said,
+                format!("{name} not found by the mxm-secrets that {program} runs"),
             ),
-            _ => {
-                let reason = format!("{} ended with {} for {name}", self.program, output.ending());
-                let hint = format!(
-                    "its own words show when it is run by hand: {}",
-                    self.shown(name)
-                );
+            (both, _) => {
+                let why = match both {
+                    Some(_) => ", which `miss` and `unavailable` both match",
+                    None => "",
+                };
+                let reason = format!("{program} ended with {ending} for {name}{why}");
+                let status = match recognized {
+                    true => format!(
+                        "any error of a program can be status 1; if it means \"not found\", add `miss: [1]` to the section {}, or `miss: {{status: 1, says: TEXT}}`; ",
+                        self.name
+                    ),
+                    false => String::new(),
+                };
+                let hint = format!("{status}to see its error output, run: {}", self.shown(name));
                 Answer::Failed(Reason::from(reason).hint(hint))
             }
         }
@@ -210,14 +297,14 @@ impl Backend for Own {
 
     fn status(&self, _: &Context) -> Status {
         if let Err(reason) = self.trusted() {
-            return Status::failed(&self.program, reason);
+            return Status::failed(self.shown_program(), reason);
         }
-        match process::find_program(self.program.as_ref()) {
+        match process::find_program(self.program().as_ref()) {
+            Some(_) if self.program() != self.shown_program() => {
+                Status::ready(self.shown_program())
+            }
             Some(path) => Status::ready(path.display().to_string()),
-            None => Status::unavailable(
-                &self.program,
-                Reason::from(format!("{} is not installed", self.program)),
-            ),
+            None => Status::unavailable(self.shown_program(), Reason::from(self.absent())),
         }
     }
 
@@ -237,6 +324,7 @@ mod tests {
             ("{name}", "a/{field}"),
             ("op://{name}/{field}!", "op://a/{field}/{name}!"),
             ("{{.x}} {", "{{.x}} {"),
+            ("get {reference}", "get a/{field}#{name}"),
             ("", ""),
         ] {
             assert_eq!(fill_in(argument, &name), filled);
@@ -249,7 +337,7 @@ mod tests {
             assert!(is_plain(plain), "{plain}");
         }
         for other in [
-            "-a", "a b", "$a", "a;b", "a`b", "a'b", "ü", "a*", "~a", "a#b",
+            "-a", "=ls", "%self", "a b", "$a", "a;b", "a`b", "a'b", "ü", "a*", "~a", "a#b",
         ] {
             assert!(!is_plain(other), "{other}");
         }

@@ -1,7 +1,7 @@
 //! `config`: tells what is configured, and where it says so. Looks nothing up.
 
 use crate::config::{self, Setting, Settings};
-use crate::schema::{Source, UsageError, Value};
+use crate::schema::{Rule, Source, UsageError, Value};
 use crate::sys;
 
 use super::report::{Colour, Object, Table};
@@ -66,8 +66,23 @@ fn shown(value: &Value) -> String {
                 .collect(),
         ),
         Value::Bool(value) => if *value { "yes" } else { "no" }.to_owned(),
-        Value::Statuses(numbers) => list(numbers.iter().map(u8::to_string).collect()),
+        Value::Command(command) => list(command.shown.clone()),
+        Value::Rules(rules) => list(rules.iter().map(Rule::to_string).collect()),
         Value::Seconds(seconds) => seconds.as_secs_f64().to_string(),
+    }
+}
+
+/// A status alone is a number, as it may be written.
+fn rule(rule: &Rule) -> String {
+    match (rule.status, &rule.says) {
+        (Some(status), None) => status.to_string(),
+        (status, says) => Object::default()
+            .number(
+                "status",
+                &status.map_or("null".to_owned(), |status| status.to_string()),
+            )
+            .optional("says", says.as_deref())
+            .end(),
     }
 }
 
@@ -83,7 +98,8 @@ fn json(setting: &Setting) -> String {
                 .collect(),
         ),
         Value::Bool(value) => value.to_string(),
-        Value::Statuses(numbers) => list(numbers.iter().map(u8::to_string).collect()),
+        Value::Command(command) => list(command.shown.iter().map(|text| quoted(text)).collect()),
+        Value::Rules(rules) => list(rules.iter().map(rule).collect()),
         Value::Seconds(_) => shown(&setting.value),
     };
     let (source, file, line, name) = match &setting.source {

@@ -27,6 +27,8 @@ pub struct Tree<'t> {
     root: &'t Node,
     steps: Cell<usize>,
     depth: Cell<usize>,
+    /// Whether an environment variable is in what was followed last.
+    variable: Cell<bool>,
 }
 
 /// A node, and the lists and mappings it stands in, the outermost first.
@@ -97,6 +99,7 @@ impl<'t> Tree<'t> {
             root,
             steps: Cell::new(0),
             depth: Cell::new(0),
+            variable: Cell::new(false),
         }
     }
 
@@ -110,7 +113,13 @@ impl<'t> Tree<'t> {
     /// Resolves the node at `at`, not what stands in it.
     pub fn follow(&self, at: Location<'t>) -> Result<Found<'t>, Trouble> {
         self.depth.set(0);
+        self.variable.set(false);
         self.follow_on(at, &mut Vec::new())
+    }
+
+    /// Whether what [`Tree::follow`] has found last has an environment variable in it.
+    pub fn is_from_environment(&self) -> bool {
+        self.variable.get()
     }
 
     /// The same; `trail` is what leads here.

@@ -228,11 +228,11 @@ const CORPUS: &[(&[u8], &str)] = &[
     ),
     (
         b"mxm_secrets: {own: {command: [a, \"{nam}\"]}}\n",
-        "1:30: mxm_secrets.own.command: among its arguments must be {name}, the secret's name",
+        "1:30: mxm_secrets.own.command: its arguments must contain {name}, the secret's name, or {reference}",
     ),
     (
         b"mxm_secrets: {own: {command: a}}\n",
-        "1:30: mxm_secrets.own.command: among its arguments must be {name}, the secret's name",
+        "1:30: mxm_secrets.own.command: its arguments must contain {name}, the secret's name, or {reference}",
     ),
     (
         b"mxm_secrets: {own: {command: []}}\n",
@@ -248,7 +248,7 @@ const CORPUS: &[(&[u8], &str)] = &[
     ),
     (
         b"mxm_secrets: {gopas: {command: pass}}\n",
-        "1:32: mxm_secrets.gopas.command: among its arguments must be {name}, the secret's name; did you mean gopass?",
+        "1:32: mxm_secrets.gopas.command: its arguments must contain {name}, the secret's name, or {reference}; did you mean gopass?",
     ),
     (
         b"mxm_secrets: {Own: {command: [a, \"{name}\"]}}\n",
@@ -256,11 +256,11 @@ const CORPUS: &[(&[u8], &str)] = &[
     ),
     (
         b"mxm_secrets: {own: {command: [a, \"{name}\"], miss: 300}}\n",
-        "1:51: mxm_secrets.own.miss: it takes a list of numbers from 1 to 255",
+        "1:51: mxm_secrets.own.miss: expected a status from 1 to 255, {status: 1, says: a text}, or a list of these",
     ),
     (
         b"mxm_secrets: {own: {command: [a, \"{name}\"], miss: [0]}}\n",
-        "1:51: mxm_secrets.own.miss: it takes a list of numbers from 1 to 255",
+        "1:52: mxm_secrets.own.miss: expected a status from 1 to 255, {status: 1, says: a text}, or a list of these",
     ),
     (
         b"mxm_secrets: {own: {command: [a, \"{name}\"], names: some}}\n",

@@ -19,9 +19,6 @@ fn a_program_answers_by_its_status() {
     own.run(["get", "--raw", "prod/api-key"])
         .is(0, "value of prod/api-key", "");
     assert_eq!(own.log("tool"), ["read prod/api-key"]);
-    home("", "exit 1")
-        .run(["get", "a"])
-        .is(1, "", "mxm-secrets: a is missing: not in own\n");
     home("", "exit 0")
         .run(["get", "a"])
         .is(1, "", "mxm-secrets: a is missing: not in own\n");
@@ -29,9 +26,9 @@ fn a_program_answers_by_its_status() {
         4,
         "",
         "mxm-secrets: own failed: tool ended with status 4 for a\n\
-         mxm-secrets: hint: its own words show when it is run by hand: tool read a\n",
+         mxm-secrets: hint: to see its error output, run: tool read a\n",
     );
-    for status in [2, 3, 44, 127, 255] {
+    for status in [1, 2, 3, 44, 127, 255] {
         home("", &format!("echo canary >&2; echo canary; exit {status}"))
             .run(["get", "a", "-q"])
             .is(
@@ -45,6 +42,176 @@ fn a_program_answers_by_its_status() {
         "",
         "mxm-secrets: own failed: tool ended with signal 9 for a\n",
     );
+}
+
+/// Whatever dies of an error ends with 1: no default takes the place of the secret then.
+#[test]
+fn status_1_is_a_miss_only_if_the_section_says_so() {
+    let mut python = home("", "exit 0");
+    if std::path::Path::new("/usr/bin/python3").exists() {
+        python.fake(
+            "tool",
+            "#!/usr/bin/python3
+raise SystemError('not found')
+",
+        );
+        python
+            .set("A", "of env")
+            .set("MXM_SECRETS_BACKENDS", "own,env");
+        python.run(["get", "a", "--default", "d"]).has(
+            4,
+            "",
+            &["own failed: tool ended with status 1 for a"],
+        );
+    }
+    let shell = home("", "set -e\nno-such-program");
+    shell.run(["get", "a"]).has(4, "", &["own failed"]);
+    let shell = home("", "set -e\nfalse\necho secret");
+    shell.run(["get", "a", "--default", "d"]).is(
+        4,
+        "",
+        "mxm-secrets: own failed: tool ended with status 1 for a\n\
+         mxm-secrets: hint: any error of a program can be status 1; if it means \"not found\", add `miss: [1]` to the section own, or `miss: {status: 1, says: TEXT}`; to see its error output, run: tool read a\n",
+    );
+    for keys in [", miss: 1", ", miss: [1]", ", miss: [44, 1]"] {
+        home(keys, "exit 1")
+            .run(["get", "a"])
+            .is(1, "", "mxm-secrets: a is missing: not in own\n");
+    }
+}
+
+#[test]
+fn what_a_program_says_can_be_named() {
+    let says = |keys: &str, script: &str| {
+        let seen = home(keys, script).run(["get", "a", "-q"]);
+        assert!(!seen.stderr.contains("canary"), "{}", seen.stderr);
+        seen.status
+    };
+    let one = ", miss: {status: 1, says: \"isn't an item\"}";
+    assert_eq!(
+        says(one, "echo \"canary: 'a' isn't an item\" >&2; exit 1"),
+        Some(1)
+    );
+    assert_eq!(
+        says(one, "echo \"canary: 'a' isn't an item\" >&2; exit 2"),
+        Some(4)
+    );
+    assert_eq!(says(one, "echo 'canary: locked' >&2; exit 1"), Some(4));
+    assert_eq!(says(one, "echo \"'a' isn't an item\"; exit 1"), Some(4));
+    assert_eq!(says(one, "echo \"isn't an item\" >&2; kill -9 $$"), Some(4));
+    let text = ", miss: {says: 'no such'}, unavailable: [{status: 9, says: 'sign in'}, 77]";
+    assert_eq!(says(text, "echo 'canary no such' >&2; exit 3"), Some(1));
+    assert_eq!(says(text, "echo 'canary no such' >&2; echo value"), Some(0));
+    let mut both = home(text, "echo 'no such; sign in' >&2; exit 9");
+    both.run(["get", "a"])
+        .has(4, "", &["which `miss` and `unavailable` both match"]);
+    both.fake("tool", "exit 77");
+    both.set("A", "of env")
+        .set("MXM_SECRETS_BACKENDS", "own,env");
+    both.run(["get", "a"]).is(0, "of env\n", "");
+    both.fake("tool", "echo sign in >&2; exit 9");
+    both.run(["get", "a"]).is(0, "of env\n", "");
+    let many = ", miss: [44, {status: 1, says: x}, {says: y}]";
+    for (script, status) in [
+        ("exit 44", 1),
+        ("echo x >&2; exit 1", 1),
+        ("echo x >&2; exit 2", 4),
+        ("echo y >&2; exit 2", 1),
+    ] {
+        assert_eq!(says(many, script), Some(status), "{script}");
+    }
+    let shown = home(many, "").run(["config", "--json"]);
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(
+        shown.contains(
+            r#""key":"own.miss","value":[44,{"status":1,"says":"x"},{"status":null,"says":"y"}]"#
+        ),
+        "{shown}"
+    );
+}
+
+#[test]
+fn rules_have_their_mistakes() {
+    for (keys, mistake) in [
+        (
+            "miss: [44], unavailable: 44",
+            "own.miss: 44 overlaps with 44 in unavailable: give each its own",
+        ),
+        (
+            "miss: [44], unavailable: {status: 44, says: x}",
+            "own.miss: 44 overlaps with {status: 44, says: \"x\"}",
+        ),
+        (
+            "miss: {says: ab}, unavailable: [3, {status: 1, says: cabs}]",
+            "own.miss: {says: \"ab\"} overlaps with ",
+        ),
+        (
+            "miss: {says: ''}",
+            "own.miss.says: expected a text that is not empty",
+        ),
+        (
+            "miss: {status: 0}",
+            "own.miss.status: expected a number from 1 to 255",
+        ),
+        (
+            "miss: {status: [1]}",
+            "own.miss.status: expected a number from 1 to 255",
+        ),
+        (
+            "miss: {stat: 1}",
+            "own.miss.stat: unknown key: did you mean status?",
+        ),
+        (
+            "miss: {}",
+            "own.miss: expected a status from 1 to 255, {status: 1, says: a text}, or a list of these",
+        ),
+        ("miss: [a]", "own.miss: expected a status"),
+        ("miss: [[1]]", "own.miss: expected a status"),
+        ("miss: 1.0", "own.miss: expected a status"),
+    ] {
+        home(&format!(", {keys}"), "")
+            .run(["get", "a"])
+            .has(2, "", &[mistake]);
+    }
+    // They can both apply, and need not.
+    home(
+        ", miss: {status: 1, says: x}, unavailable: {status: 1, says: y}",
+        "echo x >&2; exit 1",
+    )
+    .run(["get", "a"])
+    .has(1, "", &[]);
+}
+
+/// What says by name that it has no such secret is an mxm-secrets, unless another program goes on after it.
+#[test]
+fn an_mxm_secrets_at_the_other_end_is_known_by_its_words() {
+    let ends = |script: &str| {
+        let text = "mxm_secrets:\n  backends: [own]\n  own: {command: [tool, \"x/{reference}\"]}\n";
+        let home = Home::new();
+        home.write(".config/mxm-secrets/config.yaml", text);
+        home.fake("tool", &format!("{script}; exit 1"));
+        home.run(["get", "a", "-q"]).status
+    };
+    let said = "echo 'mxm-secrets: x/a is missing: not in env' >&2";
+    assert_eq!(ends(said), Some(1));
+    assert_eq!(
+        ends(&format!("echo 'Welcome to bridge!' >&2; {said}")),
+        Some(1)
+    );
+    assert_eq!(
+        ends(&format!("{said}; echo 'mxm-secrets: hint: whatever' >&2")),
+        Some(1)
+    );
+    for other in [
+        "echo 'mxm-secrets: op/token is missing: not in env' >&2",
+        "echo 'mxm-secrets: a is missing: not in env' >&2",
+        "echo 'mxm-secrets: x/a is missing: not in env'",
+        "echo 'mxm-secrets: gopass failed: x/a is missing' >&2",
+        "echo 'tool: mxm-secrets: x/a is missing' >&2",
+        "echo 'mxm-secrets: x/a is missing: not in env' >&2; echo 'Traceback: refused' >&2",
+    ] {
+        assert_eq!(ends(other), Some(4), "{other}");
+    }
 }
 
 #[test]
@@ -84,11 +251,8 @@ fn a_program_that_is_not_installed_is_unavailable() {
         "mxm_secrets: {backends: [own, env], own: {command: [no-such-tool, \"{name}\"]}}\n",
     );
     home.set("A", "1");
-    home.run(["get", "a", "-v"]).has(
-        0,
-        "1\n",
-        &["own: unavailable: no-such-tool is not installed"],
-    );
+    home.run(["get", "a", "-v"])
+        .has(0, "1\n", &["own: unavailable: no-such-tool is not on PATH"]);
     let listed = home.run(["list-backends", "--json"]);
     let text = String::from_utf8(listed.stdout).unwrap();
     assert!(
@@ -140,19 +304,25 @@ fn fields_are_picked_or_handed_over() {
     own.run(["get", "vault/item#password"])
         .is(0, "op://vault/item/password\n", "");
     own.run(["get", "vault/item"])
-        .has(4, "", &["vault/item names no field"]);
+        .has(4, "", &["vault/item has no field"]);
+    for field in ["item#=x", "item#%y"] {
+        own.run(["get", field])
+            .has(4, "", &["a character that a shell might interpret"]);
+    }
     own.run(["get", "item#a b"])
-        .has(4, "", &["a character that a shell could take"]);
+        .has(4, "", &["a character that a shell might interpret"]);
 }
 
 #[test]
 fn names_that_a_shell_would_read_are_refused_unless_any_is() {
-    for name in ["a b", "$HOME", "a;b", "ü", "a'b", "~a", "a*", "a&b"] {
+    for name in [
+        "a b", "$HOME", "a;b", "ü", "a'b", "~a", "a*", "a&b", "=nosuch", "%self",
+    ] {
         let own = home("", "printf secret");
         own.run(["get", name]).has(
             4,
             "",
-            &["a character that a shell could take", "names: any"],
+            &["a character that a shell might interpret", "names: any"],
         );
         assert!(own.log("tool").is_empty());
         let own = home(", names: any", "printf %s \"$2\"");
@@ -160,7 +330,7 @@ fn names_that_a_shell_would_read_are_refused_unless_any_is() {
     }
     let own = home("", "printf secret");
     own.run(["get", "--", "-a"])
-        .has(4, "", &["a character that a shell could take"]);
+        .has(4, "", &["a character that a shell might interpret"]);
 }
 
 #[test]
@@ -197,6 +367,73 @@ fn mxm_secrets_is_a_backend_of_mxm_secrets() {
         "",
         "mxm-secrets: prod/none is missing: not in env, bridge\n",
     );
+}
+
+/// ssh passes what it is given to a shell; `{reference}` is the name with its field.
+#[test]
+fn a_bridge_is_given_name_and_field_as_one() {
+    let mut home = Home::new();
+    home.install("mxm-secrets", program_under_test());
+    home.link(&["sh"]);
+    home.fake("ssh", "shift; exec sh -c \"$*\"");
+    home.write(
+        ".config/mxm-secrets/config.yaml",
+        "mxm_secrets:\n  backends: [bridge]\n  bridge: {command: [ssh, host, mxm-secrets, get, --raw, --backend, env, \"{reference}\"]}\n",
+    );
+    home.set("PROD_DB_PASSWORD", "s3cret")
+        .set("PROD_DB", "user: ann\n");
+    home.run(["get", "prod/db#password"]).is(0, "s3cret\n", "");
+    home.run(["get", "prod/db"]).is(0, "user: ann\n", "");
+    assert_eq!(
+        home.log("ssh")[0],
+        "host mxm-secrets get --raw --backend env prod/db#password"
+    );
+    let missing = home.run(["get", "prod/x#y"]);
+    assert_eq!(missing.status, Some(1), "{}", missing.stderr);
+    // The other end dies of something else, or says it of another name.
+    home.run(["get", "prod/x"])
+        .has(1, "", &["prod/x is missing"]);
+    home.fake("ssh", "echo 'ssh: connect to host: refused' >&2; exit 1");
+    home.run(["get", "prod/x"])
+        .has(4, "", &["bridge failed: ssh ended with status 1"]);
+}
+
+/// What is shown of a command is its template: what a variable holds, and what looks like a credential, is not in it.
+#[test]
+fn nothing_shows_what_a_command_is_given() {
+    let mut home = Home::new();
+    home.write(
+        "c.yaml",
+        "tools: {key: \"${oc.env:PROD_API_KEY}\"}\nmxm_secrets:\n  backends: [own]\n  own: {command: [tool, \"${oc.env:PROD_API_KEY}\", \"--x=${tools.key}\", --token, canary, \"https://u:canary@h/{name}\", \"${oc.env:NOT_SET,y}\", \"{name}\"]}\n",
+    );
+    home.fake("tool", "exit 7");
+    home.set("PROD_API_KEY", "canary-value")
+        .set("MXM_SECRETS_CONFIG", "c.yaml");
+    let template = "tool ${oc.env:PROD_API_KEY} --x=${tools.key} --token *** https://u:***@h/a ${oc.env:NOT_SET,y} a";
+    home.run(["get", "a"]).has(4, "", &[template]);
+    assert_eq!(
+        home.log("tool"),
+        ["canary-value --x=canary-value --token canary https://u:canary@h/a y a"]
+    );
+    for arguments in [
+        &["config"][..],
+        &["config", "--json"],
+        &["config", "--check"],
+        &["resolve", "a"],
+        &["resolve", "--explain", "a"],
+        &["resolve", "--json", "a"],
+        &["list-backends"],
+        &["list-backends", "--json"],
+        &["get", "-v", "a"],
+        &["exec", "--secret", "a", "--", "x"],
+    ] {
+        let seen = home.run(arguments);
+        let all = format!("{}{}", String::from_utf8_lossy(&seen.stdout), seen.stderr);
+        assert!(!all.contains("canary"), "{arguments:?}: {all}");
+    }
+    home.fake("tool", "echo value");
+    home.run(["resolve", "a"])
+        .is(0, format!("a\town\t{template}\n"), "");
 }
 
 #[test]

@@ -97,7 +97,7 @@ macro_rules! says {
     (own ended, $what:literal) => {
         concat!(
             "mxm-secrets: own failed: program ended with ", $what, " for leaks/canary\n",
-            "mxm-secrets: hint: its own words show when it is run by hand: program leaks/canary\n"
+            "mxm-secrets: hint: to see its error output, run: program leaks/canary\n"
         )
     };
     (age, $what:literal) => {
@@ -174,7 +174,7 @@ const ROWS: &[Row] = &[
             ("gopass", Is(NoProgram, Failed(NO_GOPASS))),
             (
                 "own",
-                Is(NoProgram, Failed("mxm-secrets: leaks/canary: own unavailable: program is not installed\n")),
+                Is(NoProgram, Failed("mxm-secrets: leaks/canary: own unavailable: program is not on PATH\n")),
             ),
             ("age", Is(Nothing, Failed(says!(no store, "{home}")))),
             ("age", Is(NoProgram, Failed(says!(plugin, "is not on PATH")))),

@@ -5,7 +5,7 @@ use crate::backend::{self, BACKENDS};
 use crate::config::interpolation::{Found, Location};
 use crate::config::yaml::Key as YamlKey;
 use crate::nearest::{advice, did_you_mean, nearest};
-use crate::schema::{Given, Key, Kind, REQUIRED, Section, Value};
+use crate::schema::{Given, Key, Kind, REQUIRED, Section};
 
 /// Keys whose values would be secrets.
 const SECRETS: &[&str] = &[
@@ -40,10 +40,11 @@ impl<'c> Checker<'c> {
         let place = key.place;
         let known = BACKENDS.iter().map(|entry| entry.name);
         let near = nearest(name, TOP.into_iter().chain(OF_PYTHON).chain(known));
-        let command = match self.tree.follow(at.clone()) {
-            Ok(Found::At(location)) => location.node.get("command").map(|node| node.place),
+        let here = match self.tree.follow(at.clone()) {
+            Ok(Found::At(location)) => Some(location.node),
             _ => None,
         };
+        let [command, miss] = ["command", "miss"].map(|key| Some(here?.get(key)?.place));
         let elsewhere = self
             .elsewhere
             .is_some_and(|has| has(&format!("{path}.command")));
@@ -66,18 +67,33 @@ impl<'c> Checker<'c> {
         }
         let keys = backend::OWN.map_or(&[] as &[Key], |entry| entry.keys);
         let values = self.backend(at, path, keys);
-        let words = values.iter().find(|given| given.key == "command");
-        if let (Some(Value::Texts(words)), Some(place)) = (words.map(|given| &given.value), command)
-            && !words.iter().skip(1).any(|word| word.contains("{name}"))
-        {
-            let advice = near.map_or(String::new(), |near| format!("; {}", did_you_mean(near)));
-            let text = format!("among its arguments must be {{name}}, the secret's name{advice}");
-            self.mistake(place, path.to("command"), text);
-        }
-        Some(Section {
+        let section = Section {
             name: name.to_owned(),
             values,
-        })
+        };
+        if let (Some(words), Some(place)) = (section.command("command"), command) {
+            let named = |word: &String| word.contains("{name}") || word.contains("{reference}");
+            if !words.words.iter().skip(1).any(named) {
+                let advice = near.map_or(String::new(), |near| format!("; {}", did_you_mean(near)));
+                let text = format!(
+                    "its arguments must contain {{name}}, the secret's name, or {{reference}}{advice}"
+                );
+                self.mistake(place, path.to("command"), text);
+            }
+        }
+        let [misses, absences] =
+            ["miss", "unavailable"].map(|key| section.rules(key).unwrap_or(&[]));
+        let overlap = misses.iter().find_map(|rule| {
+            let other = absences
+                .iter()
+                .find(|other| rule.covers(other) || other.covers(rule));
+            other.map(|other| (rule, other))
+        });
+        if let Some((rule, other)) = overlap {
+            let text = format!("{rule} overlaps with {other} in unavailable: give each its own");
+            self.mistake(miss.unwrap_or(place), path.to("miss"), text);
+        }
+        Some(section)
     }
 
     /// The section of a backend with these keys.
@@ -171,6 +187,7 @@ mod tests {
     use crate::config::files::Raw;
     use crate::config::interpolation::Tree;
     use crate::config::yaml;
+    use crate::schema::Value;
 
     const fn key(name: &'static str, kind: Kind) -> Key {
         Key {

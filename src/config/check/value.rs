@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use super::{Checker, Way};
 use crate::config::home;
-use crate::config::interpolation::{Found, Location};
-use crate::config::yaml::{Data, Meaning, Scalar, boolean};
-use crate::nearest::{did_you_mean, nearest};
-use crate::schema::{Kind, Source, Value, seconds};
+use crate::config::interpolation::{Found, Location, Tree};
+use crate::config::mask::masked;
+use crate::config::yaml::{Data, Meaning, Node, Scalar, boolean};
+use crate::nearest::{advice, did_you_mean, nearest};
+use crate::schema::{Command, Kind, Rule, Source, Value, seconds};
 
 impl<'c> Checker<'c> {
     /// The value of a key that takes `kind`; `None`: it is not given, or wrong.
@@ -18,11 +19,15 @@ impl<'c> Checker<'c> {
         kind: Kind,
     ) -> Option<(Value, Source)> {
         let place = at.node.place;
+        let node = at.node;
+        if kind == Kind::Rules {
+            return Some((self.rules(at, key)?, self.source(place)));
+        }
         let mut words = Vec::new();
         let mut shape = "a text";
         match self.follow(at, key)? {
             Found::Null => return None,
-            Found::Text(text) => words.push(Word::text(text)),
+            Found::Text(text) => words.push(Word::text(text).written(node, &self.tree)),
             Found::At(location) => match &location.node.data {
                 Data::Scalar(scalar) => match Word::of(scalar) {
                     Ok(Some(word)) => {
@@ -68,8 +73,9 @@ impl<'c> Checker<'c> {
     /// An item of a list.
     fn item(&mut self, at: Location<'c>, key: &Way) -> Option<Word> {
         let place = at.node.place;
+        let node = at.node;
         let word = match self.follow(at, key)? {
-            Found::Text(text) => Ok(Some(Word::text(text))),
+            Found::Text(text) => Ok(Some(Word::text(text).written(node, &self.tree))),
             Found::Null => Ok(None),
             Found::At(location) => match &location.node.data {
                 Data::Scalar(scalar) => Word::of(scalar),
@@ -86,12 +92,104 @@ impl<'c> Checker<'c> {
         }
         None
     }
+
+    /// A list of rules, or one of them alone.
+    fn rules(&mut self, at: Location<'c>, key: &Way) -> Option<Value> {
+        let place = at.node.place;
+        let mut rules = Vec::new();
+        match self.follow(at, key)? {
+            Found::At(location) => match &location.node.data {
+                Data::List(items) => {
+                    for item in items {
+                        rules.push(self.rule(location.child(item), key)?);
+                    }
+                }
+                Data::Scalar(scalar) if scalar.is_null() => return None,
+                _ => rules.push(self.rule(location, key)?),
+            },
+            Found::Null => return None,
+            Found::Text(_) => {
+                self.mistake(place, key, format!("expected {}", takes(Kind::Rules)));
+                return None;
+            }
+        }
+        Some(Value::Rules(rules))
+    }
+
+    fn rule(&mut self, at: Location<'c>, key: &Way) -> Option<Rule> {
+        let place = at.node.place;
+        let mut rule = Rule {
+            status: None,
+            says: None,
+        };
+        let status = |location: &Location| match &location.node.data {
+            Data::Scalar(scalar) => Word::of(scalar).ok().flatten()?.status(),
+            _ => None,
+        };
+        let here = match self.follow(at, key)? {
+            Found::At(location) => location,
+            found => {
+                let word = match found {
+                    Found::Text(text) => Word::text(text).status(),
+                    _ => None,
+                };
+                if word.is_none() {
+                    self.mistake(place, key, format!("expected {}", takes(Kind::Rules)));
+                }
+                rule.status = Some(word?);
+                return Some(rule);
+            }
+        };
+        if !matches!(here.node.data, Data::Map(_)) {
+            rule.status = status(&here);
+        }
+        for (name, node) in super::entries(here.node) {
+            let path = key.to(&name.text);
+            let found = self.follow(here.child(node), &path)?;
+            let good = match (name.text.as_str(), found) {
+                ("status", Found::At(location)) => {
+                    rule.status = status(&location);
+                    rule.status.is_some()
+                }
+                ("says", Found::At(location)) => {
+                    if let Data::Scalar(scalar) = &location.node.data {
+                        rule.says = Some(scalar.text().to_owned()).filter(|text| !text.is_empty());
+                    }
+                    rule.says.is_some()
+                }
+                ("says", Found::Text(text)) if !text.is_empty() => {
+                    rule.says = Some(text);
+                    true
+                }
+                ("status" | "says", _) => false,
+                (name_of_none, _) => {
+                    let advice = advice(name_of_none, &["status", "says"]);
+                    self.mistake(name.place, path, format!("unknown key: {advice}"));
+                    return None;
+                }
+            };
+            if !good {
+                let takes = match name.text.as_str() {
+                    "status" => "a number from 1 to 255",
+                    _ => "a text that is not empty",
+                };
+                self.mistake(node.place, path, format!("expected {takes}"));
+                return None;
+            }
+        }
+        if rule.status.is_none() && rule.says.is_none() {
+            self.mistake(place, key, format!("expected {}", takes(Kind::Rules)));
+            return None;
+        }
+        Some(rule)
+    }
 }
 
 /// A scalar, interpolations resolved.
 struct Word {
-    /// As it is written.
     text: String,
+    /// As it is written, if an environment variable is in it: what is shown.
+    written: Option<String>,
     meaning: What,
 }
 
@@ -107,8 +205,17 @@ impl Word {
     fn text(text: String) -> Word {
         Word {
             text,
+            written: None,
             meaning: What::Text,
         }
+    }
+
+    /// The same, found at `node`.
+    fn written(mut self, node: &Node, tree: &Tree) -> Word {
+        if let (Data::Scalar(scalar), true) = (&node.data, tree.is_from_environment()) {
+            self.written = Some(scalar.text().to_owned());
+        }
+        self
     }
 
     /// `None`: it is nothing.
@@ -125,6 +232,7 @@ impl Word {
         };
         Ok(Some(Word {
             text: scalar.text().to_owned(),
+            written: None,
             meaning,
         }))
     }
@@ -149,7 +257,9 @@ fn takes(kind: Kind) -> String {
         Kind::Paths => "a list of paths".to_owned(),
         Kind::Choice(words) => words.join(" or "),
         Kind::Bool => "yes or no".to_owned(),
-        Kind::Statuses => "a list of numbers from 1 to 255".to_owned(),
+        Kind::Rules => {
+            "a status from 1 to 255, {status: 1, says: a text}, or a list of these".to_owned()
+        }
         Kind::Program => "a program".to_owned(),
         Kind::Command => "a list of a program and its arguments".to_owned(),
         Kind::Seconds => "a number of seconds from 0.001 to 86400".to_owned(),
@@ -179,11 +289,7 @@ fn typed(
                 .collect();
             Value::Paths(paths?)
         }
-        (Kind::Statuses, _) => {
-            let numbers: Option<Vec<u8>> = words.iter().map(Word::status).collect();
-            Value::Statuses(numbers.ok_or_else(|| format!("it takes {}", takes(kind)))?)
-        }
-        (Kind::Command, _) => Value::Texts(command(texts(), shape, directory)?),
+        (Kind::Command, _) => Value::Command(command(words, shape, directory)?),
         (_, [word]) if shape != "a list" => match (kind, &word.meaning) {
             (Kind::Text, _) => Value::Text(word.text.clone()),
             (Kind::Address, _) => {
@@ -238,18 +344,29 @@ fn path(text: &str, directory: &Path) -> Result<PathBuf, String> {
 }
 
 /// A program and its arguments.
-fn command(mut words: Vec<String>, shape: &str, directory: &Path) -> Result<Vec<String>, String> {
-    let first = words.first().map_or("", String::as_str);
+fn command(words: &[Word], shape: &str, directory: &Path) -> Result<Command, String> {
+    let first = words.first().map_or("", |word| word.text.as_str());
     if shape != "a list" && first.contains(char::is_whitespace) {
         return Err(
             "it takes a list, since no shell splits it: [program, argument, argument]".to_owned(),
         );
     }
     let program = program(first, directory)?;
-    if let Some(first) = words.first_mut() {
-        *first = program;
-    }
-    Ok(words)
+    let with_program = |words: &mut dyn Iterator<Item = &Word>, shown: bool| {
+        let text = |word: &Word| match &word.written {
+            Some(written) if shown => written.clone(),
+            _ => word.text.clone(),
+        };
+        let mut words: Vec<String> = words.map(text).collect();
+        if let Some(word) = words.first_mut().filter(|word| *word == first) {
+            word.clone_from(&program);
+        }
+        words
+    };
+    Ok(Command {
+        words: with_program(&mut words.iter(), false),
+        shown: masked(&with_program(&mut words.iter(), true)),
+    })
 }
 
 /// A program: a path has a slash in it.

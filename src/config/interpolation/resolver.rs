@@ -43,6 +43,7 @@ impl<'t> Tree<'t> {
                 "the variable {variable} may hold a secret, which cannot stand in the configuration"
             )));
         }
+        self.variable.set(true);
         match (std::env::var_os(&variable), default) {
             (Some(value), _) => match value.into_string() {
                 Ok(value) => Ok(Found::Text(value)),
