@@ -284,8 +284,6 @@ macro_rules! accessor {
 impl Section {
     accessor!(/// A text.
         text, Text, &str, String::as_str);
-    accessor!(/// A list of texts.
-        texts, Texts, &[String], Vec::as_slice);
     accessor!(/// A path, absolute.
         path, Path, &Path, PathBuf::as_path);
     accessor!(/// A list of paths, absolute.

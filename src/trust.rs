@@ -13,6 +13,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::sys;
+use crate::text::shell;
 
 /// Bits of a file's mode, and of the entries of access lists.
 const WRITE: u32 = 0o2;
@@ -238,7 +239,11 @@ impl Trust {
         } else {
             "sudo "
         };
-        format!("{sudo}{} {}", words.join(" "), quoted(path))
+        format!(
+            "{sudo}{} {}",
+            words.join(" "),
+            shell(&path.to_string_lossy())
+        )
     }
 }
 
@@ -273,16 +278,6 @@ fn unknown(path: &Path, why: impl Display) -> Doubt {
         text: format!("cannot tell who can write to {}: {why}", path.display()),
         fix: None,
     }
-}
-
-/// `path` as one word of a shell's command line.
-fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,@".contains(c);
-    if text.chars().all(plain) {
-        return text;
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// Who is named by an entry of an access list.

@@ -16,6 +16,7 @@ use super::{
 use crate::name::Name;
 use crate::process::{self, Output, Problem};
 use crate::schema::{Command as Words, Key, Kind, Rule, Section};
+use crate::text;
 use crate::trust;
 
 pub const DECLARATION: Declaration = Declaration {
@@ -127,6 +128,13 @@ impl Own {
         let arguments = arguments.map(|argument| fill_in(argument, name));
         let words = std::iter::once(program.to_string_lossy().into_owned()).chain(arguments);
         words.collect::<Vec<_>>().join(" ")
+    }
+
+    /// The same, to be pasted into a shell.
+    fn to_paste(&self, name: &Name) -> String {
+        let arguments = self.command.shown.iter().skip(1);
+        let arguments = arguments.map(|argument| fill_in(argument, name));
+        text::command(std::iter::once(self.shown_program().to_owned()).chain(arguments))
     }
 
     /// Whether an mxm-secrets at the other end says that it has no `name`: in a line of its own, by a name that it was given,
@@ -289,7 +297,10 @@ impl Backend for Own {
                     ),
                     false => String::new(),
                 };
-                let hint = format!("{status}to see its error output, run: {}", self.shown(name));
+                let hint = format!(
+                    "{status}to see its error output, run: {}",
+                    self.to_paste(name)
+                );
                 Answer::Failed(Reason::from(reason).hint(hint))
             }
         }

@@ -98,7 +98,9 @@ fn json(setting: &Setting) -> String {
                 .collect(),
         ),
         Value::Bool(value) => value.to_string(),
-        Value::Command(command) => list(command.shown.iter().map(|text| quoted(text)).collect()),
+        Value::Command(command) => {
+            list(command.shown.iter().map(|text| text::json(text)).collect())
+        }
         Value::Rules(rules) => list(rules.iter().map(rule).collect()),
         Value::Seconds(_) => shown(&setting.value),
     };

@@ -410,7 +410,8 @@ fn nothing_shows_what_a_command_is_given() {
     home.set("PROD_API_KEY", "canary-value")
         .set("MXM_SECRETS_CONFIG", "c.yaml");
     let template = "tool ${oc.env:PROD_API_KEY} --x=${tools.key} --token *** https://u:***@h/a ${oc.env:NOT_SET,y} a";
-    home.run(["get", "a"]).has(4, "", &[template]);
+    let pasted = "tool '${oc.env:PROD_API_KEY}' '--x=${tools.key}' --token '***' 'https://u:***@h/a' '${oc.env:NOT_SET,y}' a";
+    home.run(["get", "a"]).has(4, "", &[pasted]);
     assert_eq!(
         home.log("tool"),
         ["canary-value --x=canary-value --token canary https://u:canary@h/a y a"]
