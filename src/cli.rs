@@ -24,6 +24,7 @@ use std::io;
 use crate::chain::Outcome;
 use crate::schema::UsageError;
 use crate::sys;
+use crate::watch::{self, Watch};
 use anyhow::Context as _;
 
 use parsed::{Parsed, Stop};
@@ -76,13 +77,14 @@ impl From<&Outcome> for Status {
 /// # Safety
 /// `argv` holds `argc` pointers to strings that end in NUL, as the C runtime hands them over.
 pub unsafe fn main(argc: c_int, argv: *const *const c_char) -> c_int {
-    sys::fill_standard_streams();
+    if sys::fill_standard_streams().is_err() {
+        // Whatever is opened next would be taken for a standard stream.
+        return c_int::from(Status::Failed as u8);
+    }
     sys::protect_memory();
     // SAFETY: the caller's promise.
     let arguments = unsafe { sys::arguments(argc, argv) };
-    let status = run(arguments);
-    sys::give_way_to_signals();
-    c_int::from(status)
+    c_int::from(run(arguments))
 }
 
 /// Runs the program; `arguments` come without its own name.
@@ -102,13 +104,16 @@ fn run(arguments: Vec<OsString>) -> u8 {
         Err(Stop::Help(text)) => write_out(&[text.as_bytes()]).map(|()| Status::Found),
         Err(Stop::Usage(error)) => Err(error.into()),
     };
+    let ended_by = |error: &anyhow::Error| error.downcast_ref().map(|EndedBy(signal)| *signal);
+    let ended_by = result.as_ref().err().and_then(ended_by);
     let status = result.unwrap_or_else(|error| {
         let status = explain(&error);
         command
             .and_then(|command| command.own_failure)
             .unwrap_or(status)
     });
-    status as u8
+    // As a shell has it.
+    ended_by.map_or(status as u8, |signal| 128 + signal as u8)
 }
 
 /// Tells the user what went wrong, if a person can do anything about it; the status of that kind of error.
@@ -124,22 +129,42 @@ fn explain(error: &anyhow::Error) -> Status {
     }
 }
 
+/// Does `work`, all that a command does with its chain. What a signal has interrupted has cleaned up then, and ends by it.
+///
+/// # Errors
+/// Those of the work; that a signal has come and does not end this process, which is process 1.
+fn watched<T>(work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    let watch = Watch::begin();
+    let result = work();
+    match watch.end() {
+        None => result,
+        Some(signal) => Err(EndedBy(signal).into()),
+    }
+}
+
+/// The signal that ends this program, where the kernel leaves that to us.
+#[derive(Debug)]
+struct EndedBy(c_int);
+
+impl std::fmt::Display for EndedBy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ended by signal {}", self.0)
+    }
+}
+
+impl std::error::Error for EndedBy {}
+
 /// Writes `parts` to standard output, which is the last that a command does: what it has opened is closed.
 ///
 /// # Errors
-/// A failed write. A closed pipe ends the program, and so does a signal.
+/// A failed write. A closed pipe ends the program, and so does a signal: nothing is watched any more.
 fn write_out(parts: &[&[u8]]) -> anyhow::Result<()> {
-    // There is nothing to be cleaned up any more, and a write to a full pipe would go on after a signal that is only noted.
-    sys::unwatch_signals();
-    if sys::signalled().is_some() {
-        return Err(io::Error::from(io::ErrorKind::Interrupted).into());
-    }
-    let result = sys::write_all(sys::STDOUT, parts);
+    let result = watch::write_all(sys::stdout(), parts);
     if result
         .as_ref()
         .is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
     {
-        sys::die_of_closed_pipe();
+        watch::die_of_closed_pipe();
     }
     result.context("cannot write to standard output")
 }

@@ -31,6 +31,7 @@ mod yaml;
 pub(crate) use fuzzing::configuration;
 pub use options::{BackendStatus, Options};
 
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -131,7 +132,7 @@ impl Settings {
         let unattended = match options.no_input {
             Some(no_input) => no_input,
             None => match variable("MXM_SECRETS_NO_INPUT")?.as_deref() {
-                None => !sys::is_terminal(sys::STDERR),
+                None => !io::stderr().is_terminal(),
                 Some("1") => true,
                 Some("0") => false,
                 Some(other) => {

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use crate::sys;
+use crate::watch;
 
 /// Whether a signal has come that ends this program, so that no further work makes sense.
 pub fn interrupted() -> bool {
-    sys::signalled().is_some()
+    watch::signalled().is_some()
 }
 
 /// A point in time by which something must be done, or never.

@@ -46,17 +46,17 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    use crate::sys;
+    use crate::watch;
 
     #[test]
     fn what_is_done_can_be_seen_and_had() {
         let (go, wait) = mpsc::channel::<()>();
         let work = Detached::begin(move || wait.recv().map(|()| 7)).unwrap();
         let moment = Some(Duration::from_millis(1));
-        let seen = sys::wait_readable([Some(work.done())], moment).unwrap();
+        let seen = watch::wait_readable([Some(work.done())], moment).unwrap();
         assert_eq!(seen, [false]);
         go.send(()).unwrap();
-        let seen = sys::wait_readable([Some(work.done())], None).unwrap();
+        let seen = watch::wait_readable([Some(work.done())], None).unwrap();
         assert_eq!(seen, [true]);
         assert_eq!(work.result().unwrap(), Ok(7));
     }

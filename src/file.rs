@@ -9,7 +9,7 @@ use std::path::Path;
 
 use crate::deadline::Deadline;
 use crate::secret::{Progress, Secret, SecretBuffer};
-use crate::sys;
+use crate::{sys, watch};
 
 /// Reads the file at `path`, of at most `limit` bytes.
 ///
@@ -127,14 +127,14 @@ pub fn read_all(mut file: &File, limit: usize, deadline: Deadline) -> Result<Sec
             Ok(Progress::More) => {}
             Ok(Progress::End) if may_come && buffer.expose().is_empty() => {
                 may_come = false;
-                sys::wait_readable([Some(file.as_fd())], deadline.remaining()).map_err(cannot)?;
+                watch::wait_readable([Some(file.as_fd())], deadline.remaining()).map_err(cannot)?;
             }
             Ok(Progress::End) => return Ok(buffer.finish()),
             Ok(Progress::TooLarge) => return Err(format!("is larger than {} MiB", limit >> 20)),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             // A FIFO or the like, and nobody has written to it yet.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                sys::wait_readable([Some(file.as_fd())], deadline.remaining()).map_err(cannot)?;
+                watch::wait_readable([Some(file.as_fd())], deadline.remaining()).map_err(cannot)?;
             }
             Err(error) => return Err(cannot(error)),
         }

@@ -101,6 +101,7 @@ mod text;
     allow(dead_code, reason = "for whoever reads a file")
 )]
 mod trust;
+mod watch;
 
 use std::fmt;
 
@@ -112,6 +113,7 @@ pub use secret::Secret;
 
 use chain::Outcome;
 use name::Name;
+use watch::Watch;
 
 /// What the program `mxm-secrets` needs of its library; no one else does.
 #[doc(hidden)]
@@ -157,19 +159,20 @@ impl From<UsageError> for Error {
 }
 
 impl Options {
-    /// Reads the secret `name`. SIGHUP, SIGINT, SIGQUIT and SIGTERM, where they would end the process, end the lookup
-    /// first, so that nothing is left behind, and then the process.
+    /// Reads the secret `name`. A signal that would end the process ends the lookup first, so that nothing is left
+    /// behind, and then the process. The actions of signals, that of SIGCHLD too, are then as they were before.
     ///
     /// # Errors
     /// [`Error`] tells a mistake, a missing secret and a failure apart.
     pub fn get(self, name: &str) -> Result<Secret, Error> {
         let name = Name::parse(name)?;
+        let watch = Watch::begin();
         let chain = self.open()?;
         let lookup = chain
             .find(&name, &())
             .or_default(self.default, chain.on_error);
         drop(chain);
-        sys::give_way_to_signals();
+        drop(watch);
         match lookup.outcome {
             Outcome::Found(secret) | Outcome::Defaulted(secret) => Ok(secret),
             Outcome::Missing => Err(Error::Missing(lookup.report)),

@@ -25,6 +25,7 @@ use crate::deadline::{Deadline, Ended};
 use crate::schema::Context;
 use crate::secret::{LIMIT, Progress, Secret, SecretBuffer};
 use crate::sys;
+use crate::watch::{self, Watch};
 
 /// How much of a child's standard error is kept, in bytes.
 const STDERR_LIMIT: usize = 64 << 10;
@@ -131,6 +132,7 @@ struct Running {
     over: bool,
     /// What can be read once it has ended, where the system has such a thing; not asked for until it is needed.
     end: OnceCell<Option<OwnedFd>>,
+    _watch: Watch,
 }
 
 impl Running {
@@ -143,7 +145,7 @@ impl Running {
         if !programs::is_installed(command.get_program()) {
             return Err(Problem::NotInstalled);
         }
-        sys::watch_signals();
+        let watch = Watch::signals();
         if context.unattended {
             command.process_group(0);
         }
@@ -154,6 +156,7 @@ impl Running {
             group: context.unattended,
             over: false,
             end: OnceCell::new(),
+            _watch: watch,
         })
     }
 
@@ -175,7 +178,7 @@ impl Running {
                 end,
             ];
             let [stdout_ready, stderr_ready, _] =
-                sys::wait_readable(fds, timeout).map_err(Problem::Io)?;
+                watch::wait_readable(fds, timeout).map_err(Problem::Io)?;
             if over && (!stderr_ready || messages.expose().len() >= STDERR_LIMIT) {
                 break;
             }
@@ -222,7 +225,7 @@ impl Running {
             }
             deadline.go_on()?;
             let (end, timeout) = self.end_within(pause, deadline);
-            sys::wait_readable([end], timeout).map_err(Problem::Io)?;
+            watch::wait_readable([end], timeout).map_err(Problem::Io)?;
             pause = (pause * 2).min(POLL);
         }
     }

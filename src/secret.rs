@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     /// Memory of a size that nothing else asks for.
-    const WATCHED: usize = if cfg!(miri) { 1993 } else { 40_993 };
+    const WATCHED: usize = if cfg!(miri) { 2993 } else { 40_993 };
     /// How many pieces of that size were given back wiped, and how many with something in them.
     static WIPED: AtomicUsize = AtomicUsize::new(0);
     static STALE: AtomicUsize = AtomicUsize::new(0);

@@ -50,6 +50,7 @@ mod readme;
 mod recipes;
 mod release;
 mod resolve;
+mod signals;
 mod text;
 #[cfg(feature = "vault")]
 mod vault;

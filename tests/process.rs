@@ -15,7 +15,7 @@ use crate::support::{Home, STRANGER, emulated, full_pipe, is_gone, transcript};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A home whose gopass writes its process id, and that of a grandchild which keeps the pipes open, and then hangs.
-fn hanging() -> Home {
+pub fn hanging() -> Home {
     let home = Home::new();
     home.link(&["sleep"]);
     home.fake(
@@ -26,7 +26,7 @@ fn hanging() -> Home {
 }
 
 /// The process id that a fake has written.
-fn pid(home: &Home, file: &str) -> u32 {
+pub fn pid(home: &Home, file: &str) -> u32 {
     let path = home.path().join(file);
     let end = Instant::now() + PATIENCE;
     loop {
@@ -294,7 +294,7 @@ fn an_ignored_signal_stays_ignored() {
     assert_eq!(child.wait_with_output().unwrap().status.code(), Some(4));
 }
 
-fn kill(child: &Child, signal: i32) {
+pub fn kill(child: &Child, signal: i32) {
     // SAFETY: the child is ours and has not been reaped.
     unsafe { libc::kill(child.id() as i32, signal) };
 }
@@ -362,7 +362,7 @@ fn all_lookups_together_have_a_deadline() {
         125,
         "",
         &[
-            "own failed: hang gave no answer in time and was killed (a0)",
+            "a0: failed: own: hang gave no answer in time and was killed (a0)",
             "own failed: a19 was not asked for: the 2 s for all lookups together are over",
             "hint: give more time with --timeout, or ask for fewer names at once",
         ],

@@ -186,7 +186,7 @@ impl Gopass {
             // Messages in English, so that they can be recognized; the pinentry keeps its locale.
             command.env("LANGUAGE", "C");
             if std::env::var_os("GPG_TTY").is_none()
-                && let Some(terminal) = sys::terminal_path(sys::STDERR)
+                && let Some(terminal) = sys::terminal_path(sys::stderr())
             {
                 command.env("GPG_TTY", terminal);
             }

@@ -36,7 +36,7 @@ use crate::json::Value;
 use crate::name::Name;
 use crate::schema::Section;
 use crate::secret::Secret;
-use crate::sys;
+use crate::watch::Watch;
 
 pub const DECLARATION: Declaration = Declaration {
     keys: KEYS,
@@ -171,7 +171,7 @@ impl Backend for Vault {
             Ok(ready) => ready,
             Err(answer) => return answer,
         };
-        sys::watch_signals();
+        let _watch = Watch::signals();
         setup.warn(context);
         setup.asking.fetch_add(1, Ordering::SeqCst);
         let answer = setup.look_up(api, name, Patience::until(context.deadline));
@@ -187,7 +187,7 @@ impl Backend for Vault {
             Ok(ready) => ready,
             Err(answer) => return Status::of("", answer),
         };
-        sys::watch_signals();
+        let _watch = Watch::signals();
         setup.warn(context);
         setup.status(api, context)
     }

@@ -1,8 +1,9 @@
 //! `config`: tells what is configured, and where it says so. Looks nothing up.
 
+use std::io::{self, IsTerminal};
+
 use crate::config::{self, Setting, Settings};
 use crate::schema::{Rule, Source, UsageError, Value};
-use crate::sys;
 
 use super::report::{Colour, Object, Table};
 use super::table::Id;
@@ -40,7 +41,7 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
 }
 
 fn table(settings: &[Setting]) -> String {
-    let mut table = Table::new(&["KEY", "VALUE", "SOURCE"], sys::is_terminal(sys::STDOUT));
+    let mut table = Table::new(&["KEY", "VALUE", "SOURCE"], io::stdout().is_terminal());
     for setting in settings {
         let colour = match setting.source {
             Source::BuiltIn => Colour::Dim,

@@ -13,11 +13,11 @@ use crate::name::Name;
 use crate::request::{self, Answers, Content, Made, Request, Target, check_variable};
 use crate::schema::UsageError;
 use crate::secret::{LIMIT, Secret, SecretBuffer};
-use crate::{deadline, process, sys, text};
+use crate::{process, sys, text};
 
 use super::message::Messages;
 use super::table::{FLAGS, Id};
-use super::{Parsed, Status};
+use super::{Parsed, Status, watched};
 
 /// What the command gets of one request.
 enum Grant<'r> {
@@ -62,10 +62,10 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
     let messages = parsed.messages();
     let names = request::names(Vec::new(), &requests);
     // The chain goes before the command starts: what it has opened it closes, and a login of its own ends.
-    let lookups = parsed
-        .options()?
-        .open()?
-        .find_each(&names, false, &messages);
+    let lookups = watched(|| {
+        let chain = parsed.options()?.open()?;
+        Ok(chain.find_each(&names, false, &messages))
+    })?;
 
     // Every one that is missing or failed is told of, in the order given.
     let answers = Answers::of(&lookups);
@@ -84,10 +84,6 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
         return Ok(Status::Own);
     }
     let environment = environment(parsed, &grants);
-    sys::unwatch_signals();
-    if deadline::interrupted() {
-        return Ok(Status::Own);
-    }
     Ok(replace(&command, &environment, &grants, &messages))
 }
 

@@ -9,7 +9,7 @@ use crate::schema::UsageError;
 use crate::secret::Secret;
 
 use super::table::Id;
-use super::{Parsed, Status, resolve, write_out};
+use super::{Parsed, Status, resolve, watched, write_out};
 
 pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
     let usage = |text: &str| Err(UsageError::new(text).into());
@@ -26,13 +26,15 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
         return usage("--default-ok goes with --default");
     }
     let messages = parsed.messages();
-    let chain = parsed.options()?.open()?;
-    let lookups = chain.find_each(&names, false, &messages).into_iter();
-    let lookups: Vec<Lookup> = lookups
-        .map(|lookup| lookup.or_default(default.map(Secret::copy_of), chain.on_error()))
-        .collect();
     // What the chain has opened is closed first: a closed pipe ends this program in the middle of its output.
-    drop(chain);
+    let lookups: Vec<Lookup> = watched(|| {
+        let chain = parsed.options()?.open()?;
+        let lookups = chain.find_each(&names, false, &messages).into_iter();
+        let default = || default.map(Secret::copy_of);
+        Ok(lookups
+            .map(|lookup| lookup.or_default(default(), chain.on_error()))
+            .collect())
+    })?;
     if parsed.has(Id::Json) {
         write_json(&lookups)?;
     } else {

@@ -1,21 +1,23 @@
 //! `list-backends`: tells what is set up on this machine. Asks for no secret and no person.
 
+use std::io::{self, IsTerminal};
+
 use crate::backend::{Reason, State};
 use crate::config::BackendStatus;
 use crate::schema::UsageError;
-use crate::sys;
 
 use super::report::{Colour, Object, Table};
 use super::table::Id;
-use super::{Parsed, Status, write_out};
+use super::{Parsed, Status, watched, write_out};
 
 pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
     if !parsed.operands.is_empty() {
         return Err(UsageError::new("list-backends takes no name").into());
     }
-    let statuses = parsed
-        .options()?
-        .statuses(parsed.has(Id::Login), &parsed.messages())?;
+    let statuses = watched(|| {
+        let options = parsed.options()?;
+        Ok(options.statuses(parsed.has(Id::Login), &parsed.messages())?)
+    })?;
     let report = if parsed.has(Id::Json) {
         statuses.iter().map(json).collect()
     } else {
@@ -57,7 +59,7 @@ fn uses(status: &BackendStatus) -> &str {
 fn table(statuses: &[BackendStatus], quiet: bool) -> String {
     let mut table = Table::new(
         &["BACKEND", "CHAIN", "STATUS", "USES", "REASON"],
-        sys::is_terminal(sys::STDOUT),
+        io::stdout().is_terminal(),
     );
     let mut place = 0;
     for status in statuses {

@@ -1,7 +1,5 @@
 //! What the program says on standard error: its name first, one line a message, hints on lines of their own.
 
-use std::io;
-use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -11,8 +9,9 @@ use crate::chain::{Lookup, Observer, Outcome};
 use crate::deadline;
 use crate::name::Name;
 use crate::report::{Report, Step};
-use crate::sys::{self, Until};
+use crate::sys;
 use crate::text;
+use crate::watch::{self, Until};
 
 use super::report::Object;
 
@@ -55,12 +54,13 @@ pub fn say(text: &str) {
 
 /// Writes a line. What a signal has interrupted ends by that signal, which says all there is to say.
 fn write(line: &str) {
-    let stderr = io::stderr();
+    let line = format!("{line}\n");
     while !deadline::interrupted() {
         // A signal ends this wait even if it comes just before; it would not end a write that then waits.
-        if sys::wait(stderr.as_fd(), Until::Writable, true, None).unwrap_or(true) {
+        if watch::wait(sys::stderr(), Until::Writable, true, None).unwrap_or(true) {
             // There is no one left to tell when standard error cannot be written.
-            let _ = sys::write_all(sys::STDERR, &[format!("{line}\n").as_bytes()]);
+            let write = || watch::write_all(sys::stderr(), &[line.as_bytes()]);
+            let _ = watch::without_sigpipe(write);
             return;
         }
     }

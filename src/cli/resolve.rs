@@ -1,17 +1,18 @@
 //! `resolve`: tells who would answer, and why, without the value.
 
+use std::io::{self, IsTerminal};
+
 use crate::backend::Reason;
 use crate::chain::{Lookup, Outcome};
 use crate::name::Name;
 use crate::report::{Step, Verdict};
 use crate::schema::UsageError;
-use crate::sys;
 use crate::text::escaped;
 
 use super::message::took;
 use super::report::{Colour, Object, Table};
 use super::table::Id;
-use super::{Parsed, Status, write_out};
+use super::{Parsed, Status, watched, write_out};
 
 pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
     if parsed.operands.is_empty() {
@@ -27,10 +28,10 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
         .collect::<Result<Vec<_>, _>>();
     let names = names?;
     let messages = parsed.messages();
-    let lookups = parsed
-        .options()?
-        .open()?
-        .find_each(&names, parsed.has(Id::All), &messages);
+    let lookups = watched(|| {
+        let chain = parsed.options()?.open()?;
+        Ok(chain.find_each(&names, parsed.has(Id::All), &messages))
+    })?;
     let mut report = String::new();
     let mut worst = Status::Found;
     for lookup in &lookups {
@@ -71,7 +72,7 @@ fn outcome(lookup: &Lookup) -> &'static str {
 fn explain(lookup: &Lookup, quiet: bool) -> String {
     let mut table = Table::new(
         &["BACKEND", "LOCATOR", "ANSWER", "REASON", "TIME"],
-        sys::is_terminal(sys::STDOUT),
+        io::stdout().is_terminal(),
     );
     for step in &lookup.report.steps {
         let colour = match step.verdict {

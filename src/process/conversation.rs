@@ -10,7 +10,7 @@ use super::{Problem, Running, read_once};
 use crate::deadline::Deadline;
 use crate::schema::Context;
 use crate::secret::{Progress, SecretBuffer};
-use crate::sys;
+use crate::{sys, watch};
 
 /// A child that is talked to through its standard input and output; its standard error is thrown away. It does not
 /// outlive this value.
@@ -76,7 +76,7 @@ impl Conversation {
     pub fn hear(&mut self, heard: &mut SecretBuffer) -> Result<bool, Problem> {
         loop {
             let [ready] =
-                sys::wait_readable([Some(self.output.as_fd())], self.deadline.remaining())
+                watch::wait_readable([Some(self.output.as_fd())], self.deadline.remaining())
                     .map_err(Problem::Io)?;
             self.deadline.go_on()?;
             if ready {

@@ -4,27 +4,19 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicI32, Ordering};
 
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
+
 /// Kills the process group that `leader` leads. The caller has not reaped the leader yet, so the number is still its.
 pub fn kill_group(leader: u32) {
-    if let Ok(leader) = libc::pid_t::try_from(leader) {
-        // SAFETY: plain numbers.
-        unsafe { libc::kill(-leader, libc::SIGKILL) };
+    if let Some(leader) = pid(leader) {
+        let _ = rustix::process::kill_process_group(leader, Signal::KILL);
     }
 }
 
 /// A descriptor that can be read once the child has ended, on systems that have such a thing (Linux 5.3, pidfd_open(2)).
 pub fn end_of(child: u32) -> Option<OwnedFd> {
     #[cfg(all(target_os = "linux", not(mxm_secrets_portable)))]
-    {
-        // SAFETY: plain numbers; a descriptor that is not negative is ours to own. It is closed on exec.
-        unsafe {
-            let fd = libc::syscall(libc::SYS_pidfd_open, child, 0);
-            let fd = std::os::fd::RawFd::try_from(fd)
-                .ok()
-                .filter(|&fd| fd >= 0)?;
-            Some(std::os::fd::FromRawFd::from_raw_fd(fd))
-        }
-    }
+    return rustix::process::pidfd_open(pid(child)?, rustix::process::PidfdFlags::empty()).ok();
     #[cfg(any(not(target_os = "linux"), mxm_secrets_portable))]
     {
         let _ = child;
@@ -37,15 +29,13 @@ pub fn end_of(child: u32) -> Option<OwnedFd> {
 /// # Errors
 /// What `waitid` says: there is no such child.
 pub fn has_ended(child: u32) -> io::Result<bool> {
-    // SAFETY: all zeros is a valid siginfo, and waitid writes to a live one; it leaves the zeros while the child runs.
-    unsafe {
-        let mut info: libc::siginfo_t = std::mem::zeroed();
-        let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
-        match libc::waitid(libc::P_PID, child as libc::id_t, &raw mut info, flags) {
-            0 => Ok(info.si_pid() != 0),
-            _ => Err(io::Error::last_os_error()),
-        }
-    }
+    let child = pid(child).ok_or(io::ErrorKind::NotFound)?;
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    Ok(rustix::process::waitid(WaitId::Pid(child), options)?.is_some())
+}
+
+fn pid(number: u32) -> Option<Pid> {
+    Pid::from_raw(number.cast_signed())
 }
 
 /// The children that are running; negative for a whole process group, zero for none.
@@ -80,9 +70,12 @@ pub fn forget_child(pid: u32) {
 pub fn kill_all() {
     for child in &CHILDREN {
         let child = child.load(Ordering::Relaxed);
-        if child != 0 {
-            // SAFETY: plain numbers; the child has not been reaped.
-            unsafe { libc::kill(child, libc::SIGKILL) };
+        if let Some(pid) = Pid::from_raw(child.abs()) {
+            let _ = if child < 0 {
+                rustix::process::kill_process_group(pid, Signal::KILL)
+            } else {
+                rustix::process::kill_process(pid, Signal::KILL)
+            };
         }
     }
 }

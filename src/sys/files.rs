@@ -1,17 +1,18 @@
 //! Files: opened without waiting for anyone, and made in memory alone.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
 
 /// Opens a file to read from without waiting for anyone: opening a FIFO waits for a writer otherwise.
 ///
 /// # Errors
 /// What `open` says.
 pub fn open_to_read(path: &Path) -> io::Result<File> {
-    open(path, 0)
+    open(path, OFlags::empty())
 }
 
 /// The same for what is no symbolic link.
@@ -20,14 +21,12 @@ pub fn open_to_read(path: &Path) -> io::Result<File> {
 /// What `open` says; of a link, anything but that it does not exist.
 #[cfg(feature = "config")]
 pub fn open_no_link(path: &Path) -> io::Result<File> {
-    open(path, libc::O_NOFOLLOW)
+    open(path, OFlags::NOFOLLOW)
 }
 
-fn open(path: &Path, flags: libc::c_int) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY | flags)
-        .open(path)
+fn open(path: &Path, flags: OFlags) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY | flags;
+    Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
 }
 
 /// A file in memory that holds `content` and that nobody can change, for a program that is started in our place:
@@ -37,38 +36,22 @@ fn open(path: &Path, flags: libc::c_int) -> io::Result<File> {
 /// What the kernel says; `Unsupported` on other systems than Linux.
 #[cfg(all(target_os = "linux", not(mxm_secrets_portable)))]
 pub fn sealed_file(content: &[u8]) -> io::Result<OwnedFd> {
-    use std::os::fd::AsRawFd;
+    use std::io::{Seek, Write};
 
-    let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
-    // SAFETY: the name is a C string; a descriptor that is not negative is ours to own. Kernels before 6.3 do not
-    // know MFD_NOEXEC_SEAL and say so.
-    let file: OwnedFd = unsafe {
-        let mut fd = libc::memfd_create(c"secret".as_ptr(), flags | libc::MFD_NOEXEC_SEAL);
-        if fd < 0 {
-            fd = libc::memfd_create(c"secret".as_ptr(), flags);
-        }
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        std::os::fd::FromRawFd::from_raw_fd(fd)
-    };
+    use rustix::fs::{MemfdFlags, SealFlags, fchmod, fcntl_add_seals, memfd_create};
+
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    // Kernels before 6.3 do not know NOEXEC_SEAL and say so.
+    let file = memfd_create("secret", flags | MemfdFlags::NOEXEC_SEAL)
+        .or_else(|_| memfd_create("secret", flags))?;
+    let mut file = File::from(file);
     // Programs that are given a key look whether others may read it.
-    // SAFETY: plain numbers.
-    if unsafe { libc::fchmod(file.as_raw_fd(), 0o400) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    super::write_all(file.as_raw_fd(), &[content])?;
-    let seals = libc::F_SEAL_SEAL | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE;
-    // SAFETY: plain numbers.
-    let sealed = unsafe {
-        libc::lseek(file.as_raw_fd(), 0, libc::SEEK_SET);
-        libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals)
-    };
-    if sealed == 0 {
-        Ok(file)
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    fchmod(&file, Mode::RUSR)?;
+    file.write_all(content)?;
+    file.rewind()?;
+    let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
+    fcntl_add_seals(&file, seals)?;
+    Ok(file.into())
 }
 
 /// See the one for Linux.

@@ -3,46 +3,37 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, Ordering};
 
-use super::{STDERR, children};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::{children, exec};
 
 /// Forbids core files and debuggers from now on: this process is about to hold a secret. [`restore_core_limit`] takes
 /// the limit back for a program that is started in our place; exec itself makes that program dumpable again.
 pub fn protect_memory() {
-    // SAFETY: plain numbers.
     #[cfg(all(target_os = "linux", not(mxm_secrets_portable)))]
-    unsafe {
-        libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0);
+    {
+        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     }
-    change_core_limit(|limit| {
-        let _ = CORE_LIMIT.set(limit.rlim_cur);
-        limit.rlim_cur = 0;
-    });
+    let found = getrlimit(Resource::Core);
+    let _ = CORE_LIMIT.set(found.current);
+    limit_core(found, Some(0));
 }
 
 /// Puts back the core file limit that [`protect_memory`] found.
 pub fn restore_core_limit() {
     if let Some(&found) = CORE_LIMIT.get() {
-        change_core_limit(|limit| limit.rlim_cur = found);
+        limit_core(getrlimit(Resource::Core), found);
     }
 }
 
-/// The soft limit on core files that the process was started with.
-static CORE_LIMIT: OnceLock<libc::rlim_t> = OnceLock::new();
+/// The soft limit on core files that the process was started with, in bytes; `None` is no limit.
+static CORE_LIMIT: OnceLock<Option<u64>> = OnceLock::new();
 
-fn change_core_limit(change: impl FnOnce(&mut libc::rlimit)) {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    // SAFETY: both calls are given a valid structure, and lowering or restoring a soft limit is always allowed.
-    unsafe {
-        if libc::getrlimit(libc::RLIMIT_CORE, &raw mut limit) == 0 {
-            let before = limit.rlim_cur;
-            change(&mut limit);
-            if limit.rlim_cur != before {
-                libc::setrlimit(libc::RLIMIT_CORE, &raw const limit);
-            }
-        }
+/// Lowering or restoring a soft limit is always allowed.
+fn limit_core(now: Rlimit, current: Option<u64>) {
+    if now.current != current {
+        let _ = setrlimit(Resource::Core, Rlimit { current, ..now });
     }
 }
 
@@ -58,9 +49,6 @@ pub fn set_status_without_memory(status: u8) {
 pub(crate) fn end_without_memory() -> ! {
     const MESSAGE: &[u8] = b"mxm-secrets: there is not enough memory\n";
     children::kill_all();
-    // SAFETY: the pointer and the length are those of the message; nothing is freed or flushed on the way out.
-    unsafe {
-        libc::write(STDERR, MESSAGE.as_ptr().cast(), MESSAGE.len());
-        libc::_exit(STATUS_WITHOUT_MEMORY.load(Ordering::Relaxed))
-    }
+    let _ = rustix::io::write(rustix::stdio::stderr(), MESSAGE);
+    exec::exit_at_once(STATUS_WITHOUT_MEMORY.load(Ordering::Relaxed))
 }

@@ -1,14 +1,11 @@
 //! Who may do what with a file: this user, access lists, read-only mounts.
 
-use std::ffi::CString;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// The user that this process acts as.
 pub fn user() -> u32 {
-    // SAFETY: it only reads a number.
-    unsafe { libc::geteuid() }
+    rustix::process::geteuid().as_raw()
 }
 
 /// The access list of the file at `path`, as Linux stores it; `None`: it has none, or this system stores none.
@@ -17,30 +14,17 @@ pub fn user() -> u32 {
 /// Anything else that the kernel says.
 #[cfg(all(target_os = "linux", not(mxm_secrets_portable)))]
 pub fn access_list(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    use rustix::io::Errno;
+
     // The kernel's limit for one attribute.
     let mut list = vec![0_u8; 64 << 10];
-    let path = CString::new(path.as_os_str().as_bytes())?;
-    let name = c"system.posix_acl_access";
-    // SAFETY: both strings end in NUL, and the buffer is as long as is said.
-    let length = unsafe {
-        libc::lgetxattr(
-            path.as_ptr(),
-            name.as_ptr(),
-            list.as_mut_ptr().cast(),
-            list.len(),
-        )
-    };
-    match usize::try_from(length) {
+    match rustix::fs::lgetxattr(path, "system.posix_acl_access", &mut list[..]) {
         Ok(length) => {
             list.truncate(length);
             Ok(Some(list))
         }
-        Err(_) => match io::Error::last_os_error() {
-            error if matches!(error.raw_os_error(), Some(libc::ENODATA | libc::ENOTSUP)) => {
-                Ok(None)
-            }
-            error => Err(error),
-        },
+        Err(Errno::NODATA | Errno::NOTSUP) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -55,13 +39,7 @@ pub fn access_list(_: &Path) -> io::Result<Option<Vec<u8>>> {
 
 /// Whether `path` is on a read-only mount. False if that cannot be found out.
 pub fn is_read_only(path: &Path) -> bool {
-    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else {
-        return false;
-    };
-    let mut data = std::mem::MaybeUninit::<libc::statvfs>::uninit();
-    // SAFETY: the string ends in NUL; the structure is read only if the kernel has filled it in.
-    unsafe {
-        libc::statvfs(path.as_ptr(), data.as_mut_ptr()) == 0
-            && data.assume_init().f_flag & libc::ST_RDONLY != 0
-    }
+    use rustix::fs::{StatVfsMountFlags, statvfs};
+
+    statvfs(path).is_ok_and(|mount| mount.f_flag.contains(StatVfsMountFlags::RDONLY))
 }

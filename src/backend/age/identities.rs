@@ -18,8 +18,7 @@ use crate::detached::Detached;
 use crate::file::read_all;
 use crate::process;
 use crate::secret::{LIMIT, Secret, SecretBuffer};
-use crate::sys;
-use crate::trust;
+use crate::{sys, trust, watch};
 
 /// The most work that unlocking may cost, as age has it: 2^22, a quarter of a minute.
 const MAX_WORK_FACTOR: u8 = 22;
@@ -205,7 +204,7 @@ fn hard_work<R: Send + 'static>(
     let cannot = |error: io::Error| Reason::from(format!("cannot unlock {shown}: {error}"));
     let work = Detached::begin(work).map_err(cannot)?;
     loop {
-        let [done] = sys::wait_readable([Some(work.done())], context.deadline.remaining())
+        let [done] = watch::wait_readable([Some(work.done())], context.deadline.remaining())
             .map_err(cannot)?;
         if done {
             return work.result().map_err(cannot);

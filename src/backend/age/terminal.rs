@@ -1,13 +1,13 @@
 //! Asks a person something, on the terminal, whatever the standard streams are.
 
 use std::fs::{File, OpenOptions};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 use std::sync::{Mutex, PoisonError};
 
 use crate::backend::Context;
 use crate::deadline::Ended;
 use crate::secret::{Progress, Secret, SecretBuffer};
-use crate::sys::{self, EchoOff};
+use crate::watch::{self, EchoOff, Watch};
 
 /// The longest answer, in bytes: what a terminal takes as one line.
 const LIMIT: usize = 4096;
@@ -58,7 +58,7 @@ pub fn ask(question: &str, echo: Echo, context: &Context) -> Result<Secret, NoAn
     }
     let _turn = ASKING.lock().unwrap_or_else(PoisonError::into_inner);
     let terminal = open().ok_or(NoAnswer::NoTerminal)?;
-    sys::watch_signals();
+    let _watch = Watch::signals();
     let hidden = match echo {
         Echo::On => None,
         Echo::Off => Some(EchoOff::new(terminal.as_fd()).map_err(|_| NoAnswer::NoTerminal)?),
@@ -99,13 +99,13 @@ fn show(terminal: &File, text: &str) {
         }
     }
     // Whoever cannot see the question will not answer it either.
-    let _ = sys::write_all(terminal.as_raw_fd(), &[shown.as_bytes()]);
+    let _ = watch::write_all(terminal.as_fd(), &[shown.as_bytes()]);
 }
 
 fn line(mut terminal: &File, context: &Context) -> Result<Secret, NoAnswer> {
     let mut typed = SecretBuffer::new(LIMIT);
     loop {
-        let ready = sys::wait_readable([Some(terminal.as_fd())], context.deadline.remaining());
+        let ready = watch::wait_readable([Some(terminal.as_fd())], context.deadline.remaining());
         context.deadline.go_on().map_err(|ended| match ended {
             Ended::Interrupted => NoAnswer::Interrupted,
             Ended::TimedOut => NoAnswer::TimedOut,

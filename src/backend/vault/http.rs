@@ -16,7 +16,7 @@ use super::tls::{self, Bytes, Tls, Trust};
 use crate::backend::Reason;
 use crate::deadline;
 use crate::secret::{Secret, SecretBuffer};
-use crate::sys;
+use crate::watch;
 
 /// The pause before a retry.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -177,7 +177,7 @@ impl Client {
                 return result;
             }
             left -= 1;
-            let _ = sys::wait_readable([None], Some(PAUSE));
+            let _ = watch::wait_readable([None], Some(PAUSE));
         }
     }
 

@@ -18,7 +18,8 @@ use crate::detached::Detached;
 use crate::file;
 use crate::json::Value;
 use crate::secret::{Secret, SecretBuffer};
-use crate::sys::{self, Until};
+use crate::sys;
+use crate::watch::{self, Until};
 
 /// How long a login may take of which nobody waits for the answer any more: its token must be revoked.
 const ABANDONED: Duration = Duration::from_secs(60);
@@ -51,7 +52,8 @@ impl Drop for Late {
         let logins = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
         for login in logins.drain(..) {
             while !end.passed() {
-                if let Ok(true) = sys::wait(login.done(), Until::Readable, false, end.remaining()) {
+                if let Ok(true) = watch::wait(login.done(), Until::Readable, false, end.remaining())
+                {
                     let _ = login.result();
                     break;
                 }

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use crate::deadline::{self, Deadline};
 use crate::detached::Detached;
-use crate::sys::{self, Until};
+use crate::sys;
+use crate::watch::{self, Until};
 
 /// How long to wait for room in the queue of a Unix socket before the next look.
 const MOMENT: Duration = Duration::from_millis(10);
@@ -108,7 +109,7 @@ impl Clock {
     fn pause(&mut self) -> io::Result<()> {
         let left = self.left()?;
         let moment = left.map_or(MOMENT, |left| left.min(MOMENT));
-        sys::wait_readable([None], Some(moment)).map(|[_]| ())
+        watch::wait_readable([None], Some(moment)).map(|[_]| ())
     }
 
     /// Waits until `fd` is ready, for at most `limit`; `TimedOut` when that or the patience is over.
@@ -121,7 +122,7 @@ impl Clock {
                 return Err(io::ErrorKind::TimedOut.into());
             }
             // After a signal the signal would end every further wait at once.
-            if sys::wait(fd, until, !deadline::interrupted(), at_most)? {
+            if watch::wait(fd, until, !deadline::interrupted(), at_most)? {
                 return Ok(());
             }
         }
@@ -192,7 +193,7 @@ impl Socket {
     pub fn is_quiet(&self) -> bool {
         let now = Some(Duration::ZERO);
         matches!(
-            sys::wait(self.as_fd(), Until::Readable, false, now),
+            watch::wait(self.as_fd(), Until::Readable, false, now),
             Ok(false)
         )
     }
@@ -242,11 +243,7 @@ impl Write for Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         loop {
             self.clock.left()?;
-            let result = match &mut self.stream {
-                Stream::Tcp(stream) => stream.write(bytes),
-                Stream::Unix(stream) => stream.write(bytes),
-            };
-            match result {
+            match sys::send(self.as_fd(), bytes) {
                 Err(error) if is_for_now(&error) => {
                     self.wait(Until::Writable)?;
                 }
@@ -256,7 +253,7 @@ impl Write for Socket {
     }
 
     /// All parts in one packet, to wake the other side once. These are encrypted, so a copy of them tells nothing.
-    /// They are not left to `writev`, which sends SIGPIPE when the other side has gone.
+    /// `writev` would send SIGPIPE when the other side has gone.
     fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         match parts {
             [part] => self.write(part),

@@ -1,4 +1,4 @@
-//! This process: what it was started with, and what it becomes.
+//! This process: what it was started with, what it becomes, and its end at once.
 
 use std::ffi::{CStr, CString, OsString, c_char, c_int};
 use std::io;
@@ -19,24 +19,6 @@ pub unsafe fn arguments(argc: c_int, argv: *const *const c_char) -> Vec<OsString
             OsString::from_vec(argument.to_bytes().to_vec())
         })
         .collect()
-}
-
-/// The environment variable `name`; an empty one counts as not given.
-pub fn variable(name: &str) -> Option<OsString> {
-    std::env::var_os(name).filter(|value| !value.is_empty())
-}
-
-/// The name of this host; empty when it cannot be had.
-pub fn host_name() -> OsString {
-    let mut name = [0_u8; 256];
-    // SAFETY: the buffer is as long as is said, and its last byte stays zero.
-    let status = unsafe { libc::gethostname(name.as_mut_ptr().cast(), name.len() - 1) };
-    let name = CStr::from_bytes_until_nul(&name).unwrap_or_default();
-    OsString::from_vec(if status == 0 {
-        name.to_bytes().to_vec()
-    } else {
-        Vec::new()
-    })
 }
 
 /// What [`execve`] says of a file that is neither a program nor begins with `#!`.
@@ -67,4 +49,10 @@ pub fn execve(path: &Path, arguments: &[CString], environment: &[Secret]) -> io:
     // SAFETY: both lists end in null, and what they point at ends in NUL and outlives the call.
     unsafe { libc::execve(path.as_ptr(), argv.as_ptr(), envp.as_ptr()) };
     io::Error::last_os_error()
+}
+
+/// Ends this process at once: nothing is freed or flushed on the way out.
+pub fn exit_at_once(status: c_int) -> ! {
+    // SAFETY: a plain number.
+    unsafe { libc::_exit(status) }
 }

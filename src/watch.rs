@@ -1,0 +1,429 @@
+//! Signals that would end this process, and waiting for anything.
+//!
+//! While a [`Watch`] lives, such a signal is noted and ends every wait: there is something to be cleaned up first. When
+//! the last one goes, all actions are put back as they were found, and the signal that has come is sent again.
+//!
+//! | file | owns |
+//! | --- | --- |
+//! | `terminal` | a terminal that does not show what is typed |
+//! | `waiting` | waiting with a time limit, writing |
+
+mod terminal;
+mod waiting;
+
+pub use terminal::EchoOff;
+pub use waiting::{Until, wait, wait_readable, write_all};
+
+use std::ffi::c_int;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// The signals whose default ends a process, but for SIGKILL, the faults (SIGSEGV and its like: the program cannot go
+/// on), and those that real-time systems number ([`real_time`]).
+const ENDING: &[c_int] = &[
+    libc::SIGHUP,
+    libc::SIGINT,
+    libc::SIGQUIT,
+    libc::SIGTERM,
+    libc::SIGALRM,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+    libc::SIGPIPE,
+    libc::SIGXCPU,
+    libc::SIGXFSZ,
+    libc::SIGVTALRM,
+    libc::SIGPROF,
+    libc::SIGSYS,
+    #[cfg(target_os = "linux")]
+    libc::SIGIO,
+    #[cfg(target_os = "linux")]
+    libc::SIGPWR,
+    #[cfg(all(
+        target_os = "linux",
+        not(any(target_arch = "mips", target_arch = "sparc64"))
+    ))]
+    libc::SIGSTKFLT,
+];
+
+/// The real-time signals that the C library leaves to programs.
+fn real_time() -> std::ops::RangeInclusive<c_int> {
+    #[cfg(target_os = "linux")]
+    return libc::SIGRTMIN()..=libc::SIGRTMAX();
+    #[cfg(not(target_os = "linux"))]
+    #[expect(clippy::reversed_empty_ranges, reason = "there are none")]
+    return 1..=0;
+}
+
+/// As long as it lives, signals may be watched.
+#[derive(Debug)]
+pub struct Watch {
+    /// The process that has begun it. Its forked child has a copy, which counts for nothing there.
+    process: u32,
+}
+
+struct State {
+    process: u32,
+    watches: usize,
+    /// What the watched signals did before.
+    before: Vec<(c_int, libc::sigaction)>,
+    /// The same of SIGCHLD, and what it does meanwhile.
+    children: Option<[libc::sigaction; 2]>,
+}
+
+static STATE: Mutex<State> = Mutex::new(State {
+    process: 0,
+    watches: 0,
+    before: Vec::new(),
+    children: None,
+});
+
+/// The process in which signals are noted; 0 while none are.
+static NOTING: AtomicU32 = AtomicU32::new(0);
+
+/// The first signal that has come, or 0.
+static SIGNALLED: AtomicI32 = AtomicI32::new(0);
+
+/// Can be read once a signal has come, so that every thread that waits wakes up.
+struct Wake {
+    process: u32,
+    read: OwnedFd,
+    write: OwnedFd,
+}
+
+/// Made once in a process, and never freed: a handler may use it at any time.
+static WAKE: AtomicPtr<Wake> = AtomicPtr::new(std::ptr::null_mut());
+
+impl Watch {
+    /// Watches nothing by itself, which costs nothing. What [`Watch::signals`] watches meanwhile stays watched until this
+    /// is dropped.
+    pub fn begin() -> Watch {
+        state().count()
+    }
+
+    /// From now on a signal that would end this process is only noted ([`signalled`]). Signals that are ignored or
+    /// handled are left alone. Children can be waited for, even where SIGCHLD is ignored.
+    pub fn signals() -> Watch {
+        let mut state = state();
+        let watch = state.count();
+        state.install();
+        watch
+    }
+
+    /// Ends it, as dropping it does. The signal that was sent again and has not ended this process, as with process 1,
+    /// for which the kernel ignores what has no handler.
+    pub fn end(self) -> Option<c_int> {
+        let signal = self.release();
+        std::mem::forget(self);
+        if let Some(signal) = signal {
+            send_again(signal);
+        }
+        signal
+    }
+
+    /// The signal that has come, if this was the last.
+    fn release(&self) -> Option<c_int> {
+        let mut state = state();
+        if self.process != std::process::id() {
+            return None;
+        }
+        state.watches -= 1;
+        if state.watches > 0 {
+            return None;
+        }
+        state.restore();
+        match SIGNALLED.swap(0, Ordering::SeqCst) {
+            0 => None,
+            signal => Some(signal),
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if let Some(signal) = self.release() {
+            send_again(signal);
+        }
+    }
+}
+
+fn state() -> MutexGuard<'static, State> {
+    STATE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl State {
+    fn count(&mut self) -> Watch {
+        let process = std::process::id();
+        if self.process != process {
+            // The first, or a forked child's first: the watches of its parent are none of its own.
+            self.process = process;
+            self.watches = 0;
+            SIGNALLED.store(0, Ordering::SeqCst);
+        }
+        self.watches += 1;
+        Watch { process }
+    }
+
+    fn install(&mut self) {
+        if NOTING.swap(self.process, Ordering::SeqCst) == self.process {
+            return;
+        }
+        if wake().is_none()
+            && let Ok((read, write)) = pipe()
+        {
+            let process = self.process;
+            let wake = Box::new(Wake {
+                process,
+                read,
+                write,
+            });
+            WAKE.store(Box::leak(wake), Ordering::SeqCst);
+        }
+        for signal in ENDING.iter().copied().chain(real_time()) {
+            if let Some(before) = action(signal)
+                && before.sa_sigaction == libc::SIG_DFL
+            {
+                let during = libc::sigaction {
+                    sa_sigaction: address(note),
+                    sa_flags: libc::SA_ONSTACK,
+                    ..before
+                };
+                set_action(signal, &during);
+                self.before.push((signal, before));
+            }
+        }
+        if let Some(before) = action(libc::SIGCHLD)
+            && (before.sa_sigaction == libc::SIG_IGN || before.sa_flags & libc::SA_NOCLDWAIT != 0)
+        {
+            let mut during = before;
+            during.sa_flags &= !libc::SA_NOCLDWAIT;
+            if before.sa_sigaction == libc::SIG_IGN {
+                during.sa_sigaction = libc::SIG_DFL;
+            }
+            set_action(libc::SIGCHLD, &during);
+            self.children = Some([before, during]);
+        }
+    }
+
+    /// Puts back what is still as [`State::install`] has left it: the program may have changed it meanwhile.
+    fn restore(&mut self) {
+        for (signal, before) in self.before.drain(..) {
+            if action(signal).is_some_and(|now| now.sa_sigaction == address(note)) {
+                set_action(signal, &before);
+            }
+        }
+        if let Some([before, during]) = self.children.take()
+            && action(libc::SIGCHLD).is_some_and(|now| {
+                now.sa_sigaction == during.sa_sigaction && now.sa_flags & libc::SA_NOCLDWAIT == 0
+            })
+        {
+            set_action(libc::SIGCHLD, &before);
+            // Those that have ended meanwhile; the kernel would have reaped them.
+            while let Ok(Some(_)) = rustix::process::wait(rustix::process::WaitOptions::NOHANG) {}
+        }
+        NOTING.store(0, Ordering::SeqCst);
+        if let Some(wake) = wake() {
+            let mut bytes = [0; 64];
+            while rustix::io::read(&wake.read, &mut bytes).is_ok_and(|count| count > 0) {}
+        }
+    }
+}
+
+/// The wake-up pipe of this process.
+fn wake() -> Option<&'static Wake> {
+    // SAFETY: it is null, or points at what is never freed.
+    let wake = unsafe { WAKE.load(Ordering::SeqCst).as_ref() };
+    wake.filter(|wake| wake.process == std::process::id())
+}
+
+/// What can be read once a signal has come.
+fn woken() -> Option<BorrowedFd<'static>> {
+    let noting = NOTING.load(Ordering::SeqCst) != 0;
+    wake().filter(|_| noting).map(|wake| wake.read.as_fd())
+}
+
+/// A pipe that is closed on exec and never waits.
+fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    #[cfg(not(target_vendor = "apple"))]
+    {
+        use rustix::pipe::PipeFlags;
+        Ok(rustix::pipe::pipe_with(
+            PipeFlags::CLOEXEC | PipeFlags::NONBLOCK,
+        )?)
+    }
+    #[cfg(target_vendor = "apple")]
+    {
+        let ends = rustix::pipe::pipe()?;
+        for end in [&ends.0, &ends.1] {
+            rustix::io::fcntl_setfd(end, rustix::io::FdFlags::CLOEXEC)?;
+            rustix::fs::fcntl_setfl(end, rustix::fs::OFlags::NONBLOCK)?;
+        }
+        Ok(ends)
+    }
+}
+
+/// A handler as sigaction has it.
+fn address(handler: extern "C" fn(c_int)) -> libc::sighandler_t {
+    handler as libc::sighandler_t
+}
+
+/// The handler.
+extern "C" fn note(signal: c_int) {
+    keeping_errno(|| {
+        // In a forked child, or when the last watch has just gone, the signal does what it would have done.
+        if NOTING.load(Ordering::SeqCst) != std::process::id() {
+            return die_of(signal);
+        }
+        let _ = SIGNALLED.compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst);
+        if let Some(wake) = wake() {
+            // Where the pipe is full, it wakes already.
+            let _ = rustix::io::write(&wake.write, &[1]);
+        }
+        if NOTING.load(Ordering::SeqCst) == 0 {
+            die_of(signal);
+        }
+    });
+}
+
+/// Runs what a handler does: what it has interrupted may be about to read `errno`.
+fn keeping_errno(handle: impl FnOnce()) {
+    #[cfg(target_os = "linux")]
+    use libc::__errno_location as place;
+    #[cfg(not(target_os = "linux"))]
+    use libc::__error as place;
+
+    // SAFETY: the place is this thread's, and lives as long as it.
+    unsafe {
+        let before = *place();
+        handle();
+        *place() = before;
+    }
+}
+
+/// The signal that has come and is watched.
+pub fn signalled() -> Option<c_int> {
+    match SIGNALLED.load(Ordering::SeqCst) {
+        0 => None,
+        signal => Some(signal),
+    }
+}
+
+/// What `signal` does. Miri knows no signals: there each does what it does by default, and is never sent.
+fn action(signal: c_int) -> Option<libc::sigaction> {
+    // SAFETY: all zeros is a valid structure, and sigaction writes to a live one.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        let known = cfg!(miri) || libc::sigaction(signal, std::ptr::null(), &raw mut action) == 0;
+        known.then_some(action)
+    }
+}
+
+fn set_action(signal: c_int, action: &libc::sigaction) {
+    if !cfg!(miri) {
+        // SAFETY: the structure is one that sigaction gave out, or that with a handler which does only what one may.
+        unsafe { libc::sigaction(signal, action, std::ptr::null_mut()) };
+    }
+}
+
+/// Sends `signal` to this process once more, to whoever handles it now.
+fn send_again(signal: c_int) {
+    // SAFETY: plain numbers.
+    unsafe { libc::kill(std::process::id().cast_signed(), signal) };
+}
+
+/// Ends this process by `signal`, as if it had never been caught, so that our parent sees what happened. It returns
+/// where the kernel does not let it: to process 1.
+pub fn die_of(signal: c_int) {
+    // SAFETY: plain numbers and a valid signal set; a handler may do all of it.
+    unsafe {
+        libc::signal(signal, libc::SIG_DFL);
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, signal);
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut());
+        libc::raise(signal);
+    }
+}
+
+/// Ends this process as a closed pipe does: quietly, by SIGPIPE.
+pub fn die_of_closed_pipe() {
+    die_of(libc::SIGPIPE);
+}
+
+/// Does `write`, in which a closed pipe is an error and never SIGPIPE.
+pub fn without_sigpipe<T>(write: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    let kind = |result: &io::Result<T>| result.as_ref().err().map(io::Error::kind);
+    // SAFETY: the sets are valid ones. The signal that the write has raised waits for this thread, so that `sigwait`
+    // takes it at once; an ignored one does not.
+    unsafe {
+        let mut pipe: libc::sigset_t = std::mem::zeroed();
+        let (mut before, mut pending) = (pipe, pipe);
+        libc::sigemptyset(&raw mut pipe);
+        libc::sigaddset(&raw mut pipe, libc::SIGPIPE);
+        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const pipe, &raw mut before);
+        let result = write();
+        if kind(&result) == Some(io::ErrorKind::BrokenPipe)
+            && libc::sigpending(&raw mut pending) == 0
+            && libc::sigismember(&raw const pending, libc::SIGPIPE) == 1
+        {
+            libc::sigwait(&raw const pipe, &mut 0);
+        }
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut());
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg_attr(miri, ignore = "it does not know these flags")]
+    fn no_child_inherits_the_pipe_and_no_handler_waits_for_it() {
+        let (read, write) = pipe().unwrap();
+        for end in [read, write] {
+            let descriptor = rustix::io::fcntl_getfd(&end).unwrap();
+            assert!(descriptor.contains(rustix::io::FdFlags::CLOEXEC));
+            let file = rustix::fs::fcntl_getfl(&end).unwrap();
+            assert!(file.contains(rustix::fs::OFlags::NONBLOCK));
+        }
+    }
+
+    /// For Miri, which has no poll: three threads watch, and one of them gets a signal.
+    #[test]
+    #[cfg_attr(
+        not(miri),
+        ignore = "it would end what other tests do meanwhile: make miri runs it"
+    )]
+    fn a_signal_is_noted_by_all_until_the_last_watch_goes() {
+        for signal in [libc::SIGTERM, libc::SIGUSR1] {
+            let first = Watch::begin();
+            std::thread::scope(|scope| {
+                for number in 0..3 {
+                    scope.spawn(move || {
+                        let watch = Watch::signals();
+                        if number == 1 {
+                            rustix::io::read(&wake().unwrap().read, &mut [0]).unwrap_err();
+                            let before = io::Error::last_os_error();
+                            note(signal);
+                            let after = io::Error::last_os_error();
+                            assert_eq!(before.raw_os_error(), after.raw_os_error());
+                        }
+                        while signalled().is_none() {
+                            std::thread::yield_now();
+                        }
+                        assert!(woken().is_some());
+                        assert_eq!((signalled(), watch.release()), (Some(signal), None));
+                        std::mem::forget(watch);
+                    });
+                }
+            });
+            assert_eq!(first.release(), Some(signal));
+            std::mem::forget(first);
+            assert!(signalled().is_none() && woken().is_none());
+            let nothing = rustix::io::read(&wake().unwrap().read, &mut [0]).unwrap_err();
+            assert_eq!(nothing, rustix::io::Errno::AGAIN);
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Waiting for descriptors: until a time, and no longer than until a signal ends us.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+
+use super::{signalled, woken};
+
+/// Waits until one of `fds` can be read or has been hung up, `timeout` is over, or a watched signal has come; says
+/// which can be read. `None` among `fds` is passed over.
+///
+/// # Errors
+/// What `poll` says, but for an interruption, which counts as nothing to read.
+pub fn wait_readable<const N: usize>(
+    fds: [Option<BorrowedFd>; N],
+    timeout: Option<Duration>,
+) -> io::Result<[bool; N]> {
+    let mut entries: Vec<PollFd> = Vec::with_capacity(N + 1);
+    for fd in fds.into_iter().chain([woken()]).flatten() {
+        entries.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
+    }
+    poll(&mut entries, timeout)?;
+    let mut ready = entries.iter().map(|entry| !entry.revents().is_empty());
+    Ok(fds.map(|fd| fd.is_some() && ready.next() == Some(true)))
+}
+
+/// What a connection is waited for.
+#[derive(Clone, Copy, Debug)]
+pub enum Until {
+    /// There is something to read, or it has been hung up.
+    Readable,
+    /// Something can be written, or it has been made, or cannot be.
+    Writable,
+}
+
+/// Waits until `fd` is ready or `timeout` is over; says whether it is ready. With `wakeful`, a watched signal ends the
+/// wait, and every further one at once.
+///
+/// # Errors
+/// What `poll` says, but for an interruption, which counts as not ready.
+pub fn wait(
+    fd: BorrowedFd,
+    until: Until,
+    wakeful: bool,
+    timeout: Option<Duration>,
+) -> io::Result<bool> {
+    let events = match until {
+        Until::Readable => PollFlags::IN,
+        Until::Writable => PollFlags::OUT,
+    };
+    let mut entries = vec![PollFd::from_borrowed_fd(fd, events)];
+    let wake = woken().filter(|_| wakeful);
+    entries.extend(wake.map(|wake| PollFd::from_borrowed_fd(wake, PollFlags::IN)));
+    poll(&mut entries, timeout)?;
+    Ok(!entries[0].revents().is_empty())
+}
+
+/// `poll`, for at most `timeout`; an interruption counts as nothing ready.
+fn poll(entries: &mut [PollFd], timeout: Option<Duration>) -> io::Result<()> {
+    let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+    match rustix::event::poll(entries, timeout.as_ref()) {
+        Err(rustix::io::Errno::INTR) => entries.iter_mut().for_each(PollFd::clear_revents),
+        result => _ = result?,
+    }
+    Ok(())
+}
+
+/// Writes all of `parts`, one after the other, with one call where the kernel takes all of it at once. Nothing is
+/// buffered, so no copy of a secret stays behind.
+///
+/// # Errors
+/// What `writev` says; interrupted calls are tried again, unless a watched signal ends us. A pipe that does not wait
+/// (some parents leave theirs so) is waited for.
+pub fn write_all(fd: BorrowedFd, parts: &[&[u8]]) -> io::Result<()> {
+    let mut slices: Vec<io::IoSlice> = parts.iter().map(|part| io::IoSlice::new(part)).collect();
+    let mut left = slices.as_mut_slice();
+    // Past the empty ones, of which nothing can be written.
+    io::IoSlice::advance_slices(&mut left, 0);
+    while !left.is_empty() {
+        match rustix::io::writev(fd, &left[..left.len().min(16)]) {
+            Ok(written) => {
+                io::IoSlice::advance_slices(&mut left, written);
+                // The signal may have cut this write short, and comes only once.
+                if !left.is_empty() && signalled().is_some() {
+                    return Err(io::ErrorKind::Interrupted.into());
+                }
+            }
+            Err(_) if signalled().is_some() => return Err(io::ErrorKind::Interrupted.into()),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(rustix::io::Errno::AGAIN) => _ = wait(fd, Until::Writable, true, None)?,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+    use std::os::fd::AsFd;
+
+    #[test]
+    #[cfg_attr(miri, ignore = "its poll does not tell of a pipe that was hung up")]
+    fn waiting_ends_in_time() {
+        let (reader, writer) = io::pipe().unwrap();
+        assert_eq!(
+            wait_readable([Some(reader.as_fd()), None], Some(Duration::from_millis(1))).unwrap(),
+            [false, false]
+        );
+        drop(writer);
+        assert_eq!(
+            wait_readable([None, Some(reader.as_fd())], None).unwrap(),
+            [false, true]
+        );
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "it has no writev")]
+    fn write_all_writes_every_part_in_order() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let large = vec![b'x'; 300_000];
+        let thread = std::thread::spawn(move || {
+            let mut all = Vec::new();
+            reader.read_to_end(&mut all).unwrap();
+            all
+        });
+        write_all(writer.as_fd(), &[b"", b"a", b"", &large, b"\n", b""]).unwrap();
+        drop(writer);
+        let all = thread.join().unwrap();
+        assert_eq!(all.len(), 300_002);
+        assert_eq!((all[0], all[300_001]), (b'a', b'\n'));
+    }
+}
