@@ -32,7 +32,7 @@ _mxm_secrets() {
     cur=${words[${#words[@]} - 1]} prev=${words[${#words[@]} - 2]}
     for ((i = 1; i < ${#words[@]} - 1; i++)); do
         case ${words[i]} in
-            --default | --secret | --optional | --file | --value | --template | --stdin | --keep | --config | --backend | --on-error | --timeout) ((i++)) ;;
+            --default | --secret | --optional | --file | --value | --template | --stdin | --set | --from | --keep | --config | --backend | --on-error | --timeout) ((i++)) ;;
             -*) ;;
             *) [[ -n $command ]] || command=${words[i]} ;;
         esac
@@ -51,6 +51,11 @@ _mxm_secrets() {
         --value) return ;;
         --template) return ;;
         --stdin) return ;;
+        --set) return ;;
+        --from)
+            compopt -o default 2>/dev/null
+            return
+            ;;
         --keep)
             mapfile -t COMPREPLY < <(compgen -P "$before" -e -- "$cur")
             return
@@ -79,8 +84,8 @@ _mxm_secrets() {
     esac
     case $command in
         get) flags='--default --default-ok --raw --json --config --backend --on-error --timeout --no-input -v --verbose -q --quiet -h --help -V --version' ;;
-        exec) flags='--secret --optional --file --value --template --stdin --clean-env --keep --json-errors --config --backend --on-error --timeout --no-input -v --verbose -q --quiet -h --help -V --version --' ;;
-        resolve) flags='--explain --all --json --config --backend --on-error --timeout --no-input -v --verbose -q --quiet -h --help -V --version' ;;
+        exec) flags='--secret --optional --file --value --template --stdin --set --from --clean-env --keep --json-errors --config --backend --on-error --timeout --no-input -v --verbose -q --quiet -h --help -V --version --' ;;
+        resolve) flags='--set --from --explain --all --json --config --backend --on-error --timeout --no-input -v --verbose -q --quiet -h --help -V --version' ;;
         list-backends) flags='--json --login --config --backend --timeout -q --quiet -h --help -V --version' ;;
         config) flags='--json --check --config --backend --timeout -q --quiet -h --help -V --version' ;;
         help) flags='-h --help -V --version' ;;

@@ -48,6 +48,8 @@ complete -c mxm-secrets -n '__mxm_secrets_in exec' -l file -x -d 'set VAR to the
 complete -c mxm-secrets -n '__mxm_secrets_in exec' -l value -x -d 'set VAR to TEXT, with secrets for {{NAME}}'
 complete -c mxm-secrets -n '__mxm_secrets_in exec' -l template -x -d 'set VAR to the path of FILE with secrets filled in'
 complete -c mxm-secrets -n '__mxm_secrets_in exec' -l stdin -x -d 'give the command the secret as its standard input'
+complete -c mxm-secrets -n '__mxm_secrets_in exec resolve' -l set -x -d 'all that SET of the configuration asks for'
+complete -c mxm-secrets -n '__mxm_secrets_in exec resolve' -l from -r -F -d 'all that the set in FILE asks for'
 complete -c mxm-secrets -n '__mxm_secrets_in exec' -l clean-env -d 'give the command no other environment variables'
 complete -c mxm-secrets -n '__mxm_secrets_in exec' -l keep -x -a '(set -nx)' -d 'with --clean-env: keep the variable VAR'
 complete -c mxm-secrets -n '__mxm_secrets_in exec' -l json-errors -d 'report problems as JSON, one object per line'

@@ -15,6 +15,7 @@ mod list_backends;
 mod message;
 mod parsed;
 mod report;
+mod requests;
 mod resolve;
 mod table;
 

@@ -32,12 +32,13 @@ pub(crate) use fuzzing::configuration;
 pub use options::{BackendStatus, Options};
 
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::backend::{self, BACKENDS, Entry};
 use crate::chain::OnError;
 use crate::nearest::advice;
+use crate::request::{Request, Set};
 use crate::schema::{Given, Key, REQUIRED, Section, Source, UsageError, Value, seconds, utf8};
 use crate::{sys, text};
 
@@ -67,6 +68,8 @@ pub struct Settings {
     pub timeout_for_prompts: bool,
     /// Whether no person is there.
     pub unattended: bool,
+    /// What services need.
+    sets: Vec<Set>,
     /// Where the chain, `on_error` and `timeout` come from.
     sources: [Source; 3],
     /// The sections of the configuration, those of the user's own backends included.
@@ -79,6 +82,7 @@ struct Configured {
     backends: Option<(Vec<String>, Source)>,
     on_error: Option<(OnError, Source)>,
     timeout: Option<(Duration, Source)>,
+    sets: Vec<Set>,
     sections: Vec<Section>,
 }
 
@@ -151,8 +155,25 @@ impl Settings {
             timeout_for_prompts,
             unattended,
             sources: [chain_source, on_error_source, timeout_source],
+            sets: configured.sets,
             sections: configured.sections,
         })
+    }
+
+    /// What is in the set `name`.
+    ///
+    /// # Errors
+    /// There is no such set.
+    pub fn set(&self, name: &str) -> Result<Vec<Request>, UsageError> {
+        let set = self.sets.iter().find(|set| set.name == name);
+        let names: Vec<&str> = self.sets.iter().map(|set| set.name.as_str()).collect();
+        let unknown = || {
+            UsageError::new(format!(
+                "--set {name}: unknown set: {}",
+                advice(name, &names)
+            ))
+        };
+        Ok(set.ok_or_else(unknown)?.requests.clone())
     }
 
     /// The names of all backends: those of the table, then the user's own.
@@ -222,6 +243,14 @@ impl Settings {
                 source,
             })
             .collect();
+        all.extend(self.sets.iter().map(|set| {
+            let variables = set.requests.iter().filter_map(Request::variable);
+            Setting {
+                key: format!("sets.{}", set.name),
+                value: Value::Texts(variables.map(str::to_owned).collect()),
+                source: set.source.clone(),
+            }
+        }));
         for name in self.names() {
             let Some(entry) = self.entry(name).filter(|entry| entry.open.is_some()) else {
                 continue;
@@ -256,7 +285,14 @@ pub fn check(options: &Options) -> Result<Vec<PathBuf>, UsageError> {
     let checked = check::all(files::read(options)?)?;
     // What is in effect here leaves nothing to other machines.
     if files::read(options)?.is_selected()? {
-        configured(options)?;
+        let sets = configured(options)?.sets.into_iter();
+        let wrong: Vec<String> = sets
+            .flat_map(|set| set.requests)
+            .filter_map(|mut request| Some(request.load().err()?.to_string()))
+            .collect();
+        if !wrong.is_empty() {
+            return Err(UsageError::all(wrong));
+        }
     }
     Ok(checked)
 }
@@ -268,6 +304,30 @@ fn configured(options: &Options) -> Result<Configured, UsageError> {
         Some(root) => check::section(&raw, &root, None).map_err(|wrong| raw.report(&wrong)),
         None => Ok(Configured::default()),
     }
+}
+
+/// What the file of a set asks for.
+///
+/// # Errors
+/// A file that cannot be read, that others can write to, or that has mistakes.
+#[cfg(feature = "config")]
+pub fn set_file(path: &Path) -> Result<Vec<Request>, UsageError> {
+    let mut raw = files::read_set(path)?;
+    match raw.base.take() {
+        Some(root) => check::set_file(&raw, &root).map_err(|wrong| raw.report(&wrong)),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// See the other one.
+///
+/// # Errors
+/// Always.
+#[cfg(not(feature = "config"))]
+pub fn set_file(_: &Path) -> Result<Vec<Request>, UsageError> {
+    Err(UsageError::new(
+        "--from: reading a configuration is not built into this program".to_owned(),
+    ))
 }
 
 /// Checks the whole configuration, of which there is none.

@@ -2,22 +2,21 @@
 //! fit together, which names they need, and what the answers make of them; it asks nobody.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::chain::{Lookup, Outcome};
 use crate::compose::Text;
 use crate::name::Name;
-use crate::schema::{Reason, UsageError};
+use crate::schema::{Reason, Source, UsageError};
 use crate::secret::Secret;
+use crate::trust::Trust;
 use crate::{sys, text};
 
 /// The longest `VAR=value` that Linux takes, its final NUL included (MAX_ARG_STRLEN, execve(2)).
 const LONGEST_ENTRY: usize = 131_072;
 
-/// The largest template, in bytes.
-const LARGEST_TEMPLATE: u64 = 1 << 20;
+/// Why the file of a set or of a template must be trusted.
+pub const SECRETS: &str = "it says which secrets a command gets";
 
 /// What a variable's name is made of, for messages.
 pub const VARIABLE: &str = "A-Z, a-z, 0-9 and _, no digit first";
@@ -55,6 +54,17 @@ pub enum Content {
     Text(Text),
     /// Such a text, in a file that [`Request::load`] reads.
     Template(PathBuf),
+}
+
+/// What a service needs, said once in the configuration.
+#[derive(Clone, Debug)]
+pub struct Set {
+    /// Its name.
+    pub name: String,
+    /// Where it is.
+    pub source: Source,
+    /// What is in it.
+    pub requests: Vec<Request>,
 }
 
 /// What the answers make of a request.
@@ -180,9 +190,9 @@ impl Request {
         self.secret().map_or(&self.place, Name::as_str)
     }
 
-    /// The option that gives the same as a file.
+    /// What gives the same as a file.
     fn as_a_file(&self, variable: &str) -> String {
-        match self.secret() {
+        match self.secret().map(Name::as_str).map(text::shell) {
             Some(name) => format!("give it as a file: --file {variable}={name}"),
             None => format!("give it as a file: --template {variable}=FILE"),
         }
@@ -195,7 +205,10 @@ impl Request {
     pub fn load(&mut self) -> Result<(), UsageError> {
         if let Content::Template(path) = &self.content {
             let shown = path.display();
-            let text = read(path).map_err(|why| UsageError::new(format!("{shown} {why}")))?;
+            let file = sys::open_to_read(path)
+                .map_err(|error| UsageError::new(format!("{shown} cannot be read: {error}")))?;
+            let text = Trust::of_any_owner().read(path, file, SECRETS);
+            let text = text.map_err(|why| UsageError::new(format!("{shown} {why}")))?;
             let text = Text::parse(&text).map_err(|wrong| {
                 let (line, column) = (wrong.line, wrong.column);
                 UsageError::new(format!("{shown}:{line}:{column}: {}", wrong.text))
@@ -203,21 +216,6 @@ impl Request {
             self.content = Content::Text(text?);
         }
         Ok(())
-    }
-}
-
-/// Reads a template; only a regular file, so that nothing is waited for.
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let unreadable = |error: io::Error| format!("cannot be read: {error}");
-    let file: File = sys::open_to_read(path).map_err(unreadable)?;
-    if !file.metadata().map_err(unreadable)?.is_file() {
-        return Err("is not a regular file".to_owned());
-    }
-    let mut text = Vec::new();
-    let read = file.take(LARGEST_TEMPLATE + 1).read_to_end(&mut text);
-    match read.map_err(unreadable)? as u64 {
-        0..=LARGEST_TEMPLATE => Ok(text),
-        _ => Err("is larger than 1 MiB".to_owned()),
     }
 }
 

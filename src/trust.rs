@@ -20,6 +20,9 @@ const WRITE: u32 = 0o2;
 const READ: u32 = 0o4;
 const STICKY: u32 = 0o1000;
 
+/// The largest file that is read here, in bytes.
+const LARGEST: u64 = 1 << 20;
+
 /// How many symbolic links a path may lead through, as on Linux.
 const LINKS: usize = 40;
 
@@ -108,6 +111,43 @@ impl Trust {
             Err(Stop::Doubt(doubt)) => Err(doubt),
             Err(Stop::Io(error)) => Err(unknown(path, &error)),
         }
+    }
+
+    /// The whole of a regular file that was opened as `file`, if nobody but root and this user can change it; `why` says
+    /// why that matters.
+    ///
+    /// # Errors
+    /// What is wrong with it, to be said after its path.
+    pub fn read(&mut self, path: &Path, mut file: File, why: &str) -> Result<Vec<u8>, String> {
+        let unreadable = |error: io::Error| format!("cannot be read: {error}");
+        let data = file.metadata().map_err(unreadable)?;
+        if !data.is_file() {
+            return Err("is not a regular file".to_owned());
+        }
+        self.check(path, &file).map_err(|doubt| {
+            let fix = doubt.fix.map(|fix| format!("; fix it with: {fix}"));
+            let fix = fix.unwrap_or_default();
+            format!("is not read, since {why}: {}{fix}", doubt.text)
+        })?;
+        if data.len() > LARGEST {
+            return Err("is larger than 1 MiB".to_owned());
+        }
+        // One byte more than there should be, so that one call reads all and says that it is all.
+        let mut text = vec![0; usize::try_from(data.len()).unwrap_or(0) + 1];
+        let mut filled = 0;
+        while let Some(room) = text.get_mut(filled..).filter(|room| room.len() > 1) {
+            match file.read(room) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(unreadable(error)),
+            }
+        }
+        if filled == text.len() {
+            return Err("changed while it was being read".to_owned());
+        }
+        text.truncate(filled);
+        Ok(text)
     }
 
     /// Goes from `/` to what `path` leads to, and checks everything on the way.

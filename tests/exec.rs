@@ -253,7 +253,7 @@ fn mistakes_have_status_125_and_start_nothing() {
         ),
         (
             &["--value", "{{a}}", "--", "touch", "trace"],
-            "--value {{a}}: it takes VAR=TEXT, the variable first",
+            "--value: it takes VAR=TEXT, the variable first",
         ),
         (
             &["--value", "A=x\n {{a|uri}}", "--", "touch", "trace"],

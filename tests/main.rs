@@ -50,6 +50,8 @@ mod readme;
 mod recipes;
 mod release;
 mod resolve;
+#[cfg(feature = "config")]
+mod sets;
 mod signals;
 mod text;
 #[cfg(feature = "vault")]

@@ -5,19 +5,17 @@ use std::ffi::{CString, OsStr};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
 
 use crate::backend::{BACKENDS, DEPTH_VARIABLE, Reason};
-use crate::compose::Text;
-use crate::name::Name;
-use crate::request::{self, Answers, Content, Made, Request, Target, check_variable};
+use crate::config::Settings;
+use crate::request::{self, Answers, Made, Request, Target, check_variable};
 use crate::schema::UsageError;
 use crate::secret::{LIMIT, Secret, SecretBuffer};
 use crate::{process, sys, text};
 
 use super::message::Messages;
 use super::table::{FLAGS, Id};
-use super::{Parsed, Status, watched};
+use super::{Parsed, Status, requests, watched};
 
 /// What the command gets of one request.
 enum Grant<'r> {
@@ -44,8 +42,7 @@ impl Grant<'_> {
 
 pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
     let command = command(parsed)?;
-    let mut requests = requests(parsed)?;
-    check_stdin(parsed)?;
+    requests::check_stdin(parsed)?;
     if parsed.has(Id::Keep) && !parsed.has(Id::CleanEnv) {
         return Err(UsageError::new("--keep goes with --clean-env").into());
     }
@@ -53,19 +50,16 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
         check_variable(&variable.to_string_lossy())
             .map_err(|why| UsageError::new(format!("exec: --keep: {why}")))?;
     }
+    let settings = Settings::load(&parsed.options()?)?;
+    let requests = requests::read(parsed, &settings)?;
     if requests.is_empty() {
         let text = "exec: no secret given: use --secret [VAR=]NAME, or run the command without mxm-secrets";
         return Err(UsageError::new(text).into());
     }
-    request::check_targets(&requests)?;
-    requests.iter_mut().try_for_each(Request::load)?;
     let messages = parsed.messages();
     let names = request::names(Vec::new(), &requests);
     // The chain goes before the command starts: what it has opened it closes, and a login of its own ends.
-    let lookups = watched(|| {
-        let chain = parsed.options()?.open()?;
-        Ok(chain.find_each(&names, false, &messages))
-    })?;
+    let lookups = watched(|| Ok(settings.open()?.find_each(&names, false, &messages)))?;
 
     // Every one that is missing or failed is told of, in the order given.
     let answers = Answers::of(&lookups);
@@ -106,109 +100,6 @@ pub(super) fn command(parsed: &Parsed) -> Result<Vec<CString>, UsageError> {
             })
             .collect(),
     }
-}
-
-/// What is asked for, in the order given.
-fn requests(parsed: &Parsed) -> Result<Vec<Request>, UsageError> {
-    let flags = [
-        Id::Secret,
-        Id::Optional,
-        Id::File,
-        Id::Value,
-        Id::Template,
-        Id::Stdin,
-    ];
-    let given = parsed.each(&flags);
-    given.map(|(id, value)| request(id, value)).collect()
-}
-
-/// Checks what is asked for.
-#[cfg(fuzzing)]
-pub fn read_requests(parsed: &Parsed) {
-    let Ok(requests) = requests(parsed) else {
-        return;
-    };
-    let variables: Vec<&str> = requests.iter().filter_map(Request::variable).collect();
-    for variable in &variables {
-        assert!(CString::new(*variable).is_ok_and(|name| !name.is_empty()));
-        assert!(!variable.contains('='));
-    }
-    let once: HashSet<&&str> = variables.iter().collect();
-    assert!(request::check_targets(&requests).is_err() || once.len() == variables.len());
-}
-
-/// Reads `[VAR=]NAME`, `VAR=TEXT` or `VAR=FILE`.
-fn request(id: Id, value: &OsStr) -> Result<Request, UsageError> {
-    let flag = id.spelled();
-    let bytes = value.as_bytes();
-    let (variable, rest) = match bytes.iter().position(|&byte| byte == b'=') {
-        Some(at) if id != Id::Stdin => {
-            let variable = String::from_utf8_lossy(&bytes[..at]).into_owned();
-            (Some(variable), OsStr::from_bytes(&bytes[at + 1..]))
-        }
-        _ => (None, value),
-    };
-    if variable.is_none() && matches!(id, Id::File | Id::Value | Id::Template) {
-        let given = value.display();
-        return Err(UsageError::new(format!(
-            "{flag} {given}: it takes {}, the variable first",
-            id.takes()
-        )));
-    }
-    let mut place = flag.to_owned();
-    if let Some(variable) = &variable {
-        check_variable(variable).map_err(|why| UsageError::new(format!("exec: {why}")))?;
-        place = format!("{flag} {variable}");
-    }
-    let content = match id {
-        Id::Template => Content::Template(PathBuf::from(rest)),
-        Id::Value => Content::Text(Text::parse(rest.as_bytes()).map_err(|wrong| {
-            let (line, column) = (wrong.line, wrong.column);
-            UsageError::new(format!(
-                "{place}: line {line}, column {column}: {}",
-                wrong.text
-            ))
-        })?),
-        _ => Content::Secret(Name::parse(rest)?),
-    };
-    let target = match (id, variable, &content) {
-        (Id::Stdin, ..) => Target::Stdin,
-        (Id::File | Id::Template, Some(variable), _) => Target::File(variable),
-        (_, Some(variable), _) => Target::Variable(variable),
-        (_, None, Content::Secret(name)) => {
-            let variable = name.variable("");
-            check_variable(&variable)
-                .map_err(|why| UsageError::new(format!("exec: {why}: give VAR={name}")))?;
-            place = format!("{flag} {name}");
-            Target::Variable(variable)
-        }
-        (_, None, _) => return Err(UsageError::new(format!("{flag}: the variable is missing"))),
-    };
-    Ok(Request {
-        target,
-        content,
-        optional: id == Id::Optional,
-        place,
-    })
-}
-
-/// With --stdin, nothing else is read from the standard input.
-fn check_stdin(parsed: &Parsed) -> Result<(), UsageError> {
-    let streams = ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"];
-    let files = parsed.each(&[Id::Config, Id::Template]);
-    for (id, value) in files.filter(|_| parsed.has(Id::Stdin)) {
-        let value = value.to_string_lossy();
-        let path = match id {
-            Id::Template => value.split_once('=').map_or("", |(_, path)| path),
-            _ => &value,
-        };
-        if streams.contains(&path) {
-            let flag = id.spelled();
-            let text = format!("exec: {flag} reads the standard input, which --stdin replaces");
-            return Err(UsageError::new(text));
-        }
-    }
-    Ok(())
 }
 
 /// What the command gets of a request; `None` when there is no secret to give.
@@ -338,8 +229,9 @@ fn replace(
     if why.raw_os_error() == Some(sys::NOT_A_PROGRAM) {
         // env(1) would hand it to a shell; here no shell is ever started unasked.
         let program = program.display();
-        let text = format!("{program}: cannot be run: it is no program, and has no #! line");
-        let hint = format!("begin it with a line such as #!/bin/sh, or give -- sh {program}");
+        let text = format!("{program}: cannot be run: it is not a program, and has no #! line");
+        let word = text::shell(&program.to_string());
+        let hint = format!("begin it with a line such as #!/bin/sh, or give -- sh {word}");
         messages.problem("command", None, &Reason::from(text).hint(hint));
         return Status::CommandNotRun;
     }

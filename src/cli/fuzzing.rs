@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use super::{Parsed, Stop, exec, message};
+use super::{Parsed, Stop, exec, message, requests};
 
 /// Reads a command line as the program does, up to the first question to a backend.
 pub fn command_line(arguments: Vec<OsString>) {
@@ -21,5 +21,5 @@ pub fn command_line(arguments: Vec<OsString>) {
     assert!(parsed.operands.len() + words.len() < count);
     assert!(parsed.command_line.is_none() || parsed.command.runs_another);
     let _ = (parsed.options(), parsed.messages(), exec::command(&parsed));
-    exec::read_requests(&parsed);
+    requests::check(&parsed);
 }

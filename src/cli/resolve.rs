@@ -1,35 +1,40 @@
 //! `resolve`: tells who would answer, and why, without the value.
 
+use std::collections::HashSet;
 use std::io::{self, IsTerminal};
 
 use crate::backend::Reason;
 use crate::chain::{Lookup, Outcome};
+use crate::config::Settings;
 use crate::name::Name;
 use crate::report::{Step, Verdict};
+use crate::request::{self, Answers, Made, Request};
 use crate::schema::UsageError;
 use crate::text::escaped;
 
 use super::message::took;
 use super::report::{Colour, Object, Table};
 use super::table::Id;
-use super::{Parsed, Status, watched, write_out};
+use super::{Parsed, Status, requests, watched, write_out};
 
 pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
-    if parsed.operands.is_empty() {
-        return Err(UsageError::new("resolve: no name given").into());
-    }
     if parsed.has(Id::All) && !parsed.has(Id::Explain) && !parsed.has(Id::Json) {
         return Err(UsageError::new("--all goes with --explain or --json").into());
     }
-    let names = parsed
-        .operands
-        .iter()
-        .map(Name::parse)
-        .collect::<Result<Vec<_>, _>>();
-    let names = names?;
+    let names = parsed.operands.iter().map(Name::parse);
+    let names = names.collect::<Result<Vec<_>, _>>()?;
+    let settings = Settings::load(&parsed.options()?)?;
+    let requests = requests::read(parsed, &settings)?;
+    if names.is_empty() && requests.is_empty() {
+        return Err(UsageError::new("resolve: no name given").into());
+    }
     let messages = parsed.messages();
+    let required = requests.iter().filter(|request| !request.optional);
+    let required = required.flat_map(Request::names).chain(&names);
+    let required: HashSet<Name> = required.cloned().collect();
+    let names = request::names(names, &requests);
     let lookups = watched(|| {
-        let chain = parsed.options()?.open()?;
+        let chain = settings.open()?;
         Ok(chain.find_each(&names, parsed.has(Id::All), &messages))
     })?;
     let mut report = String::new();
@@ -50,11 +55,25 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
                 escaped(&step.locator)
             );
         }
-        worst = worst.worse(Status::from(&lookup.outcome));
     }
     write_out(&[report.as_bytes()])?;
-    if !parsed.has(Id::Json) && !parsed.has(Id::Explain) {
-        lookups.iter().for_each(|lookup| messages.outcome(lookup));
+    for lookup in &lookups {
+        let missing = matches!(lookup.outcome, Outcome::Missing);
+        if missing && !required.contains(&lookup.report.name) {
+            continue;
+        }
+        worst = worst.worse(Status::from(&lookup.outcome));
+        if !parsed.has(Id::Json) && !parsed.has(Id::Explain) {
+            messages.outcome(lookup);
+        }
+    }
+    // What exec could not hand over, although it is there.
+    let answers = Answers::of(&lookups);
+    for request in &requests {
+        if let Made::Unfit(reason) = answers.make(request) {
+            messages.problem("failed", request.secret(), &reason);
+            worst = Status::Failed;
+        }
     }
     Ok(worst)
 }

@@ -50,7 +50,7 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         name: "resolve",
-        usage: "[OPTION]... NAME...",
+        usage: "[OPTION]... [NAME]...",
         about: "show which backend has a secret, not its value",
         description: "Makes the same lookup as get and discards the value, so found means that get would print it. \
             Prints the name, the backend and the locator, separated by tabs.",
@@ -113,6 +113,8 @@ pub enum Id {
     Value,
     Template,
     Stdin,
+    Set,
+    From,
     CleanEnv,
     Keep,
     JsonErrors,
@@ -302,6 +304,27 @@ pub const FLAGS: &[Flag] = &[
         commands: &["exec"],
         about: "give the command the secret as its standard input",
         more: "Its bytes are exactly those stored, in a file in memory, as with --file. May be given once.",
+    },
+    Flag {
+        id: Id::Set,
+        long: "set",
+        short: None,
+        takes: Takes::Text("SET"),
+        variable: None,
+        commands: &["exec", "resolve"],
+        about: "all that SET of the configuration asks for",
+        more: "May be given more than once, and beside the other options; a variable that is given twice is an error. \
+            resolve looks up the same without starting anything, and reports every problem at once.",
+    },
+    Flag {
+        id: Id::From,
+        long: "from",
+        short: None,
+        takes: Takes::Path("FILE"),
+        variable: None,
+        commands: &["exec", "resolve"],
+        about: "all that the set in FILE asks for",
+        more: "FILE has the key secrets, with what a set of the configuration has. Others must not be able to write it.",
     },
     Flag {
         id: Id::CleanEnv,

@@ -1,9 +1,10 @@
 //! Our section of the configuration, checked against the tables of keys: every value gets the type of its key, and
 //! every mistake is found, not the first alone.
 //!
-//! `sections` checks what stands in the section of a backend, `value` what a key is given.
+//! `sections` checks what stands in the section of a backend, `sets` what a service needs, `value` what a key is given.
 
 mod sections;
+mod sets;
 mod value;
 
 use std::path::PathBuf;
@@ -16,13 +17,14 @@ use super::yaml::{Data, Key as YamlKey, Node, Place, Wrong};
 use crate::backend;
 use crate::chain::OnError;
 use crate::nearest::{did_you_mean, nearest};
+use crate::request::Request;
 use crate::schema::{Kind, Section, Source, UsageError, Value};
 
 /// The name of our section.
 pub const SECTION: &str = "mxm_secrets";
 
 /// The keys of our section that are no backend's.
-const TOP: [&str; 3] = ["backends", "on_error", "timeout"];
+const TOP: [&str; 4] = ["backends", "on_error", "timeout", "sets"];
 
 /// What later versions of the Python package keep in the same section. It is for them: we neither read nor check it.
 const OF_PYTHON: [&str; 3] = ["stores", "refs", "policies"];
@@ -43,12 +45,22 @@ pub fn section(raw: &Raw, root: &Node, elsewhere: Elsewhere) -> Result<Configure
         wrong: Vec::new(),
     };
     let configured = checker.root();
-    if checker.wrong.is_empty() {
-        Ok(configured)
-    } else {
-        checker.wrong.sort_by_key(|wrong| wrong.place);
-        Err(checker.wrong)
-    }
+    checker.done(configured)
+}
+
+/// What a file that has one set asks for.
+///
+/// # Errors
+/// All that is wrong in it, in the order of the file.
+pub fn set_file(raw: &Raw, root: &Node) -> Result<Vec<Request>, Vec<Wrong>> {
+    let mut checker = Checker {
+        raw,
+        tree: Tree::new(root),
+        elsewhere: None,
+        wrong: Vec::new(),
+    };
+    let requests = checker.set_file();
+    checker.done(requests)
 }
 
 /// Checks the default by itself, and with each layer.
@@ -133,6 +145,15 @@ struct Checker<'c> {
 }
 
 impl<'c> Checker<'c> {
+    /// `result`, if nothing was wrong.
+    fn done<T>(mut self, result: T) -> Result<T, Vec<Wrong>> {
+        self.wrong.sort_by_key(|wrong| wrong.place);
+        match self.wrong.is_empty() {
+            true => Ok(result),
+            false => Err(self.wrong),
+        }
+    }
+
     fn mistake(&mut self, place: Place, key: impl std::fmt::Display, text: impl std::fmt::Display) {
         self.wrong.push(Wrong {
             place,
@@ -231,6 +252,7 @@ impl<'c> Checker<'c> {
             match name {
                 _ if OF_PYTHON.contains(&name) => {}
                 "backends" => chain = self.value(at, &path, Kind::Texts),
+                "sets" => configured.sets = self.sets(at, &path),
                 "on_error" => {
                     if let Some((Value::Text(word), source)) =
                         self.value(at, &path, Kind::Choice(OnError::WORDS))

@@ -1,7 +1,7 @@
 //! The files of the configuration: where they are, and how they are read.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,12 +9,13 @@ use super::layers::{DIMENSIONS, Layer};
 use super::yaml::{self, Data, Node, Place, Wrong};
 use super::{home, variable};
 use crate::config::Options;
+use crate::request::SECRETS;
 use crate::schema::UsageError;
 use crate::sys;
 use crate::trust::Trust;
 
-/// The largest file, in bytes.
-const LIMIT: u64 = 1 << 20;
+/// Why a configuration must be trusted.
+const PROGRAMS: &str = "it can name programs";
 
 /// Our name in the store when MXM_APP does not say otherwise.
 const APP: &str = "mxm-secrets";
@@ -50,7 +51,7 @@ pub fn read(options: &Options) -> Result<Raw, UsageError> {
         // What the file names is relative to it, and must not depend on where we go.
         let path = std::path::absolute(&path).unwrap_or(path);
         trust = Trust::of_any_owner();
-        match raw.take(open(&path)?, &path, &mut trust, &mut wrong)? {
+        match raw.take(open(&path)?, &path, (&mut trust, PROGRAMS), &mut wrong)? {
             Some(tree) => raw.base = Some(tree),
             None => {
                 return Err(UsageError::new(format!(
@@ -64,7 +65,7 @@ pub fn read(options: &Options) -> Result<Raw, UsageError> {
         for dimension in &DIMENSIONS {
             let path = root.join(dimension.name).with_extension("yaml");
             let file = raw.files.len();
-            if let Some(tree) = raw.take(open(&path)?, &path, &mut trust, &mut wrong)? {
+            if let Some(tree) = raw.take(open(&path)?, &path, (&mut trust, PROGRAMS), &mut wrong)? {
                 raw.layers.push(Layer {
                     dimension,
                     file,
@@ -73,12 +74,32 @@ pub fn read(options: &Options) -> Result<Raw, UsageError> {
             }
         }
     } else if let Some(path) = user_file() {
-        raw.base = raw.take(open_own(&path)?, &path, &mut trust, &mut wrong)?;
+        raw.base = raw.take(open_own(&path)?, &path, (&mut trust, PROGRAMS), &mut wrong)?;
     }
     if wrong.is_empty() {
         Ok(raw)
     } else {
         Err(raw.report(&wrong))
+    }
+}
+
+/// Reads the file of a set.
+///
+/// # Errors
+/// A file that cannot be read, or that is not YAML.
+pub fn read_set(path: &Path) -> Result<Raw, UsageError> {
+    let mut raw = Raw::default();
+    let mut wrong = Vec::new();
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut trust = Trust::of_any_owner();
+    raw.base = raw.take(open(&path)?, &path, (&mut trust, SECRETS), &mut wrong)?;
+    match raw.base {
+        None => Err(UsageError::new(format!(
+            "{} does not exist",
+            path.display()
+        ))),
+        Some(_) if wrong.is_empty() => Ok(raw),
+        Some(_) => Err(raw.report(&wrong)),
     }
 }
 
@@ -157,7 +178,7 @@ impl Raw {
         }
         let root = store.join("apps").join(name);
         let default = root.join("default.yaml");
-        self.base = self.take(open(&default)?, &default, trust, wrong)?;
+        self.base = self.take(open(&default)?, &default, (trust, PROGRAMS), wrong)?;
         if self.base.is_some() {
             return Ok(Some(root));
         }
@@ -188,47 +209,14 @@ impl Raw {
         &mut self,
         file: Option<File>,
         path: &Path,
-        trust: &mut Trust,
+        (trust, why): (&mut Trust, &str),
         wrong: &mut Vec<Wrong>,
     ) -> Result<Option<Node>, UsageError> {
-        let refuse = |why: &str| Err(UsageError::new(format!("{} {why}", path.display())));
-        let Some(mut file) = file else {
+        let Some(file) = file else {
             return Ok(None);
         };
-        let unreadable = |error: io::Error| {
-            UsageError::new(format!("{} cannot be read: {error}", path.display()))
-        };
-        let data = file.metadata().map_err(unreadable)?;
-        if !data.is_file() {
-            return refuse("is not a regular file");
-        }
-        if let Err(doubt) = trust.check(path, &file) {
-            let fix = doubt
-                .fix
-                .map_or(String::new(), |fix| format!("; fix it with: {fix}"));
-            return refuse(&format!(
-                "is not read, since it can name programs: {}{fix}",
-                doubt.text
-            ));
-        }
-        if data.len() > LIMIT {
-            return refuse("is larger than 1 MiB");
-        }
-        // One byte more than there should be, so that one call reads all and says that it is all.
-        let mut text = vec![0; usize::try_from(data.len()).unwrap_or(0) + 1];
-        let mut filled = 0;
-        while let Some(room) = text.get_mut(filled..).filter(|room| room.len() > 1) {
-            match file.read(room) {
-                Ok(0) => break,
-                Ok(count) => filled += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(unreadable(error)),
-            }
-        }
-        if filled == text.len() {
-            return refuse("changed while it was being read");
-        }
-        text.truncate(filled);
+        let text = trust.read(path, file, why);
+        let text = text.map_err(|why| UsageError::new(format!("{} {why}", path.display())))?;
         let number = self.files.len();
         self.files.push(path.into());
         let tree = yaml::parse(&text, number).and_then(|tree| match tree.data {

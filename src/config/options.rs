@@ -76,25 +76,7 @@ impl Options {
     /// # Errors
     /// A mistake in the options, the environment or the configuration.
     pub(crate) fn open(&self) -> Result<Chain, UsageError> {
-        let settings = Settings::load(self)?;
-        let mut links = Vec::with_capacity(settings.backends.len());
-        for name in &settings.backends {
-            if let Some(open) = settings.entry(name).and_then(|entry| entry.open) {
-                let section = settings.section(name)?;
-                links.push(Link {
-                    name: name.clone(),
-                    backend: open(&section),
-                    required: settings.by_name || section.flag("required") == Some(true),
-                });
-            }
-        }
-        Ok(Chain {
-            links,
-            on_error: settings.on_error,
-            timeout: settings.timeout,
-            timeout_for_prompts: settings.timeout_for_prompts,
-            unattended: settings.unattended,
-        })
+        Settings::load(self)?.open()
     }
 
     /// What every backend says of itself: those of the chain in their order, then the others. Nothing is looked up. A
@@ -134,6 +116,33 @@ impl Options {
                 }),
             }
         }))
+    }
+}
+
+impl Settings {
+    /// Opens the chain.
+    ///
+    /// # Errors
+    /// A variable of a backend that has no good value.
+    pub fn open(&self) -> Result<Chain, UsageError> {
+        let mut links = Vec::with_capacity(self.backends.len());
+        for name in &self.backends {
+            if let Some(open) = self.entry(name).and_then(|entry| entry.open) {
+                let section = self.section(name)?;
+                links.push(Link {
+                    name: name.clone(),
+                    backend: open(&section),
+                    required: self.by_name || section.flag("required") == Some(true),
+                });
+            }
+        }
+        Ok(Chain {
+            links,
+            on_error: self.on_error,
+            timeout: self.timeout,
+            timeout_for_prompts: self.timeout_for_prompts,
+            unattended: self.unattended,
+        })
     }
 }
 

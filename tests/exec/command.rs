@@ -330,7 +330,7 @@ fn a_script_without_an_interpreter_is_not_given_to_a_shell() {
         .is(
             126,
             "",
-            "mxm-secrets: script: cannot be run: it is no program, and has no #! line\n\
+            "mxm-secrets: script: cannot be run: it is not a program, and has no #! line\n\
          mxm-secrets: hint: begin it with a line such as #!/bin/sh, or give -- sh script\n",
         );
     assert!(!home.path().join("trace").exists());

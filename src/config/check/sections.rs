@@ -105,26 +105,25 @@ impl<'c> Checker<'c> {
     ) -> Vec<Given> {
         let mut values = Vec::new();
         if let Some(here) = self.mapping(at, path) {
-            self.keys(&here, path, "", keys, &mut values);
+            self.keys(&here, path, "", (keys, Some(&REQUIRED)), &mut values);
         }
         values
     }
 
-    /// The keys at `here`, whose names in the table begin with `prefix`.
-    fn keys(
+    /// The keys at `here`, whose names in the table begin with `prefix`, and one more.
+    pub(super) fn keys(
         &mut self,
         here: &Location<'c>,
         path: &Way,
         prefix: &str,
-        keys: &'static [Key],
+        (keys, more): (&'static [Key], Option<&'static Key>),
         values: &mut Vec<Given>,
     ) {
         for (key, node) in entries(here.node) {
             let path = path.to(&key.text);
             let at = here.child(node);
             let name = format!("{prefix}{}", key.text);
-            let required = Some(&REQUIRED).filter(|key| key.name == name);
-            let known = keys.iter().find(|key| key.name == name).or(required);
+            let known = keys.iter().chain(more).find(|key| key.name == name);
             if let Some((outer, inner)) = known.and(key.text.rsplit_once('.')) {
                 let advice = format!("it is written as {inner} in the section {outer}");
                 self.mistake(key.place, path, format!("there is no such key: {advice}"));
@@ -143,7 +142,7 @@ impl<'c> Checker<'c> {
             let inner = format!("{name}.");
             if keys.iter().any(|key| key.name.starts_with(&inner)) {
                 if let Some(here) = self.mapping(at, &path) {
-                    self.keys(&here, &path, &inner, keys, values);
+                    self.keys(&here, &path, &inner, (keys, more), values);
                 }
                 continue;
             }
@@ -168,7 +167,7 @@ impl<'c> Checker<'c> {
             } else {
                 let known = keys
                     .iter()
-                    .chain([&REQUIRED])
+                    .chain(more)
                     .filter_map(|key| key.name.strip_prefix(prefix)?.split('.').next());
                 let mut known: Vec<&str> = known.collect();
                 known.dedup();

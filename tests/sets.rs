@@ -1,0 +1,439 @@
+//! Sets, in the configuration and in files of their own: what `exec` starts with them, and what `resolve` says before.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use crate::support::{Home, python, transcript};
+
+const CONFIG: &str = ".config/mxm-secrets/config.yaml";
+
+/// A home with a shell, two secrets, and a configuration with these sets.
+fn home(sets: &str) -> Home {
+    let mut home = Home::new();
+    home.link(&["sh", "cat", "touch"]);
+    home.set("PROD_API_KEY", "k3y")
+        .set("PROD_DB_PASSWORD", "p/w")
+        .set("PROD_TLS_KEY", "tls\nkey\n");
+    home.write(CONFIG, format!("mxm_secrets:\n  backends: [env]\n{sets}"));
+    home
+}
+
+const TRADER: &str = "  sets:
+    trader:
+      KEY: prod/api-key
+      DB_PASSWORD: {name: \"prod/db#password\"}
+      DSN: {value: \"postgres://u:{{prod/db#password|url}}@h/db\"}
+      SMTP: {name: prod/smtp, optional: true}
+      NONE: null
+    web: {KEY: prod/api-key}
+";
+
+const FILES: &str = "secrets:
+  TLS_KEY: {name: prod/tls-key, file: yes}
+  PGPASSFILE: {template: pgpass}
+";
+
+const PRINT: &str = "echo $KEY $DB_PASSWORD $DSN ${SMTP-unset} ${NONE-parent}";
+
+#[test]
+fn a_set_says_all_that_a_command_needs() {
+    let mut home = home(TRADER);
+    home.set("SMTP", "stale");
+    let exec = |arguments: &[&str], script: &str| {
+        let whole = ["exec"].iter().chain(arguments);
+        home.run(whole.chain(&["--", "sh", "-c", script]))
+    };
+    let all = "k3y p/w postgres://u:p%2Fw@h/db unset parent\n";
+    exec(&["--set", "trader"], PRINT).is(0, all, "");
+    // In a file of its own, which names files from where it is, and beside others.
+    home.write("service/secrets.yaml", FILES);
+    home.write("service/pgpass", "h:*:*:u:{{prod/db#password}}\n");
+    if cfg!(all(target_os = "linux", not(mxm_secrets_portable))) {
+        let file = ["--from", "service/secrets.yaml"];
+        exec(&file, "cat $TLS_KEY $PGPASSFILE").is(0, "tls\nkey\nh:*:*:u:p/w\n", "");
+        let mut several = vec!["--set", "web", "--secret", "OTHER=prod/api-key"];
+        several.extend(file);
+        exec(&several, "cat $PGPASSFILE; echo $KEY $OTHER").is(0, "h:*:*:u:p/w\nk3y k3y\n", "");
+    }
+    exec(&["--set", "tradr"], "touch trace").is(
+        125,
+        "",
+        "mxm-secrets: --set tradr: unknown set: did you mean trader?\n",
+    );
+    exec(&["--from", "none.yaml"], "touch trace").has(125, "", &["none.yaml does not exist"]);
+    let file = home.path().join(CONFIG);
+    let file = file.display();
+    for arguments in [
+        ["--set", "trader", "--set", "web"],
+        ["--set", "trader", "--secret", "KEY=a"],
+    ] {
+        let second = match arguments[3] {
+            "web" => format!("{file}:10"),
+            _ => "--secret KEY".to_owned(),
+        };
+        exec(&arguments, "touch trace").is(
+            125,
+            "",
+            &format!("mxm-secrets: the variable KEY is given twice: {file}:5 and {second}\n"),
+        );
+    }
+    home.write("empty.yaml", "secrets: {}\n");
+    exec(&["--from", "empty.yaml"], "touch trace").has(125, "", &["exec: no secret given"]);
+    home.run(["resolve", "--from", "empty.yaml"])
+        .has(2, "", &["resolve: no name given"]);
+    assert!(!home.path().join("trace").exists());
+}
+
+#[test]
+fn a_layer_changes_a_set() {
+    let mut home = home("");
+    fs::remove_file(home.path().join(CONFIG)).unwrap();
+    let store = "mxm-config-store/apps/mxm-secrets";
+    home.write(
+        &format!("{store}/default.yaml"),
+        "mxm_secrets: {backends: [env], sets: {s: {KEY: stage/api-key, B: {optional: true}}}}\n",
+    );
+    home.write(
+        &format!("{store}/environment.yaml"),
+        "prod: {mxm_secrets: {sets: {s: {KEY: prod/api-key, B: {name: prod/none}}}}}\n\
+         stage: {mxm_secrets: {sets: {s: {B: {name: prod/db#password}}}}}\n",
+    );
+    home.set("STAGE_API_KEY", "stage");
+    for (environment, seen) in [("prod", "k3y unset\n"), ("stage", "stage p/w\n")] {
+        let exec = [
+            "exec",
+            "--set",
+            "s",
+            "--",
+            "sh",
+            "-c",
+            "echo $KEY ${B-unset}",
+        ];
+        let mut command = home.mxm_secrets(exec);
+        transcript(command.env("MXM_ENVIRONMENT", environment)).is(0, seen, "");
+    }
+    let seen = home.run(["config", "--check"]);
+    assert_eq!((seen.status, seen.stderr.as_str()), (Some(0), ""));
+}
+
+/// What is wrong in a set, wherever it is.
+#[test]
+fn mistakes_are_told_with_their_places() {
+    for (entry, place, why) in [
+        ("KEY: ../a", 6, "KEY: bad name \"../a\""),
+        ("KEY: [a, b]", 6, "KEY: it takes a text"),
+        ("1KEY: a", 6, "1KEY: \"1KEY\" is not the name of a variable"),
+        ("A-B: a", 6, "is not the name of a variable"),
+        (
+            "KEY: {}",
+            6,
+            "KEY: expected one of name, value and template",
+        ),
+        (
+            "KEY: {optional: yes}",
+            6,
+            "KEY: expected one of name, value and template",
+        ),
+        (
+            "KEY: {name: a, value: \"{{a}}\"}",
+            6,
+            "KEY: name and value exclude each other",
+        ),
+        (
+            "KEY: {value: \"{{a}}\", file: yes}",
+            6,
+            "KEY: file goes with name",
+        ),
+        (
+            "KEY: {name: a, optinal: yes}",
+            6,
+            "optinal: there is no such key: did you mean optional?",
+        ),
+        (
+            "KEY: {name: a, required: yes}",
+            6,
+            "required: there is no such key: expected one of name, value",
+        ),
+        (
+            "KEY: {name: a, command: x}",
+            6,
+            "command: there is no such key",
+        ),
+        (
+            "KEY: {name: a, backend: env}",
+            6,
+            "backend: there is no such key",
+        ),
+        ("KEY: {name: a, file: maybe}", 6, "file: it takes yes or no"),
+        (
+            "KEY: {value: \"a{{b\"}",
+            6,
+            "KEY: line 1, column 2 of the value: '{{' is not closed",
+        ),
+        (
+            "KEY: {value: \"{{b|uri}}\"}",
+            6,
+            "line 1, column 1 of the value: unknown encoder \"uri\"",
+        ),
+        ("KEY: {value: plain}", 6, "no {{NAME}} in it"),
+        ("OK: a\n      KEY: ../a", 7, "KEY: bad name"),
+    ] {
+        let home = home(&format!("  sets:\n    s:\n      {entry}\n"));
+        let words = [
+            &format!("{CONFIG}:{}:", place - 1)[..],
+            "mxm_secrets.sets.s.",
+            why,
+        ];
+        home.run(["get", "prod/api-key"]).has(2, "", &words);
+        home.run(["config", "--check"]).has(2, "", &words);
+        home.run(["exec", "--set", "s", "--", "touch", "trace"])
+            .has(125, "", &words);
+        let file = format!("\n\n\nsecrets:\n      {entry}\n");
+        home.write("s.yaml", file);
+        home.write(CONFIG, "mxm_secrets: {backends: [env]}\n");
+        let words = [&format!("s.yaml:{}:", place - 1)[..], "secrets.", why];
+        home.run(["resolve", "--from", "s.yaml"]).has(2, "", &words);
+        assert!(!home.path().join("trace").exists());
+    }
+}
+
+#[test]
+fn a_file_of_a_set_has_nothing_else() {
+    let home = home("");
+    for (text, why) in [
+        (
+            "secrets: {A: a}\nbackends: [env]\n",
+            "s.yaml:2:1: backends: unknown key",
+        ),
+        (
+            "mxm_secrets: {sets: {}}\n",
+            "s.yaml:1:1: mxm_secrets: unknown key",
+        ),
+        (
+            "secrets: {A: a}\ngopass: {command: /tmp/x}\n",
+            "gopass: unknown key; this file only has secrets",
+        ),
+        ("", "secrets: this key is missing"),
+        ("secrets: [a]\n", "secrets: it takes a mapping"),
+        ("[a]\n", "is a mapping, and this is a list"),
+        ("secrets: {A: a, A: b}\n", "s.yaml:1:17: "),
+        ("secrets: {A: a}}\n", "it is not YAML"),
+    ] {
+        home.write("s.yaml", text);
+        home.run(["resolve", "--from", "s.yaml"]).has(2, "", &[why]);
+        home.run(["exec", "--from", "s.yaml", "--", "touch", "trace"])
+            .has(125, "", &[why]);
+    }
+    // Others must not be able to write it, nor a template.
+    home.write("s.yaml", "secrets: {A: {template: t}}\n");
+    home.write("t", "{{prod/api-key}}");
+    for file in ["s.yaml", "t"] {
+        let path = home.path().join(file);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+        let why = "is not read, since it says which secrets a command gets: everyone can write to";
+        home.run(["resolve", "--from", "s.yaml"])
+            .has(2, "", &[why, file]);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    home.run(["resolve", "--from", "s.yaml"])
+        .is(0, "prod/api-key\tenv\t$PROD_API_KEY\n", "");
+    for text in [&b"no"[..], b"{{prod/api-key"] {
+        home.write("t", text);
+        home.run(["resolve", "--from", "s.yaml"])
+            .has(2, "", &["/t:1:1: "]);
+    }
+    home.write("big.yaml", vec![b'#'; (1 << 20) + 1]);
+    home.run(["resolve", "--from", "big.yaml"])
+        .has(2, "", &["big.yaml is larger than 1 MiB"]);
+    home.run(["resolve", "--from", "/dev/null"])
+        .has(2, "", &["/dev/null is not a regular file"]);
+    assert!(!home.path().join("trace").exists());
+}
+
+#[test]
+fn a_preflight_tells_every_problem_and_no_value() {
+    let mut home = home(TRADER);
+    home.run(["resolve", "--set", "trader"]).is(
+        0,
+        "prod/api-key\tenv\t$PROD_API_KEY\nprod/db#password\tenv\t$PROD_DB_PASSWORD\n",
+        "",
+    );
+    home.write(
+        "s.yaml",
+        "secrets:
+  A: none/a
+  B: none/b
+  C: {value: \"{{odd|json}}{{none/a}}\"}
+  D: {value: \"{{odd|json}}\"}
+  E: {name: none/e, optional: yes}
+  F: prod/api-key
+",
+    );
+    home.set(
+        "ODD",
+        <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"\xff"),
+    );
+    let s = home.path().join("s.yaml");
+    let unfit = format!(
+        "mxm-secrets: {}:5: failed: odd is not UTF-8, which a JSON string must be\n",
+        s.display()
+    );
+    let missing = |name| format!("mxm-secrets: {name} is missing: not in env\n");
+    home.run(["resolve", "--from", "s.yaml"]).is(
+        4,
+        "odd\tenv\t$ODD\nprod/api-key\tenv\t$PROD_API_KEY\n",
+        &format!("{}{}{unfit}", missing("none/a"), missing("none/b")),
+    );
+    let explained = home.run(["resolve", "--from", "s.yaml", "--explain"]);
+    let table = String::from_utf8(explained.stdout).unwrap();
+    assert_eq!(
+        (explained.status, explained.stderr.as_str()),
+        (Some(4), unfit.as_str())
+    );
+    for name in [
+        "none/a: missing",
+        "none/b: missing",
+        "none/e: missing",
+        "odd: found in env",
+    ] {
+        assert!(table.contains(&format!("{name}\n  BACKEND")), "{table}");
+    }
+    // The worst counts; what may be missing does not.
+    for (text, status) in [
+        ("A: none/a, B: prod/api-key", 1),
+        ("A: {name: none/a, optional: yes}, B: prod/api-key", 0),
+        ("A: {name: none/a, optional: yes}, B: none/a", 1),
+        (
+            "A: {value: \"{{none/a}}{{prod/api-key}}\", optional: yes}",
+            0,
+        ),
+    ] {
+        home.write("s.yaml", format!("secrets: {{{text}}}\n"));
+        let seen = home.run(["resolve", "--from", "s.yaml", "--json"]);
+        assert_eq!(
+            (seen.status, seen.stderr.as_str()),
+            (Some(status), ""),
+            "{text}"
+        );
+        let exec = home.run(["exec", "--from", "s.yaml", "--", "sh", "-c", "exit 0"]);
+        assert_eq!(
+            exec.status,
+            Some(if status == 0 { 0 } else { 125 }),
+            "{text}"
+        );
+        let report = String::from_utf8(seen.stdout).unwrap();
+        assert!(
+            report.contains("\"outcome\":\"missing\"") && !report.contains("k3y"),
+            "{report}"
+        );
+    }
+    // Beside names, and each looked up once.
+    let seen = home.run(["resolve", "--set", "web", "prod/api-key", "none/x"]);
+    seen.is(1, "prod/api-key\tenv\t$PROD_API_KEY\n", &missing("none/x"));
+}
+
+#[test]
+fn the_configuration_shows_and_checks_its_sets() {
+    let home = home(TRADER);
+    let seen = home.run(["config"]);
+    let text = String::from_utf8(seen.stdout).unwrap();
+    assert!(text.contains("sets.trader"), "{text}");
+    assert!(text.contains("[KEY, DB_PASSWORD, DSN, SMTP]"), "{text}");
+    home.run(["config", "--check"])
+        .has(0, text_of_check(&home), &[]);
+    home.write(
+        CONFIG,
+        "mxm_secrets: {sets: {s: {A: {template: none}, B: {template: bad}}}}\n",
+    );
+    home.write(".config/mxm-secrets/bad", "a\n{{b|c}}");
+    let bad = ".config/mxm-secrets/bad:2:1: unknown encoder \"c\"";
+    let none = ".config/mxm-secrets/none cannot be read";
+    home.run(["config", "--check"]).has(2, "", &[none, bad]);
+    // For one that does not need them, they may be elsewhere.
+    home.run(["get", "prod/api-key"]).has(0, "k3y\n", &[]);
+}
+
+fn text_of_check(home: &Home) -> String {
+    format!("{}: no mistakes\n", home.path().join(CONFIG).display())
+}
+
+#[cfg(all(feature = "age", feature = "vault"))]
+#[test]
+fn a_preflight_of_two_hundred_secrets_over_three_backends() {
+    use crate::support::vault::Server;
+    let (Some(server), Some(python)) = (Server::shared(), python()) else {
+        return;
+    };
+    let Some(age) = crate::support::program("age") else {
+        return;
+    };
+    let mut home = Home::new();
+    let keys = home.path().join(".passage/identities");
+    fs::create_dir_all(home.path().join(".passage/store/many")).unwrap();
+    let made = std::process::Command::new("age-keygen")
+        .arg("-o")
+        .arg(&keys)
+        .output()
+        .unwrap();
+    assert!(made.status.success());
+    let said = String::from_utf8(made.stderr).unwrap();
+    let recipient = said.trim().rsplit(' ').next().unwrap();
+    home.write("plain", "canary-from-age");
+    let file = |number: usize| {
+        home.path()
+            .join(format!(".passage/store/many/s{number}.age"))
+    };
+    let run = |number: usize| {
+        let mut command = home.command(&age);
+        command
+            .args(["-r", recipient, "-o"])
+            .arg(file(number))
+            .arg("plain");
+        assert!(transcript(&mut command).status == Some(0));
+    };
+    run(0);
+    for number in 1..66 {
+        fs::copy(file(0), file(number)).unwrap();
+    }
+    fs::write(file(60), "not an age file").unwrap();
+    let mut set = "secrets:\n".to_owned();
+    for number in 0..200 {
+        set += &format!("  V{number}: many/s{number}\n");
+    }
+    home.write("s.yaml", set);
+    for number in (66..133).filter(|&number| number != 100) {
+        server.put(
+            &format!("many/s{number}"),
+            r#"{"value":"canary-from-vault"}"#,
+        );
+    }
+    for number in (133..200).filter(|&number| number != 150) {
+        home.set(&format!("MANY_S{number}"), "canary-from-env");
+    }
+    home.set("VAULT_ADDR", &server.address)
+        .set("VAULT_CACERT", &server.ca)
+        .set("VAULT_TOKEN", crate::support::vault::ROOT);
+    let arguments = ["resolve", "--backend", "age,vault,env", "--from", "s.yaml"];
+    let seen = home.run(arguments.iter().chain(&["--json", "--timeout", "60"]));
+    assert_eq!((seen.status, seen.stderr.as_str()), (Some(4), ""));
+    assert!(!String::from_utf8_lossy(&seen.stdout).contains("canary"));
+    home.write("report", &seen.stdout);
+    let read = "import json, collections
+lines = [json.loads(line) for line in open('report')]
+assert [line['name'] for line in lines] == [f'many/s{n}' for n in range(200)]
+print(sorted(collections.Counter(str(line['backend']) for line in lines).items()))
+print([line['name'] for line in lines if line['outcome'] != 'found'])";
+    transcript(home.command(python).args(["-c", read])).is(
+        0,
+        "[('None', 3), ('age', 65), ('env', 66), ('vault', 66)]\n['many/s60', 'many/s100', 'many/s150']\n",
+        "",
+    );
+    let told = home.run(arguments.iter().chain(&["--timeout", "60"]));
+    let problems = ["many/s60", "many/s100 is missing", "many/s150 is missing"];
+    assert_eq!(told.status, Some(4));
+    assert!(
+        problems.iter().all(|problem| told.stderr.contains(problem)),
+        "{}",
+        told.stderr
+    );
+}
