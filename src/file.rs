@@ -116,12 +116,14 @@ fn links(path: &Path) -> Vec<(u64, i64, i64)> {
 /// What is wrong with it, to be put behind its name.
 pub fn read_all(mut file: &File, limit: usize, deadline: Deadline) -> Result<Secret, String> {
     let cannot = |error: io::Error| format!("cannot be read: {error}");
-    if file.metadata().is_ok_and(|data| data.is_dir()) {
+    let data = file.metadata().map_err(cannot)?;
+    if data.is_dir() {
         return Err("is a directory".to_owned());
     }
-    let mut buffer = SecretBuffer::new(limit);
+    let length = usize::try_from(data.len()).unwrap_or(limit);
+    let mut buffer = SecretBuffer::with_room(limit, length);
     // The writer of a FIFO may come later: until then it is at its end, and cannot be read.
-    let mut may_come = file.metadata().is_ok_and(|data| data.file_type().is_fifo());
+    let mut may_come = data.file_type().is_fifo();
     loop {
         match buffer.read_from(&mut file) {
             Ok(Progress::More) => {}

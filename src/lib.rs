@@ -46,6 +46,7 @@
 //! | `field`, `json` | a field picked out of a text or JSON secret |
 //! | `compose`, `request` | values inside other text; what a command is to have |
 //! | `file` | a file that holds a value |
+//! | `once` | what is made once, and tried again after a failure |
 //! | `secret` | the only type that holds a value |
 //! | `nearest` | what was meant by a word that is not known |
 //! | `text` | the way out for text: escaped, bounded, quoted |
@@ -87,6 +88,8 @@ pub mod fuzzing;
 mod json;
 mod name;
 mod nearest;
+#[cfg(feature = "age")]
+mod once;
 mod parallel;
 mod process;
 mod report;

@@ -94,6 +94,16 @@ impl SecretBuffer {
         }
     }
 
+    /// The same, with room for `expected` bytes, so that it need not grow.
+    pub fn with_room(limit: usize, expected: usize) -> SecretBuffer {
+        SecretBuffer {
+            // One more, to see that nothing comes after them.
+            bytes: vec![0; expected.min(limit) + 1],
+            filled: 0,
+            limit,
+        }
+    }
+
     /// Reads once from `reader`.
     ///
     /// # Errors

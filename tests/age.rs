@@ -1,5 +1,6 @@
 //! The age backend: files made by the real age and rage, in a store as passage has it.
 
+mod bounds;
 mod damage;
 mod plugin;
 mod prompt;
@@ -201,7 +202,12 @@ fn the_environment_says_where() {
         .run(["get", "a"])
         .has(4, "", &["the age store ", " does not exist", "hint: "]);
     store.home.set("PASSAGE_DIR", to.join("store"));
-    store.fails("a", &["there is no identities file", "hint: age-keygen"]);
+    let created = [
+        "the identities file",
+        "does not exist",
+        "hint: create one with age-keygen -o",
+    ];
+    store.fails("a", &created);
     store
         .home
         .set("PASSAGE_IDENTITIES_FILE", to.join("identities"));
@@ -342,8 +348,9 @@ fn what_is_no_file_for_us_is_failed_with_its_reason() {
     store.fails(
         "other",
         &[
-            "other.age is not encrypted for an identity in",
-            "but for X25519",
+            "no identity in ",
+            "can decrypt ",
+            "other.age (encrypted to: X25519)",
         ],
     );
     for (name, content, words) in [
@@ -357,7 +364,7 @@ fn what_is_no_file_for_us_is_failed_with_its_reason() {
         (
             "newer",
             b"age-encryption.org/v2\n-> X 1\nYWdl\n--- YWdl\n",
-            "of a version of the age format",
+            "has an unknown version of the age format",
         ),
         (
             "armor",
@@ -438,11 +445,11 @@ fn identities_that_cannot_be_used_are_named_by_line_and_never_shown() {
         (&damaged, "is a damaged identity"),
         (
             "AGE-SECRET-KEY-9-1CANARY",
-            "is an identity of an unknown kind",
+            "is not an identity of a known kind",
         ),
         (&store.recipient, "is a public key"),
-        ("-----BEGIN CANARY KEY-----", "begins an SSH key"),
-        ("canary CANARY", "is an identity of an unknown kind"),
+        ("-----BEGIN CANARY KEY-----", "starts an SSH key"),
+        ("canary CANARY", "is not an identity of a known kind"),
     ] {
         store.identities(format!("# one\r\n{line}\n{ours}"));
         let file = path.to_str().unwrap();
@@ -454,7 +461,7 @@ fn identities_that_cannot_be_used_are_named_by_line_and_never_shown() {
         );
     }
     store.identities("\u{fe}");
-    store.fails("a", &["line 1 of", "unknown kind"]);
+    store.fails("a", &["line 1 of", "is not an identity of a known kind"]);
     store.identities(b"\xfe\xff\n");
     store.fails("a", &["line 1 of", "is not text"]);
     store.identities("# none\n");
@@ -464,7 +471,10 @@ fn identities_that_cannot_be_used_are_named_by_line_and_never_shown() {
     store.fails("a", &["is encrypted for keys, not with a passphrase"]);
     fs::remove_file(&path).unwrap();
     symlink("identities", &path).unwrap();
-    store.fails("a", &["cannot read the identities file"]);
+    store.fails(
+        "a",
+        &["the identities file", "cannot be used: cannot read "],
+    );
     fs::remove_file(&path).unwrap();
     fs::create_dir(&path).unwrap();
     store.fails("a", &["the identities file", "is a directory"]);
@@ -511,6 +521,118 @@ fn others_who_can_read_the_identities_are_warned_of() {
     }
 }
 
+/// Nothing of such a file is believed, least of all which program to start.
+#[test]
+fn identities_that_others_can_write_are_refused() {
+    let Some(store) = Store::new() else { return };
+    store.insert("a", "s3cret");
+    let path = store.home.path().join(".passage/identities");
+    store.home.fake("age-plugin-fake", "exit 1");
+    let ours = fs::read_to_string(&path).unwrap();
+    store.identities(format!("AGE-PLUGIN-FAKE-1DPJKCMR0YMXKZ5\n{ours}"));
+    let shown = path.display().to_string();
+    let refused = |file: &Path, mode: u32, words: &[&str]| {
+        let before = fs::metadata(file).unwrap().permissions();
+        fs::set_permissions(file, fs::Permissions::from_mode(mode)).unwrap();
+        store.fails("a", words);
+        let listing =
+            String::from_utf8(store.home.run(["list-backends", "--json"]).stdout).unwrap();
+        let age = "\"backend\":\"age\",\"in_chain\":true,\"status\":\"failed\"";
+        assert!(listing.contains(age), "{listing}");
+        fs::set_permissions(file, before).unwrap();
+    };
+    for mode in [0o602, 0o606, 0o666] {
+        let words = [
+            &*format!("everyone can write to {shown}"),
+            "hint: chmod o-w",
+        ];
+        refused(&path, mode, &words);
+    }
+    let parent = path.parent().unwrap();
+    refused(
+        parent,
+        0o777,
+        &["everyone can write to ", "hint: chmod o-w"],
+    );
+    // Not by the path that is given, but where it leads to.
+    let elsewhere = store.home.path().join("elsewhere");
+    fs::rename(&path, &elsewhere).unwrap();
+    symlink(&elsewhere, &path).unwrap();
+    refused(&elsewhere, 0o602, &["everyone can write to ", "elsewhere"]);
+    if std::os::unix::fs::chown(&elsewhere, None, Some(2)).is_err() {
+        return not_run("only root can give files to a group that it is not in");
+    }
+    refused(&elsewhere, 0o620, &["the group bin (2) can write to "]);
+    assert_eq!(store.home.log("age-plugin-fake"), Vec::<String>::new());
+    // The same file, and nobody else may write it.
+    store.home.run(["get", "a"]).is(0, "s3cret\n", "");
+}
+
+#[test]
+fn what_was_mangled_on_its_way_is_told() {
+    let Some(store) = Store::new() else { return };
+    let crlf = |bytes: Vec<u8>| {
+        let mut mangled = Vec::new();
+        for byte in bytes {
+            mangled.extend((byte == b'\n').then_some(b'\r'));
+            mangled.push(byte);
+        }
+        mangled
+    };
+    let binary = fs::read(store.insert("binary", "s3cret")).unwrap();
+    let arguments = ["-a", "-r", &store.recipient];
+    let armored = fs::read(store.encrypt("armored", &arguments, "s3cret")).unwrap();
+    fs::write(store.file("a"), crlf(armored.clone())).unwrap();
+    store.home.run(["get", "a"]).is(0, "s3cret\n", "");
+    let before = |text: &[u8]| [text, &armored].concat();
+    for (content, words) in [
+        (
+            crlf(binary.clone()),
+            "was damaged by a conversion of its line ends to CRLF",
+        ),
+        (
+            before(b"Here it is:\n\n"),
+            "has text before the line -----BEGIN AGE ENCRYPTED FILE-----",
+        ),
+        (before(b"# "), "has text before the line"),
+        // A byte order mark.
+        (before(b"\xef\xbb\xbf"), "has text before the line"),
+        ([&b"\0"[..], &binary].concat(), "is not an age file"),
+    ] {
+        fs::write(store.file("a"), content).unwrap();
+        store.fails("a", &["/a.age ", words]);
+    }
+    store.insert("a", "s3cret");
+    let text = String::from_utf8(armored).unwrap();
+    store.identities(format!("# created: today\n{text}"));
+    let words = "starts an encrypted file: remove everything before that line";
+    store.fails("a", &["line 2 of the identities file", words]);
+    // ssh-keygen and openssl write this form, and age itself reads it.
+    for passphrase in ["", "passphrase"] {
+        let arguments = ["-t", "rsa", "-b", "2048", "-m", "PKCS8", "-N", passphrase];
+        let Some((key, recipient)) = ssh_key(&store.home, &arguments) else {
+            return;
+        };
+        store.encrypt("a", &["-r", &recipient], "of RSA");
+        let path = store.identities(fs::read(key).unwrap());
+        let convert = format!(
+            "hint: convert it with ssh-keygen -o -p -f {}",
+            path.display()
+        );
+        store.fails("a", &["is in the PKCS#8 format", &convert]);
+        let mut command = store.home.command(find("ssh-keygen").unwrap());
+        command
+            .args(["-q", "-o", "-p", "-P", passphrase, "-N", "", "-f"])
+            .arg(&path);
+        transcript(&mut command).has(
+            0,
+            "Your identification has been saved with the new passphrase.\n",
+            &[],
+        );
+        store.home.run(["get", "a"]).is(0, "of RSA\n", "");
+    }
+}
+
 #[test]
 fn ssh_keys_are_identities() {
     let Some(store) = Store::new() else { return };
@@ -537,13 +659,19 @@ fn ssh_keys_are_identities() {
         return;
     };
     store.identities(fs::read(key).unwrap());
-    store.fails("a", &["the SSH key", "it takes ed25519 and RSA"]);
+    store.fails("a", &["the SSH key", "only ed25519 and RSA are supported"]);
     let old = ["-t", "rsa", "-m", "PEM", "-N", "passphrase"];
     let Some((key, _)) = ssh_key(&store.home, &old) else {
         return;
     };
     store.identities(fs::read(key).unwrap());
-    store.fails("a", &["in the old PEM format", "hint: ssh-keygen -o -p"]);
+    store.fails(
+        "a",
+        &[
+            "in the old PEM format",
+            "hint: convert it with ssh-keygen -o -p",
+        ],
+    );
 }
 
 #[test]
@@ -575,7 +703,7 @@ fn it_works_in_every_command() {
     let home = store.home.path().display();
     let uses = format!(
         "\"status\":\"ready\",\"uses\":\"{home}/.passage/store, {home}/.passage/identities \
-         (2 X25519, 1 age-plugin-fake (not installed))\""
+         (2 X25519, 1 age-plugin-fake (not on PATH))\""
     );
     let shown = String::from_utf8(seen.stdout).unwrap();
     assert!(shown.contains(&uses), "{shown}");
@@ -583,5 +711,5 @@ fn it_works_in_every_command() {
     let seen = store.home.run(["list-backends"]);
     let shown = String::from_utf8(seen.stdout).unwrap();
     assert_eq!(seen.status, Some(4), "{shown}");
-    assert!(shown.contains("there is no identities file"), "{shown}");
+    assert!(shown.contains("does not exist"), "{shown}");
 }

@@ -12,18 +12,17 @@ mod plugin;
 mod terminal;
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
-use age::{DecryptError, Identity as _};
+use age::DecryptError;
 use age_core::format::{FileKey, Stanza};
 
 use super::{Answer, Backend, Context, Declaration, NoSecret, NoStore, Reason, Status};
-use crate::deadline::Ended;
 use crate::file;
 use crate::name::Name;
+use crate::once::Once;
 use crate::schema::{Key, Kind, Section};
 use crate::secret::{LIMIT, Secret};
-use format::File;
+use format::{Damage, File, UNAUTHENTIC, in_time};
 use identities::{Identities, Identity};
 
 pub const DECLARATION: Declaration = Declaration {
@@ -59,7 +58,7 @@ const FILE_LIMIT: usize = LIMIT / 2 * 3;
 struct Age {
     store: PathBuf,
     identities_file: PathBuf,
-    identities: OnceLock<Result<Vec<Identity>, Reason>>,
+    identities: Once<Vec<Identity>, Reason>,
 }
 
 impl Age {
@@ -75,7 +74,7 @@ impl Age {
         Age {
             store: path("store", ".passage/store"),
             identities_file: path("identities", ".passage/identities"),
-            identities: OnceLock::new(),
+            identities: Once::new(),
         }
     }
 
@@ -136,33 +135,36 @@ impl Age {
     fn identities(&self, context: &Context) -> Result<&Vec<Identity>, Reason> {
         let path = &self.identities_file;
         self.identities
-            .get_or_init(|| Identities::read(path, context)?.unlock(path, context))
-            .as_ref()
-            .map_err(Clone::clone)
+            .get_or_make(|| Identities::read(path, context)?.unlock(path, context))
     }
 
     /// The plaintext of `data`, or what is wrong with the file.
     fn decrypt(&self, data: &[u8], context: &Context) -> Result<Secret, Problem> {
         if data.is_empty() {
-            return Err(Problem::File("is empty, which no age file is"));
+            return Err(Problem::File("is empty, so it is not an age file"));
         }
         let decoded;
         let data = if armor::is_armored(data) {
-            decoded = armor::decode(data).map_err(Problem::File)?;
+            decoded = armor::decode(data, context.deadline).map_err(Problem::File)?;
             &decoded
         } else {
             data
         };
-        let file = File::parse(data).map_err(Problem::File)?;
+        let file = File::parse(data, context.deadline).map_err(|damage| {
+            Problem::File(match damage {
+                _ if data.starts_with(format::MAGIC) || !armor::is_below_text(data) => damage,
+                _ => "has text before the line -----BEGIN AGE ENCRYPTED FILE-----: remove it",
+            })
+        })?;
         // What has taken the time is the file, and not what comes next.
-        in_time(context)?;
+        in_time(context.deadline).map_err(Problem::File)?;
         let attempt = Attempt {
             identities: self.identities(context).map_err(Problem::Identities)?,
             context,
             trouble: None,
         };
         let key = attempt.file_key(file.stanzas())?;
-        file.open(&key).map_err(Problem::File)
+        file.open(&key, context.deadline).map_err(Problem::File)
     }
 }
 
@@ -174,16 +176,6 @@ enum Problem {
     OtherKeys(Vec<&'static str>),
     /// The identities, or a plugin.
     Identities(Reason),
-}
-
-/// Whether there is time to go on.
-fn in_time(context: &Context) -> Result<(), Problem> {
-    context.deadline.go_on().map_err(|ended| {
-        Problem::File(match ended {
-            Ended::Interrupted => "was not decrypted: interrupted",
-            Ended::TimedOut => "was not decrypted in time",
-        })
-    })
 }
 
 impl Backend for Age {
@@ -202,7 +194,7 @@ impl Backend for Age {
             Ok(secret) => Answer::text(secret, name, shown.to_string()),
             Err(Problem::File(problem)) => Answer::failed(format!("{shown} {problem}")),
             Err(Problem::OtherKeys(kinds)) => Answer::failed(format!(
-                "{shown} is not encrypted for an identity in {}, but for {}",
+                "no identity in {} can decrypt {shown} (encrypted to: {})",
                 self.identities_file.display(),
                 kinds.join(", ")
             )),
@@ -222,15 +214,12 @@ impl Backend for Age {
         match Identities::read(&self.identities_file, context) {
             Ok(identities) => {
                 let uses = format!("{uses} ({})", identities.describe());
-                if identities.locked() && context.unattended {
-                    return Status::unavailable(
-                        uses,
-                        format!("locked: {file} has a passphrase, and no person is there"),
-                    );
+                match identities.unusable(context) {
+                    Some(why) => Status::failed(uses, format!("{file} {why}")),
+                    None => Status::ready(uses),
                 }
-                Status::ready(uses)
             }
-            Err(reason) => Status::unavailable(uses, reason),
+            Err(reason) => Status::failed(uses, reason),
         }
     }
 
@@ -250,18 +239,13 @@ struct Attempt<'a> {
 impl Attempt<'_> {
     /// The key of the file whose header has these stanzas.
     fn file_key(mut self, stanzas: &[Stanza]) -> Result<FileKey, Problem> {
-        for (tried, identity) in self.identities.iter().enumerate() {
-            // Who was not tried may be the one it is for.
-            if tried > 0
-                && let Err(late) = in_time(self.context)
-            {
-                return Err(self.trouble.map_or(late, Problem::Identities));
-            }
-            if let Some(key) = self.unwrap(identity, stanzas) {
-                return key.map_err(|_| match self.trouble {
-                    Some(trouble) => Problem::Identities(trouble),
-                    None => Problem::File("has a damaged header: it does not authenticate"),
-                });
+        for identity in self.identities {
+            match self.unwrap(identity, stanzas) {
+                Ok(None) => {}
+                Ok(Some(Ok(key))) => return Ok(key),
+                // Who was not tried may be the one it is for.
+                Ok(Some(Err(_))) => return Err(self.problem(UNAUTHENTIC)),
+                Err(late) => return Err(self.problem(late)),
             }
         }
         Err(match self.trouble {
@@ -270,28 +254,51 @@ impl Attempt<'_> {
         })
     }
 
-    /// What `identity` makes of the stanzas, if one is for it.
-    fn unwrap(
-        &mut self,
-        identity: &Identity,
-        stanzas: &[Stanza],
-    ) -> Option<Result<FileKey, DecryptError>> {
+    /// What the first trouble was, or else what is wrong with the file.
+    fn problem(self, damage: Damage) -> Problem {
+        self.trouble
+            .map_or(Problem::File(damage), Problem::Identities)
+    }
+
+    /// What `identity` makes of the stanzas, if one is for it, and if there is time to find out.
+    fn unwrap(&mut self, identity: &Identity, stanzas: &[Stanza]) -> Result<Unwrapped, Damage> {
         let trouble = match identity {
-            Identity::X25519(key) => return key.unwrap_stanzas(stanzas),
-            Identity::Ssh(_, key) => return key.unwrap_stanzas(stanzas),
-            Identity::LockedSsh(key) => match key.for_one_of(stanzas, self.context)? {
-                Ok(key) => return key.unwrap_stanzas(stanzas),
-                Err(reason) => reason.clone(),
+            Identity::X25519(key) => return self.unwrap_each(key, stanzas),
+            Identity::Ssh(_, key) => return self.unwrap_each(key, stanzas),
+            Identity::LockedSsh(key) => match key.for_one_of(stanzas, self.context) {
+                None => return Ok(None),
+                Some(Ok(key)) => return self.unwrap_each(key, stanzas),
+                Some(Err(reason)) => reason,
             },
-            Identity::Plugin(plugin) => match plugin.unwrap(stanzas, self.context) {
-                Ok(key) => return key.map(Ok),
-                Err(reason) => reason,
-            },
+            Identity::Plugin(plugin) => {
+                in_time(self.context.deadline)?;
+                match plugin.unwrap(stanzas, self.context) {
+                    Ok(key) => return Ok(key.map(Ok)),
+                    Err(reason) => reason,
+                }
+            }
         };
         self.trouble.get_or_insert(trouble);
-        None
+        Ok(None)
+    }
+
+    fn unwrap_each(
+        &self,
+        key: &impl age::Identity,
+        stanzas: &[Stanza],
+    ) -> Result<Unwrapped, Damage> {
+        for stanza in stanzas {
+            in_time(self.context.deadline)?;
+            if let Some(found) = key.unwrap_stanza(stanza) {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
     }
 }
+
+/// What an identity makes of a header: nothing, if it is not for it.
+type Unwrapped = Option<Result<FileKey, DecryptError>>;
 
 /// For which kinds of keys the stanzas are, each once.
 fn kinds(stanzas: &[Stanza]) -> Vec<&'static str> {
@@ -341,10 +348,11 @@ mod tests {
         let age = Age {
             store: "store".into(),
             identities_file: "/nowhere/identities".into(),
-            identities: OnceLock::new(),
+            identities: Once::new(),
         };
         assert_eq!(late(&age), "was not decrypted in time");
         // Nor is it held against the next file that they could not be read.
-        assert!(age.identities.get().is_none());
+        let made = age.identities.get_or_make(|| Ok(Vec::new()));
+        assert!(made.unwrap().is_empty());
     }
 }

@@ -37,7 +37,7 @@ const WORDS: &[(&str, &[&str])] = &[
             "is cut short",
             "is not an age file",
             "is empty",
-            "of a version of the age format",
+            "has an unknown version of the age format",
             "has a damaged armor",
         ],
     ),
@@ -45,7 +45,7 @@ const WORDS: &[(&str, &[&str])] = &[
         "HMAC failure",
         &["has a damaged header: it does not authenticate"],
     ),
-    ("no match", &["is not encrypted for an identity in"]),
+    ("no match", &["no identity in "]),
     (
         "payload failure",
         &["is damaged or cut short: its content does not authenticate"],

@@ -266,14 +266,14 @@ const ROWS: &[Row] = &[
                 "age",
                 Is(
                     Program("printf -- '-> msg\\n'; exec head -c 1073741824 /dev/zero"),
-                    Failed(says!(plugin, "does not speak as a plugin does")),
+                    Failed(says!(plugin, "does not follow the age plugin protocol")),
                 ),
             ),
             (
                 "age",
                 Is(
                     Program("printf -- '-> msg '; tr '\\0' x </dev/zero | head -c 1073741824"),
-                    Failed(says!(plugin, "talks without end")),
+                    Failed(says!(plugin, "sent too much output")),
                 ),
             ),
             ("age", Is(File(files::flood), Failed(says!(age, "is larger than 24 MiB")))),
@@ -360,7 +360,7 @@ const ROWS: &[Row] = &[
             ("age", Is(Program("exit 0"), Failed(says!(plugin, "ended without an answer")))),
             // The input of a program is at its end at once.
             ("gopass own", Is(Program("read line && exit 3; echo canary-value"), Value)),
-            ("age", Is(File(files::empty), Failed(says!(age, "is empty, which no age file is")))),
+            ("age", Is(File(files::empty), Failed(says!(age, "is empty, so it is not an age file")))),
             (
                 "vault",
                 Is(

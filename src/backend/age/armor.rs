@@ -2,12 +2,24 @@
 
 use std::io::Read;
 
+use super::format::in_time;
+use crate::deadline::Deadline;
+
+/// With this line an armored file begins.
+pub const BEGIN: &[u8] = b"-----BEGIN AGE ENCRYPTED FILE-----";
+
 /// Whether `file` means to be armored.
 pub fn is_armored(file: &[u8]) -> bool {
-    after_blank_lines(file).starts_with(b"-----BEGIN AGE ENCRYPTED FILE-----")
+    after_blank_lines(file).starts_with(BEGIN)
 }
 
-/// Lines of nothing but blanks may stand before the armor.
+/// Whether an armor begins below the first line of `file`.
+pub fn is_below_text(file: &[u8]) -> bool {
+    let mut lines = file.split(|&byte| byte == b'\n');
+    lines.any(|line| line.starts_with(BEGIN) || line.ends_with(BEGIN))
+}
+
+/// Lines of nothing but spaces may stand before the armor.
 fn after_blank_lines(file: &[u8]) -> &[u8] {
     let text = file.trim_ascii_start();
     match file.strip_suffix(text) {
@@ -17,10 +29,16 @@ fn after_blank_lines(file: &[u8]) -> &[u8] {
 }
 
 /// The binary form, which is no secret.
-pub fn decode(file: &[u8]) -> Result<Vec<u8>, &'static str> {
-    let mut decoded = Vec::with_capacity(file.len());
-    age::armor::ArmoredReader::new(after_blank_lines(file))
-        .read_to_end(&mut decoded)
-        .map(|_| decoded)
-        .map_err(|_| "has a damaged armor")
+pub fn decode(file: &[u8], deadline: Deadline) -> Result<Vec<u8>, &'static str> {
+    let mut decoded = Vec::with_capacity(file.len() / 4 * 3);
+    let mut reader = age::armor::ArmoredReader::new(after_blank_lines(file)).take(0);
+    loop {
+        in_time(deadline)?;
+        reader.set_limit(64 << 10);
+        match reader.read_to_end(&mut decoded) {
+            Ok(0) => return Ok(decoded),
+            Ok(_) => {}
+            Err(_) => return Err("has a damaged armor"),
+        }
+    }
 }

@@ -14,6 +14,7 @@ use chacha20poly1305::{ChaCha20Poly1305, Nonce, Tag};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
+use crate::deadline::{Deadline, Ended};
 use crate::secret::{LIMIT, Secret};
 
 /// With these bytes every age file begins, whatever its version.
@@ -25,6 +26,11 @@ const END: &[u8] = b"--- ";
 /// The length of the MAC in base64 without padding.
 const MAC_LENGTH: usize = 43;
 
+/// The longest header, in bytes: room for thousands of recipients.
+const HEADER: usize = 1 << 20;
+/// The most arguments of a stanza. Those of the stanzas that are known are one or two.
+const ARGUMENTS: usize = 64;
+
 /// The length of a chunk of the payload, but for the last one, which may be shorter.
 const CHUNK: usize = 64 << 10;
 /// What authenticates a chunk stands behind it.
@@ -32,6 +38,9 @@ const TAG: usize = 16;
 
 /// What is wrong with a file; how a message about it goes on after its name.
 pub type Damage = &'static str;
+
+/// Of a header that none of its recipients made.
+pub const UNAUTHENTIC: Damage = "has a damaged header: it does not authenticate";
 
 /// An age file with a header that is well formed. Who made it is not known before it is opened.
 pub struct File<'a> {
@@ -45,23 +54,38 @@ pub struct File<'a> {
 
 impl<'a> File<'a> {
     /// The parts of the binary form of a file.
-    pub fn parse(file: &'a [u8]) -> Result<File<'a>, Damage> {
+    pub fn parse(file: &'a [u8], deadline: Deadline) -> Result<File<'a>, Damage> {
         const SHORT: Damage = "is cut short";
         const DAMAGED: Damage = "has a damaged header";
         let rest = file.strip_prefix(MAGIC).ok_or("is not an age file")?;
-        let mut rest = expect(rest, VERSION).map_err(|cut| match rest {
+        let rest = expect(rest, VERSION).map_err(|cut| match rest {
             _ if cut => SHORT,
-            _ => "is of a version of the age format that is not known",
+            [b'v', b'1', b'\r', ..] => {
+                "was damaged by a conversion of its line ends to CRLF: copy it again, as binary"
+            }
+            _ => "has an unknown version of the age format",
         })?;
+        let (mut rest, beyond) = rest.split_at(rest.len().min(HEADER));
+        let short = if beyond.is_empty() {
+            SHORT
+        } else {
+            "has a header larger than 1 MiB"
+        };
         let mut stanzas = Vec::new();
         while let Err(cut) = expect(rest, END) {
+            in_time(deadline)?;
+            let line = rest.split(|&byte| byte == b'\n').next().unwrap_or_default();
+            if line.iter().filter(|&&byte| byte == b' ').count() > ARGUMENTS + 1 {
+                return Err("has a header with too many arguments");
+            }
             let (after, stanza) = age_stanza(rest).map_err(|error| match error {
-                _ if cut || error.is_incomplete() => SHORT,
+                _ if cut || error.is_incomplete() => short,
                 _ => DAMAGED,
             })?;
             stanzas.push(Stanza::from(stanza));
             rest = after;
         }
+        let rest = &file[file.len() - beyond.len() - rest.len()..];
         let covered = file.len() - rest.len() + END.trim_ascii_end().len();
         let (mac, rest) = rest.split_at_checked(END.len() + MAC_LENGTH).ok_or(SHORT)?;
         let mac = BASE64_STANDARD_NO_PAD.decode(&mac[END.len()..]);
@@ -91,15 +115,23 @@ impl<'a> File<'a> {
     }
 
     /// The plaintext, all of it authenticated.
-    pub fn open(&self, key: &FileKey) -> Result<Secret, Damage> {
-        const UNAUTHENTIC: Damage = "has a damaged header: it does not authenticate";
+    pub fn open(&self, key: &FileKey, deadline: Deadline) -> Result<Secret, Damage> {
         let mac_key = hkdf(&[], b"header", key.expose_secret());
         let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(&mac_key).map_err(|_| UNAUTHENTIC)?;
         mac.update(self.header);
         mac.verify_slice(&self.mac).map_err(|_| UNAUTHENTIC)?;
         let payload_key = hkdf(self.nonce, b"payload", key.expose_secret());
-        decrypt(&ChaCha20Poly1305::new(&payload_key.into()), self.payload)
+        let cipher = ChaCha20Poly1305::new(&payload_key.into());
+        decrypt(&cipher, self.payload, deadline)
     }
+}
+
+/// Whether there is time to go on.
+pub fn in_time(deadline: Deadline) -> Result<(), Damage> {
+    deadline.go_on().map_err(|ended| match ended {
+        Ended::Interrupted => "was not decrypted: interrupted",
+        Ended::TimedOut => "was not decrypted in time",
+    })
 }
 
 /// What follows `prefix` in `input`; or else whether `input` is but a piece of it.
@@ -111,7 +143,11 @@ fn expect<'a>(input: &'a [u8], prefix: &[u8]) -> Result<&'a [u8], bool> {
 
 /// The plaintext of the chunks in `payload`, which are counted, and the last of which is marked: none can be left out,
 /// repeated, moved or added.
-fn decrypt(cipher: &ChaCha20Poly1305, payload: &[u8]) -> Result<Secret, Damage> {
+fn decrypt(
+    cipher: &ChaCha20Poly1305,
+    payload: &[u8],
+    deadline: Deadline,
+) -> Result<Secret, Damage> {
     const DAMAGED: Damage = "is damaged or cut short: its content does not authenticate";
     let chunks = payload.len().div_ceil(CHUNK + TAG);
     // Only a plaintext without a byte has a chunk without one.
@@ -128,6 +164,7 @@ fn decrypt(cipher: &ChaCha20Poly1305, payload: &[u8]) -> Result<Secret, Damage> 
     let mut plain = Secret::take(vec![0; length]);
     let mut places = plain.expose_mut().chunks_mut(CHUNK);
     for (number, chunk) in (1..).zip(payload.chunks(CHUNK + TAG)) {
+        in_time(deadline)?;
         let place = places.next().unwrap_or_default();
         let (encrypted, tag) = chunk.split_at(place.len());
         place.copy_from_slice(encrypted);

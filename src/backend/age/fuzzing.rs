@@ -15,10 +15,10 @@ fn context() -> Context<'static> {
 
 pub fn age_identities(text: &[u8]) {
     let path = Path::new("identities");
-    match identities::armored_or_binary(text) {
+    match identities::armored_or_binary(text, Deadline::never()) {
         Some(Ok(file)) => {
             let locked = Identities::Protected(file);
-            assert!(locked.locked());
+            assert!(locked.unusable(&context()).is_some());
             // Nobody is there to type a passphrase.
             match locked.unlock(path, &context()) {
                 Ok(_) => panic!("opened without a passphrase"),
@@ -26,7 +26,7 @@ pub fn age_identities(text: &[u8]) {
             }
         }
         Some(Err(problem)) => assert!(!problem.is_empty()),
-        None => match identities::parse(text, path) {
+        None => match identities::parse(text, path, Deadline::never()) {
             Ok(identities) => {
                 assert!(!identities.is_empty());
                 assert!(!Identities::Open(identities).describe().is_empty());
@@ -38,12 +38,13 @@ pub fn age_identities(text: &[u8]) {
 
 /// Says whether it can be read.
 pub fn age_file(file: &[u8], identities: &[u8], plaintext: &[u8]) -> bool {
-    let open = identities::parse(identities, Path::new("identities"));
+    let open = || identities::parse(identities, Path::new("identities"), Deadline::never());
     let age = Age {
         store: "store".into(),
         identities_file: "identities".into(),
-        identities: OnceLock::from(open),
+        identities: Once::new(),
     };
+    let _ = age.identities.get_or_make(open);
     match age.decrypt(file, &context()) {
         Ok(secret) => {
             assert_eq!(secret.expose(), plaintext, "it is not authenticated");

@@ -3,7 +3,6 @@
 use std::fmt::Write;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
 use age::secrecy::SecretString;
 use age::{DecryptError, Identity as _, Recipient, scrypt, ssh, x25519};
@@ -14,14 +13,24 @@ use super::format::{self, File};
 use super::plugin::{self, Plugin};
 use super::terminal::{self, Echo, NoAnswer};
 use crate::backend::{Context, Reason};
+use crate::deadline::Deadline;
 use crate::detached::Detached;
-use crate::file::read_all;
+use crate::file;
+use crate::once::Once;
 use crate::process;
-use crate::secret::{LIMIT, Secret, SecretBuffer};
-use crate::{sys, trust, watch};
+use crate::secret::{Secret, SecretBuffer};
+use crate::{trust, watch};
 
 /// The most work that unlocking may cost, as age has it: 2^22, a quarter of a minute.
 const MAX_WORK_FACTOR: u8 = 22;
+
+/// The longest identities file, in bytes: room for thousands of them.
+const LIMIT: usize = 1 << 20;
+/// The longest SSH key, in bytes: room for an RSA key of 16384 bits, the longest that ssh-keygen makes.
+const SSH_LIMIT: usize = 16 << 10;
+const SSH_LINES: usize = 512;
+/// The most plugins that one file may name.
+const PLUGINS: usize = 64;
 
 /// What an identities file holds.
 pub enum Identities {
@@ -38,7 +47,7 @@ pub enum Identity {
     /// An SSH key of the given type.
     Ssh(String, ssh::Identity),
     /// An SSH key with a passphrase.
-    LockedSsh(LockedSsh),
+    LockedSsh(Box<LockedSsh>),
     /// Those of a plugin.
     Plugin(Plugin),
 }
@@ -49,30 +58,37 @@ pub struct LockedSsh {
     key: ssh::EncryptedKey,
     /// The type, and the tag that stands beside it in the header of a file for this key.
     mark: (String, String),
-    unlocked: OnceLock<Result<ssh::Identity, Reason>>,
+    unlocked: Once<ssh::Identity, Reason>,
 }
 
 impl Identities {
-    /// Reads `path`, and warns when others can read it, too.
+    /// Reads `path`, if nobody else may write it, and warns if others can read it.
     pub fn read(path: &Path, context: &Context) -> Result<Identities, Reason> {
         let shown = path.display();
-        let file = sys::open_to_read(path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => Reason::from(format!("there is no identities file {shown}"))
-                .hint("age-keygen makes one; another place is named by PASSAGE_IDENTITIES_FILE"),
-            _ => Reason::from(format!("cannot read the identities file {shown}: {error}")),
-        })?;
+        let about = |what: String| Reason::from(format!("the identities file {shown} {what}"));
+        let file = match file::open(path, context.deadline) {
+            Ok(Some(file)) => file,
+            Ok(None) => {
+                return Err(about("does not exist".to_owned()).hint(format!(
+                    "create one with age-keygen -o {}, or set PASSAGE_IDENTITIES_FILE",
+                    quoted(path)
+                )));
+            }
+            Err(error) => return Err(about(format!("cannot be used: {error}"))),
+        };
         // Its plugins are programs.
         let exposed = trust::key_file(path, &file)?;
-        let text = read_all(&file, LIMIT, context.deadline)
-            .map_err(|problem| Reason::from(format!("the identities file {shown} {problem}")))?;
-        if let Some(data) = armored_or_binary(text.expose()) {
-            let problem = |what| Reason::from(format!("the identities file {shown} {what}"));
-            return Ok(Identities::Protected(data.map_err(problem)?));
+        let text = file::read_all(&file, LIMIT, context.deadline).map_err(about)?;
+        if let Some(data) = armored_or_binary(text.expose(), context.deadline) {
+            return Ok(Identities::Protected(
+                data.map_err(|what| about(what.to_owned()))?,
+            ));
         }
         if let Some(exposed) = exposed {
             (context.warn)(&exposed.into());
         }
-        Ok(Identities::Open(parse(text.expose(), path)?))
+        let identities = parse(text.expose(), path, context.deadline)?;
+        Ok(Identities::Open(identities))
     }
 
     /// Asks for the passphrase where one is needed.
@@ -84,7 +100,7 @@ impl Identities {
         let shown = path.display();
         let problem = |what: &str| Reason::from(format!("the identities file {shown} {what}"));
         const DAMAGED: &str = "is a damaged age file";
-        let file = File::parse(&data).map_err(|_| problem(DAMAGED))?;
+        let file = File::parse(&data, context.deadline).map_err(|_| problem(DAMAGED))?;
         if !file.has_passphrase() {
             return Err(problem("is encrypted for keys, not with a passphrase"));
         }
@@ -104,8 +120,8 @@ impl Identities {
             }
             Some(Err(_)) => return Err(problem(DAMAGED)),
         };
-        let text = file.open(&key).map_err(problem)?;
-        parse(text.expose(), path)
+        let text = file.open(&key, context.deadline).map_err(problem)?;
+        parse(text.expose(), path, context.deadline)
     }
 
     /// How many there are of which kind, for people.
@@ -123,7 +139,7 @@ impl Identities {
                 Identity::Plugin(plugin) => {
                     let absent = match process::find_program(plugin.program.as_ref()) {
                         Some(_) => "",
-                        None => " (not installed)",
+                        None => " (not on PATH)",
                     };
                     (
                         format!("{}{absent}", plugin.program),
@@ -144,14 +160,31 @@ impl Identities {
         text
     }
 
-    /// Whether all of them wait for a passphrase.
-    pub fn locked(&self) -> bool {
-        match self {
-            Identities::Protected(_) => true,
-            Identities::Open(identities) => identities
-                .iter()
-                .all(|identity| matches!(identity, Identity::LockedSsh(_))),
+    /// Why none of them can be used in these circumstances, if so; goes on after the name of the file.
+    pub fn unusable(&self, context: &Context) -> Option<String> {
+        let identities = match self {
+            Identities::Protected(_) if context.unattended => {
+                return Some(format!("{LOCKED}{}", NoAnswer::Unattended));
+            }
+            Identities::Protected(_) => return None,
+            Identities::Open(identities) => identities,
+        };
+        let mut why = None;
+        for identity in identities {
+            let this = match identity {
+                Identity::X25519(_) | Identity::Ssh(..) => return None,
+                Identity::LockedSsh(_) if context.unattended => {
+                    format!("{LOCKED}{}", NoAnswer::Unattended)
+                }
+                Identity::LockedSsh(_) => return None,
+                Identity::Plugin(plugin) => match process::find_program(plugin.program.as_ref()) {
+                    Some(_) => return None,
+                    None => format!("needs {}, which is not on PATH", plugin.program),
+                },
+            };
+            why.get_or_insert(this);
         }
+        why
     }
 }
 
@@ -161,12 +194,12 @@ impl LockedSsh {
         &self,
         stanzas: &[Stanza],
         context: &Context,
-    ) -> Option<&Result<ssh::Identity, Reason>> {
+    ) -> Option<Result<&ssh::Identity, Reason>> {
         let (kind, tag) = &self.mark;
         stanzas
             .iter()
             .any(|stanza| stanza.tag == *kind && stanza.args.first() == Some(tag))
-            .then(|| self.unlocked.get_or_init(|| self.unlock(context)))
+            .then(|| self.unlocked.get_or_make(|| self.unlock(context)))
     }
 
     fn unlock(&self, context: &Context) -> Result<ssh::Identity, Reason> {
@@ -179,13 +212,16 @@ impl LockedSsh {
     }
 }
 
+/// Of what cannot be unlocked, before why.
+const LOCKED: &str = "is locked with a passphrase: ";
+
 fn passphrase(path: &Path, context: &Context) -> Result<SecretString, Reason> {
     let shown = path.display();
     let question = format!("mxm-secrets: passphrase of {shown}");
     let typed = terminal::ask(&question, Echo::Off, context).map_err(|none| match none {
         NoAnswer::Interrupted => Reason::from("interrupted at the passphrase"),
-        none => Reason::from(format!("locked: {shown} has a passphrase, and {none}"))
-            .hint("unattended use needs an identities file without a passphrase"),
+        none => Reason::from(format!("{shown} {LOCKED}{none}"))
+            .hint("for unattended use, set up identities without a passphrase"),
     })?;
     // A copy of exactly this size, wiped by the type it is for.
     match std::str::from_utf8(typed.expose()) {
@@ -231,22 +267,28 @@ fn quoted(path: &Path) -> String {
 }
 
 /// The age file that `text` is, if it is one.
-pub fn armored_or_binary(text: &[u8]) -> Option<Result<Vec<u8>, &'static str>> {
+pub fn armored_or_binary(text: &[u8], deadline: Deadline) -> Option<Result<Vec<u8>, &'static str>> {
     if armor::is_armored(text) {
-        Some(armor::decode(text))
+        Some(armor::decode(text, deadline))
     } else {
         text.starts_with(format::MAGIC).then(|| Ok(text.to_vec()))
     }
 }
 
 /// The identities in `text`, the content of `path`.
-pub fn parse(text: &[u8], path: &Path) -> Result<Vec<Identity>, Reason> {
+pub fn parse(text: &[u8], path: &Path, deadline: Deadline) -> Result<Vec<Identity>, Reason> {
     let shown = path.display();
     if text.starts_with(b"-----BEGIN ") {
         return Ok(vec![parse_ssh(text, path)?]);
     }
     let (mut identities, mut plugins) = (Vec::new(), Vec::<Plugin>::new());
     for (number, line) in (1..).zip(text.split(|&byte| byte == b'\n')) {
+        deadline.go_on().map_err(|ended| {
+            format!(
+                "the identities file {shown} {}",
+                ended.before_it_was("read")
+            )
+        })?;
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         if line.starts_with(b"#") || line.iter().all(u8::is_ascii_whitespace) {
             continue;
@@ -264,6 +306,9 @@ pub fn parse(text: &[u8], path: &Path) -> Result<Vec<Identity>, Reason> {
         } else if let Some(name) = plugin::name(identity) {
             let plugin = match plugins.iter().position(|plugin| plugin.is(&name)) {
                 Some(known) => plugins.get_mut(known),
+                None if plugins.len() == PLUGINS => {
+                    return refuse("names one plugin too many: at most 64 can be used");
+                }
                 None => {
                     plugins.push(Plugin::new(&name));
                     plugins.last_mut()
@@ -274,25 +319,25 @@ pub fn parse(text: &[u8], path: &Path) -> Result<Vec<Identity>, Reason> {
             }
         } else if identity.starts_with("AGE-SECRET-KEY-PQ-1") {
             return refuse("is a post-quantum identity, which only a plugin can use").map_err(
-                |reason| reason.hint("age-plugin-pq -identity makes one for that plugin of it"),
+                |reason| reason.hint("convert it for the plugin with age-plugin-pq -identity"),
             );
         } else if identity.starts_with("AGE-SECRET-KEY-1") {
             return refuse("is a damaged identity");
         } else if identity.starts_with("age1") || identity.starts_with("ssh-") {
-            return refuse("is a public key: identities are the private ones");
+            return refuse("is a public key; an identity is a private key");
+        } else if line.starts_with(armor::BEGIN) {
+            return refuse("starts an encrypted file: remove everything before that line");
         } else if identity.starts_with("-----BEGIN ") {
-            return refuse(
-                "begins an SSH key: that needs a file to itself, from the first line on",
-            );
+            return refuse("starts an SSH key, which must be the only content of its file");
         } else {
-            return refuse("is an identity of an unknown kind");
+            return refuse("is not an identity of a known kind");
         }
     }
     identities.extend(plugins.into_iter().map(Identity::Plugin));
     if identities.is_empty() {
         return Err(
             Reason::from(format!("the identities file {shown} has no identity"))
-                .hint("age-keygen makes one"),
+                .hint("create one with age-keygen"),
         );
     }
     Ok(identities)
@@ -301,21 +346,33 @@ pub fn parse(text: &[u8], path: &Path) -> Result<Vec<Identity>, Reason> {
 fn parse_ssh(text: &[u8], path: &Path) -> Result<Identity, Reason> {
     let shown = path.display();
     let refuse = |what: &str| Reason::from(format!("the SSH key {shown} {what}"));
+    let convert = || format!("convert it with ssh-keygen -o -p -f {}", quoted(path));
+    // The age crate begins anew with every line.
+    if text.len() > SSH_LIMIT || text.split(|&byte| byte == b'\n').count() > SSH_LINES {
+        return Err(refuse("is larger than 16 KiB, or has more than 512 lines"));
+    }
+    if [
+        "-----BEGIN PRIVATE KEY-----",
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----",
+    ]
+    .iter()
+    .any(|begin| text.starts_with(begin.as_bytes()))
+    {
+        let what = "is in the PKCS#8 format; only the formats of OpenSSH and PKCS#1 can be used";
+        return Err(refuse(what).hint(convert()));
+    }
     // Without its carriage returns, which the age crate knows only in part. It reads the text through a buffer of its
     // own, which nobody wipes.
-    let mut plain = SecretBuffer::new(LIMIT);
+    let mut plain = SecretBuffer::new(SSH_LIMIT);
     for line in text.split_inclusive(|&byte| byte == b'\r') {
         let _ = plain.extend(line.strip_suffix(b"\r").unwrap_or(line));
     }
     let key = ssh::Identity::from_buffer(plain.expose(), None)
-        .map_err(|_| refuse("is damaged, or no key for age: it takes ed25519 and RSA"))?;
+        .map_err(|_| refuse("is damaged, or not a key that age can use: ed25519 or RSA"))?;
     let public = ssh::Recipient::try_from(key.clone());
     match (key, public) {
         (ssh::Identity::Unsupported(ssh::UnsupportedKey::EncryptedPem), _) => {
-            Err(refuse("is encrypted in the old PEM format").hint(format!(
-                "ssh-keygen -o -p -f {} writes it in the new one",
-                quoted(path)
-            )))
+            Err(refuse("is encrypted in the old PEM format").hint(convert()))
         }
         (ssh::Identity::Unsupported(ssh::UnsupportedKey::EncryptedSsh(_)), _) => {
             Err(refuse("is encrypted with a cipher that is not supported"))
@@ -324,7 +381,7 @@ fn parse_ssh(text: &[u8], path: &Path) -> Result<Identity, Reason> {
             Err(refuse("is on a security key, which age cannot use"))
         }
         (ssh::Identity::Unsupported(_), _) | (_, Err(_)) => Err(refuse(
-            "is of a type that age cannot use: it takes ed25519 and RSA",
+            "is of a type that age cannot use: only ed25519 and RSA are supported",
         )),
         (key @ ssh::Identity::Unencrypted(_), Ok(public)) => {
             let public = public.to_string();
@@ -338,12 +395,12 @@ fn parse_ssh(text: &[u8], path: &Path) -> Result<Identity, Reason> {
                 let stanza = stanzas.into_iter().next()?;
                 Some((stanza.tag, stanza.args.into_iter().next()?))
             });
-            Ok(Identity::LockedSsh(LockedSsh {
+            Ok(Identity::LockedSsh(Box::new(LockedSsh {
                 file: path.to_owned(),
                 key,
                 mark: mark.ok_or_else(|| refuse("is of a type that age cannot use"))?,
-                unlocked: OnceLock::new(),
-            }))
+                unlocked: Once::new(),
+            })))
         }
     }
 }

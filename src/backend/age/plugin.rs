@@ -100,6 +100,10 @@ impl Dialogue<'_> {
         let (mut key, mut error) = (None, None);
         loop {
             let (command, body) = self.hear()?;
+            self.context
+                .deadline
+                .go_on()
+                .map_err(|ended| self.plugin.says(Problem::from(ended)))?;
             let text = || String::from_utf8_lossy(body.expose()).into_owned();
             match command.tag.as_str() {
                 "done" => break,
@@ -208,12 +212,12 @@ impl Dialogue<'_> {
                     return Ok((stanza, body));
                 }
                 Err(error) if error.is_incomplete() => {}
-                Err(_) => return Err(self.plugin.says("does not speak as a plugin does")),
+                Err(_) => return Err(self.plugin.says("does not follow the age plugin protocol")),
             }
             match self.conversation.hear(&mut self.heard) {
                 Ok(false) => {}
                 Ok(true) => return Err(self.plugin.says("ended without an answer")),
-                Err(Problem::TooLarge) => return Err(self.plugin.says("talks without end")),
+                Err(Problem::TooLarge) => return Err(self.plugin.says("sent too much output")),
                 Err(problem) => return Err(self.plugin.says(problem)),
             }
         }

@@ -42,7 +42,7 @@ pub enum NoAnswer {
 impl std::fmt::Display for NoAnswer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            NoAnswer::Unattended => "no person is there to be asked",
+            NoAnswer::Unattended => "cannot ask for it when unattended",
             NoAnswer::NoTerminal => "there is no terminal to ask on",
             NoAnswer::Declined => "no answer was given",
             NoAnswer::TimedOut => "no answer was given in time",
@@ -89,7 +89,7 @@ fn open() -> Option<File> {
         .ok()
 }
 
-/// Control characters are shown escaped, since some of the text comes from outside.
+/// Control characters are escaped, since some of the text comes from outside.
 fn show(terminal: &File, text: &str) {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
