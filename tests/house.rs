@@ -17,7 +17,7 @@ const FLOORS: &[&[&str]] = &[
     &["field", "file", "name", "nearest"],
     &["schema"],
     &["arena", "deadline", "json", "trust"],
-    &["detached", "sys", "text"],
+    &["detached", "once", "sys", "text"],
     &["secret"],
 ];
 
