@@ -15,7 +15,7 @@ pub use conversation::Conversation;
 pub use programs::{candidates, find_program};
 
 use std::cell::OnceCell;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -196,7 +196,8 @@ impl Running {
             if let Some(pipe) = stderr.as_mut().filter(|_| stderr_ready) {
                 if messages.expose().len() >= STDERR_LIMIT {
                     // The rest is read, so that the child does not block, and thrown away.
-                    if read_once(|| pipe.read(&mut [0; 4096])).map_err(Problem::Io)? == 0 {
+                    let rest = read_once(|| SecretBuffer::new(STDERR_LIMIT).read_from(pipe));
+                    if rest.map_err(Problem::Io)? == Progress::End {
                         stderr = None;
                     }
                 } else if read_once(|| messages.read_from(pipe)).map_err(Problem::Io)?
