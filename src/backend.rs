@@ -218,7 +218,6 @@ impl<Seen: Copy> Proof<Seen> {
     }
 
     /// What was seen.
-    #[allow(dead_code, reason = "for the report")]
     pub fn seen(&self) -> Seen {
         self.seen
     }

@@ -163,13 +163,17 @@ impl Chain {
         let mut found = None;
         let (mut ended, mut failed, mut available) = (false, false, false);
         for link in &self.links {
-            if (ended && !all) || deadline::interrupted() {
+            if ended && (!all || deadline::interrupted()) {
                 steps.push(link.not_asked(name));
                 continue;
             }
             let started = Instant::now();
             let answer = self.ask(link, name, whole, observer);
             let took = started.elapsed();
+            let telling = match &answer {
+                Answer::Miss(proof) => !matches!(proof.seen(), NoSecret::NoEntry | NoSecret::Said),
+                _ => false,
+            };
             let (verdict, locator, reason) = match answer {
                 Answer::Hit { locator, .. } if ended => (Verdict::Shadowed, Some(locator), None),
                 Answer::Hit { secret, locator } => {
@@ -196,6 +200,7 @@ impl Chain {
                 locator,
                 verdict,
                 reason,
+                telling,
                 took,
             };
             observer.asked(name, &step);
@@ -217,6 +222,9 @@ impl Chain {
 
     /// Asks one backend, and makes of its answer what holds for all of them.
     fn ask(&self, link: &Link, name: &Name, whole: Deadline, observer: &dyn Observer) -> Answer {
+        if deadline::interrupted() {
+            return Answer::failed(format!("{name} was not asked for: interrupted"));
+        }
         if whole.passed() {
             let seconds = self.time_for_all().as_secs_f64();
             let reason = format!(
@@ -261,6 +269,7 @@ impl Link {
             locator: self.backend.locator(name),
             verdict: Verdict::NotAsked,
             reason: None,
+            telling: false,
             took: Duration::ZERO,
         }
     }

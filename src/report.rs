@@ -26,6 +26,8 @@ pub struct Step {
     pub verdict: Verdict,
     /// Why; `None` for a hit, and for a backend that was not asked.
     pub reason: Option<Reason>,
+    /// Whether the reason of a miss says more than that there is no such secret: that it is empty, expired, a folder.
+    pub(crate) telling: bool,
     /// How long it took.
     pub took: Duration,
 }
@@ -62,8 +64,8 @@ impl Verdict {
 }
 
 impl Report {
-    /// Why there is no secret: a line for each backend that could not tell, else one for all of them. Empty when
-    /// there is one.
+    /// Why there is no secret: a line for each backend that could not tell, else one for all of them and one for each that
+    /// has seen more than that it is not there. Empty when there is one.
     pub fn problems(&self) -> Vec<Reason> {
         if self.hit().is_some() {
             return Vec::new();
@@ -72,13 +74,12 @@ impl Report {
         if !failures.is_empty() {
             return failures;
         }
-        match self.nowhere() {
-            None => self.explained(Verdict::Unavailable),
-            Some(reason) => vec![Reason {
-                text: format!("{} is missing: {reason}", self.name),
-                ..reason
-            }],
-        }
+        let Some(nowhere) = self.nowhere() else {
+            return self.explained(|step| step.verdict == Verdict::Unavailable);
+        };
+        let missing = Reason::from(format!("{} is missing: {nowhere}", self.name));
+        let more = self.explained(|step| step.telling);
+        [missing].into_iter().chain(more).collect()
     }
 
     /// The same, each line with the name first and then what became of it, for programs: `a/b: missing: …`.
@@ -90,36 +91,38 @@ impl Report {
             text: format!("{}: {what}: {text}", self.name),
             hint: hint.clone(),
         };
-        let failed = |verdict: Verdict, after: &str| {
-            let steps = self.steps.iter().filter(|step| step.verdict == verdict);
+        let lines = |what: &str, after: &str, which: fn(&Step) -> bool| {
+            let steps = self.steps.iter().filter(|step| which(step));
             let lines = steps.filter_map(|step| {
                 let reason = step.reason.as_ref()?;
                 let text = format!("{}{after}: {reason}", step.backend);
-                Some(line("failed", text, &reason.hint))
+                Some(line(what, text, &reason.hint))
             });
             lines.collect::<Vec<_>>()
         };
-        let failures = failed(Verdict::Failed, "");
+        let failures = lines("failed", "", |step| step.verdict == Verdict::Failed);
         if !failures.is_empty() {
             return failures;
         }
-        match self.nowhere() {
-            None => failed(Verdict::Unavailable, " unavailable"),
-            Some(Reason { text, hint }) => vec![line("missing", text, &hint)],
-        }
+        let Some(nowhere) = self.nowhere() else {
+            let unavailable = |step: &Step| step.verdict == Verdict::Unavailable;
+            return lines("failed", " unavailable", unavailable);
+        };
+        let more = lines("missing", "", |step| step.telling);
+        let missing = line("missing", nowhere, &None);
+        [missing].into_iter().chain(more).collect()
     }
 
     /// Where the secret is not; `None`: no backend could have had it.
-    fn nowhere(&self) -> Option<Reason> {
+    fn nowhere(&self) -> Option<String> {
         let names = |verdict: Verdict| {
-            let steps = self
-                .steps
-                .iter()
-                .filter(move |step| step.verdict == verdict);
-            steps
-                .map(|step| step.backend.as_str())
-                .collect::<Vec<_>>()
-                .join(", ")
+            let steps = self.steps.iter().filter(|step| step.verdict == verdict);
+            let names = steps.map(|step| match step.locator.starts_with('$') {
+                // A variable's name is not always what one thinks that it is.
+                true if verdict == Verdict::Miss => format!("{} ({})", step.backend, step.locator),
+                _ => step.backend.clone(),
+            });
+            names.collect::<Vec<_>>().join(", ")
         };
         let (missed, absent) = (names(Verdict::Miss), names(Verdict::Unavailable));
         if missed.is_empty() {
@@ -130,25 +133,18 @@ impl Report {
         } else {
             format!(" (unavailable: {absent})")
         };
-        let reason = Reason::from(format!("not in {missed}{absent}"));
-        // Of a field, what each said is of use: which fields there are, and where it has looked.
-        let reasons = self.explained(Verdict::Miss).into_iter();
-        let reasons: Vec<String> = reasons.map(|reason| reason.text).collect();
-        Some(match self.name.field() {
-            Some(_) => reason.hint(reasons.join("; ")),
-            None => reason,
-        })
+        Some(format!("not in {missed}{absent}"))
     }
 
     /// What the backends said that could not tell, a line for each: also those that the lookup has passed over.
     pub fn failures(&self) -> Vec<Reason> {
-        self.explained(Verdict::Failed)
+        self.explained(|step| step.verdict == Verdict::Failed)
     }
 
-    /// The reasons of the steps with that verdict, each with the names of the secret and the backend.
-    fn explained(&self, verdict: Verdict) -> Vec<Reason> {
+    /// The reasons of the steps that count, each with the names of the secret and the backend.
+    fn explained(&self, which: fn(&Step) -> bool) -> Vec<Reason> {
         let name = &self.name;
-        let steps = self.steps.iter().filter(|step| step.verdict == verdict);
+        let steps = self.steps.iter().filter(|step| which(step));
         let explained = steps.filter_map(|step| {
             let reason = step.reason.as_ref()?;
             let mut words = reason.text.split([' ', ':', ',']);
@@ -158,7 +154,7 @@ impl Report {
             } else {
                 format!("{name}: ")
             };
-            let text = format!("{named}{} {}: {reason}", step.backend, verdict.word());
+            let text = format!("{named}{} {}: {reason}", step.backend, step.verdict.word());
             Some(Reason {
                 text,
                 hint: reason.hint.clone(),
@@ -214,7 +210,7 @@ mod tests {
                 failures,
             )
         };
-        use Says::{Failed, Hit, Miss, Unavailable};
+        use Says::{Empty, Failed, Hit, Miss, Unavailable};
         assert_eq!(said(&[Hit, Failed], "a"), (String::new(), vec![], 0));
         assert_eq!(said(&[Failed, Hit], "a"), (String::new(), vec![], 1));
         assert_eq!(
@@ -236,9 +232,8 @@ mod tests {
             said(&[Miss, Failed, Unavailable], "a"),
             text("a: b1 failed: locked", 1)
         );
-        let (text, hints, _) = said(&[Miss, Unavailable], "a#f");
-        assert_eq!(text, "a#f is missing: not in b0 (unavailable: b1)");
-        assert_eq!(hints, [Some("a#f: b0 miss: no".to_owned())]);
+        let empty = "a is missing: not in b0, b1; b1 miss: a is empty: place of a";
+        assert_eq!(said(&[Miss, Empty], "a"), text(empty, 0));
     }
 
     #[test]
@@ -256,6 +251,7 @@ mod tests {
                     locator: String::new(),
                     verdict: Verdict::Failed,
                     reason: Some(reason.into()),
+                    telling: false,
                     took: Duration::ZERO,
                 }],
             };

@@ -56,7 +56,7 @@ fn an_empty_variable_is_a_miss() {
     home.run(["get", "a"]).is(
         1,
         "",
-        "mxm-secrets: a is missing: not in env (unavailable: gopass)\n",
+        "mxm-secrets: a is missing: not in env ($A) (unavailable: gopass)\nmxm-secrets: env miss: a is empty: $A\n",
     );
     home.run(["get", "a", "-v"])
         .has(1, "", &["env: miss: a is empty: $A ("]);
@@ -636,4 +636,37 @@ fn json_looks_several_up_side_by_side() {
         3,
         "{text}"
     );
+}
+
+/// What each backend has seen, where that is more than that there is no such secret: said without -v.
+#[test]
+#[cfg(feature = "credentials")]
+fn a_missing_secret_says_why() {
+    let mut home = Home::new();
+    home.write("mnt/folder/inside", "");
+    home.write("mnt/json", "{\"user\":\"ann\"}");
+    home.write("mnt/blank", "");
+    let directory = home.path().join("mnt");
+    home.set("CREDENTIALS_DIRECTORY", directory);
+    home.set("BLANK", "");
+    home.set("MXM_SECRETS_BACKENDS", "credentials,env");
+    for (name, expected) in [
+        ("none", "none is missing: not in credentials, env ($NONE)\n"),
+        ("folder", "credentials miss: folder is a folder: "),
+        ("json#pin", "credentials miss: json has no field pin: "),
+        ("blank", "credentials miss: blank is empty: "),
+        ("blank", "env miss: blank is empty: $BLANK\n"),
+    ] {
+        let seen = home.run(["get", name]);
+        assert_eq!(seen.status, Some(1), "{}", seen.stderr);
+        let said = format!("mxm-secrets: {expected}");
+        assert!(seen.stderr.contains(&said), "{}", seen.stderr);
+        let first = format!("mxm-secrets: {name} is missing: not in credentials, env ($");
+        assert!(seen.stderr.starts_with(&first), "{}", seen.stderr);
+        // A default stands in without a word.
+        home.run(["get", "--default", "D", name]).is(3, "D\n", "");
+    }
+    // One object for all that is said of one secret.
+    let seen = home.run(["get", "--json-errors", "blank"]);
+    assert_eq!(seen.stderr.lines().count(), 1, "{}", seen.stderr);
 }

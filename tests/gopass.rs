@@ -361,7 +361,7 @@ fn without_gopass_the_next_backend_is_asked() {
     home.run(["get", "b"]).is(
         1,
         "",
-        "mxm-secrets: b is missing: not in env (unavailable: gopass)\n",
+        "mxm-secrets: b is missing: not in env ($B) (unavailable: gopass)\n",
     );
 }
 

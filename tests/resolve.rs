@@ -37,7 +37,7 @@ fn the_worst_status_counts() {
     home.run(["resolve", "store", "none"]).has(
         1,
         "store\tgopass\tgopass show store\n",
-        &["mxm-secrets: none is missing: not in gopass, env\n"],
+        &["mxm-secrets: none is missing: not in gopass, env ($NONE)\n"],
     );
     home.run(["resolve", "none", "locked", "store"]).has(
         4,

@@ -101,7 +101,12 @@ impl Messages {
             Outcome::Missing => "missing",
             Outcome::Failed => "failed",
         };
-        for problem in problems(report) {
+        let mut problems = problems(report);
+        if what == "missing" && AS_JSON.load(Ordering::Relaxed) {
+            let all: Vec<String> = problems.into_iter().map(|it| it.text).collect();
+            problems = vec![all.join("; ").into()];
+        }
+        for problem in problems {
             self.problem(what, Some(&report.name), &problem);
         }
     }

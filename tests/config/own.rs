@@ -19,9 +19,11 @@ fn a_program_answers_by_its_status() {
     own.run(["get", "--raw", "prod/api-key"])
         .is(0, "value of prod/api-key", "");
     assert_eq!(own.log("tool"), ["read prod/api-key"]);
-    home("", "exit 0")
-        .run(["get", "a"])
-        .is(1, "", "mxm-secrets: a is missing: not in own\n");
+    home("", "exit 0").run(["get", "a"]).is(
+        1,
+        "",
+        "mxm-secrets: a is missing: not in own\nmxm-secrets: own miss: a is empty: tool read a\n",
+    );
     home("", "exit 4").run(["get", "a"]).is(
         4,
         "",
@@ -365,7 +367,7 @@ fn mxm_secrets_is_a_backend_of_mxm_secrets() {
     home.run(["get", "prod/none"]).is(
         1,
         "",
-        "mxm-secrets: prod/none is missing: not in env, bridge\n",
+        "mxm-secrets: prod/none is missing: not in env ($PROD_NONE), bridge\n",
     );
 }
 
