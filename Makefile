@@ -48,7 +48,7 @@ export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_RUSTFLAGS ?= $(REMAP)
 export CFLAGS_x86_64_unknown_linux_musl ?= $(REMAP_C)
 export CFLAGS_aarch64_unknown_linux_musl ?= $(REMAP_C)
 
-.PHONY: all help build static test fmt lint type deny msrv miri doc check docs bench install uninstall dist deb reproducible version portable shipped emulated fuzz mutants coverage clean
+.PHONY: all help build static wheel python test fmt lint type deny msrv miri doc check docs bench install uninstall dist deb reproducible version portable shipped emulated fuzz mutants coverage clean
 .DEFAULT_GOAL := all
 
 all: $(PROGRAM)
@@ -114,7 +114,7 @@ fmt: ## format the source
 lint: ## clippy, warnings denied; shellcheck on the scripts
 	$(CARGO) clippy --all-features --all-targets -- -D warnings
 	$(CARGO) clippy --no-default-features --all-targets -- -D warnings
-	if command -v shellcheck >/dev/null; then shellcheck tests/programs/build tests/programs/install $(filter-out .ci/sbom,$(wildcard .ci/*)); \
+	if command -v shellcheck >/dev/null; then shellcheck tests/programs/build tests/programs/install $(filter-out .ci/sbom .ci/wheel,$(wildcard .ci/*)); \
 	else echo 'make lint: shellcheck is not installed: the scripts are not checked' >&2; test -z "$$CI"; fi
 
 type: ## cargo check: all features and targets, and none; the same for macOS and FreeBSD
@@ -138,6 +138,7 @@ check: ## everything that must hold before a change lands
 	$(CARGO) fmt --check
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(MAKE) lint type deny msrv doc test
+	$(if $(HAS_TARGET),$(MAKE) python,@echo "make check: no target $(TARGET): the Python package is not tested (rustup target add $(TARGET))" >&2)
 
 docs: ## rewrite the man page, the completions and the README's synopsis from the tables
 	MXM_SECRETS_DOCS=write $(CARGO) test --all-features --lib docs
@@ -179,6 +180,14 @@ dist: static ## a tarball with all that a user needs, in target/dist, and the su
 
 deb: static ## a Debian package of the same
 	.ci/deb '$(TARGET)'
+
+wheel: static ## the Python package: a wheel of the static program, and the source distribution
+	rm -f target/dist/mxm_secrets-*
+	tools=$$(tests/programs/build wheel) && "$${tools%/*}/maturin" sdist --out target/dist 2>/dev/null || { echo 'make wheel: no maturin, so no source distribution' >&2; test -z "$$CI"; }
+	.ci/wheel '$(TARGET)'
+
+python: wheel ## the tests of the Python package, with every Python from 3.11 on
+	.ci/python
 
 reproducible: ## build the tarball and the package twice, in different places, and compare
 	.ci/reproducible '$(TARGET)'

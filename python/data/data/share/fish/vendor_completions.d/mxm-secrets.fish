@@ -1,0 +1,1 @@
+../../../../../../completions/mxm-secrets.fish

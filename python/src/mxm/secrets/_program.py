@@ -1,0 +1,56 @@
+"""Finds the program that this package was installed with. PATH is never searched."""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+from collections.abc import Iterator
+from functools import cache
+
+from ._errors import ProgramMissing
+
+NAME = "mxm-secrets"
+
+
+def _candidates() -> Iterator[str]:
+    """Where installers put programs, the likeliest first."""
+    # PREFIX/lib/pythonX.Y/site-packages/mxm/secrets/_program.py
+    packages = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    prefix = os.path.dirname(os.path.dirname(os.path.dirname(packages)))
+    yield os.path.join(prefix, "bin")
+    # pip install --target
+    yield os.path.join(packages, "bin")
+    yield sysconfig.get_path("scripts")
+    yield os.path.join(sys.prefix, "bin")
+    yield os.path.join(sys.base_prefix, "bin")
+    yield sysconfig.get_path("scripts", scheme=sysconfig.get_preferred_scheme("user"))
+
+
+def _is_program(path: str) -> bool:
+    """Whether it can be run and is no script: the original package put a script of this name there."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(2) != b"#!" and os.access(path, os.X_OK)
+    except OSError:
+        return False
+
+
+@cache
+def program() -> str:
+    """The path of the program.
+
+    Raises:
+        ProgramMissing: It is in none of the places where installers put it.
+    """
+    searched: list[str] = []
+    for directory in _candidates():
+        path = os.path.join(directory, NAME)
+        if _is_program(path):
+            return path
+        if directory not in searched:
+            searched.append(directory)
+    raise ProgramMissing(
+        f"the program {NAME} is not in {', '.join(searched)}",
+        hints=("install this package from its wheel, which contains the program",),
+    )
