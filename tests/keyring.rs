@@ -249,9 +249,17 @@ fn a_key_without_its_permissions_is_failed() {
         session(&home, &name(), &script).has(
             4,
             "",
-            &["session keyring", "permission denied", "hint: keyctl"],
+            &[
+                "session keyring",
+                "permission denied",
+                "hint: see its permissions with keyctl describe",
+            ],
         );
     }
+    // Without view, nobody can tell whose it is.
+    let script = r#"keyctl setperm "$(keyctl add user "$K" s3cret @s)" 0x3e3e0000
+        "$MXM" get --backend keyring "$N""#;
+    session(&home, &name(), script).has(4, "", &["permission denied", "view"]);
     // A failure is no miss: the next in the chain is not asked.
     let script = r#"keyctl setperm "$(keyctl add user "$K" s3cret @s)" 0
         MXM_SECRETS_BACKENDS=keyring,env "$MXM" get --default d "$N""#;
@@ -259,6 +267,85 @@ fn a_key_without_its_permissions_is_failed() {
     // A session that may not be searched.
     let script = r#"keyctl setperm @s 0x37000000; "$MXM" get --backend keyring "$N""#;
     session(&home, &name(), script).has(4, "", &["session keyring", "permission denied"]);
+    let script = r#"keyctl setperm @s 0x37000000; "$MXM" list-backends --json"#;
+    let listing = String::from_utf8(session(&home, &name(), script).stdout).unwrap();
+    let failed = r#""backend":"keyring","in_chain":false,"status":"failed""#;
+    assert!(listing.contains(failed), "{listing}");
+}
+
+/// Everyone who has inherited a session keyring can add to it.
+#[test]
+fn a_key_that_another_user_has_planted_is_failed() {
+    let Some(home) = home() else { return };
+    // SAFETY: geteuid only reads.
+    if unsafe { libc::geteuid() } != 0 {
+        return not_run("only root can become another user");
+    }
+    home.link(&["setpriv", "cp", "chmod"]);
+    let plant = r#"chmod 755 "$HOME"; cp "$MXM" "$HOME/mxm"; chmod 755 "$HOME/mxm"
+        as() { local user=$1; shift; setpriv --reuid="$user" --regid="$user" --clear-groups "$@"; }
+        as 4001 keyctl add user "$K" evil @s >id
+        read I <id
+    "#;
+    for (script, status, stdout, words) in [
+        (
+            r#""$MXM" get --backend keyring "$N""#,
+            4,
+            "",
+            &["belongs to the user 4001, who is neither root nor you"][..],
+        ),
+        (
+            r#""$MXM" get --backend keyring --default D "$N""#,
+            4,
+            "",
+            &["hint: remove it with keyctl unlink"],
+        ),
+        (
+            r#"MXM_SECRETS_BACKENDS=keyring,env "$MXM" get --default D "$N""#,
+            4,
+            "",
+            &["4001"],
+        ),
+        (
+            r#"as 4002 "$HOME/mxm" get --backend keyring "$N""#,
+            4,
+            "",
+            &["4001"],
+        ),
+        // One's own, and root's.
+        (
+            r#"as 4001 "$HOME/mxm" get --backend keyring "$N""#,
+            0,
+            "evil\n",
+            &[],
+        ),
+        (
+            r#"keyctl unlink "$I" @s; keyctl add user "$K" good @s >id; "$MXM" get --backend keyring "$N""#,
+            0,
+            "good\n",
+            &[],
+        ),
+        (
+            r#"keyctl unlink "$I" @s; I=$(keyctl add user "$K" good @s); keyctl setperm "$I" 0x3f3f3f3f
+               as 4002 "$HOME/mxm" get --backend keyring "$N""#,
+            0,
+            "good\n",
+            &[],
+        ),
+    ] {
+        let seen = session(&home, &name(), &format!("{plant}{script}"));
+        seen.has(status, stdout, words);
+    }
+}
+
+#[test]
+fn no_name_is_too_long_to_be_looked_for() {
+    let Some(home) = home() else { return };
+    let long = format!("{}/{}", name(), "x".repeat(512))[..512].to_owned();
+    session(&home, &long, r#""$MXM" get --backend keyring "$N""#).has(1, "", &["is missing"]);
+    let script = r#"keyctl add user "$K" s3cret @s >id; "$MXM" get --backend keyring "$N""#;
+    session(&home, &long, script).has(4, "", &["too long"]);
+    session(&home, &long[..460], script).is(0, "s3cret\n", "");
 }
 
 /// Where the kernel has no room to make a key ours, that is what is told, and not that it may not be read.
@@ -282,8 +369,8 @@ fn want_of_room_is_told_as_such() {
     let link = |line: &str| line.starts_with("keyctl(KEYCTL_LINK");
     let number = 1 + log.lines().position(link).expect(&log);
     for (error, words) in [
-        ("ENOMEM", "the kernel has not enough memory"),
-        ("EDQUOT", "the quota of keys of this user is used up"),
+        ("ENOMEM", "the kernel does not have enough memory"),
+        ("EDQUOT", "this user's quota of keys is used up"),
     ] {
         let inject = format!("-e inject=keyctl:error={error}:when={number}");
         let script = format!("{trace} {inject} \"$MXM\" get --backend keyring \"$N\"");

@@ -46,14 +46,20 @@ impl Backend for Keyring {
     }
 
     fn ask(&self, name: &Name, _: &Context) -> Answer {
-        kernel::ask(&self.description(name), name)
+        let description = self.description(name);
+        match kernel::find(&description, &description, name.path()) {
+            Ok((secret, locator)) => Answer::text(secret, name, locator),
+            Err(answer) => answer,
+        }
     }
 
     fn status(&self, _: &Context) -> Status {
         let uses = format!("user keys {}NAME", self.prefix);
-        match kernel::unavailable() {
-            Some(reason) => Status::unavailable(uses, reason),
-            None => Status::ready(uses),
+        // No name has such a character, so no secret is found.
+        let (description, shown) = (format!("{}\u{1}", self.prefix), format!("{}NAME", self.prefix));
+        match kernel::find(&description, &shown, "NAME") {
+            Ok(_) => Status::ready(uses),
+            Err(answer) => Status::of(uses, answer),
         }
     }
 }
@@ -63,8 +69,8 @@ mod kernel {
     use linux_keyutils::{Key, KeyError, KeyRing, KeyRingIdentifier};
 
     use crate::backend::{Answer, NoSecret, NoStore, Reason};
-    use crate::name::Name;
     use crate::secret::Secret;
+    use crate::sys;
 
     /// The keyrings in the order of the search, and whether each has to be made ours first.
     const KEYRINGS: [(KeyRingIdentifier, &str, bool); 5] = [
@@ -78,9 +84,12 @@ mod kernel {
     /// ENOSYS, which the crate has no word for: the kernel, or the sandbox, has no keyrings.
     const NO_SUCH_CALL: KeyError = KeyError::Unknown(38);
 
-    /// The first key called `description`. One that has expired or was revoked does not hide a good one after it, as
-    /// in the kernel's own search.
-    pub fn ask(description: &str, name: &Name) -> Answer {
+    /// The longest description, in bytes, that the crate has room for when it describes a key.
+    const DESCRIBED: usize = 470;
+
+    /// The value of the first key called `description`, and where it was found; messages call it `shown`. A key that
+    /// has expired or was revoked does not hide a good one after it, as in the kernel's own search.
+    pub fn find(description: &str, shown: &str, name: &str) -> Result<(Secret, String), Answer> {
         let mut gone = None;
         for (id, keyring, foreign) in KEYRINGS {
             let ring = match KeyRing::from_special_id(id, false) {
@@ -91,19 +100,21 @@ mod kernel {
                     continue;
                 }
                 Err(error) if is_facility(error) => {
-                    return Answer::unavailable(NoStore::NotHere, refused(error));
+                    return Err(Answer::unavailable(NoStore::NotHere, refused(error)));
                 }
                 Err(error) => {
-                    return Answer::failed(format!("the {keyring}, for {name}: {}", words(error)));
+                    let reason = format!("the {keyring}, for {name}: {}", words(error));
+                    return Err(Answer::failed(reason));
                 }
             };
             let possessed = if foreign { possess(id) } else { Ok(()) };
             let (key, error) = match ring.search(description) {
-                Ok(key) => match read(key) {
-                    Ok(secret) => {
+                Ok(key) => match owner(key, description).and_then(|owner| Ok((owner, read(key)?))) {
+                    Ok((owner, secret)) if owner == 0 || owner == sys::user() => {
                         let locator = format!("{keyring}, key {}", key.get_id().as_raw_id());
-                        return Answer::text(secret, name, locator);
+                        return Ok((secret, locator));
                     }
+                    Ok((owner, _)) => return Err(Answer::Failed(foreign_key(shown, keyring, key, name, owner))),
                     Err(error) => (Some(key), error),
                 },
                 Err(error) => (None, error),
@@ -111,41 +122,51 @@ mod kernel {
             match cause(error, possessed) {
                 KeyError::KeyDoesNotExist => {}
                 KeyError::KeyExpired | KeyError::KeyRevoked => {
-                    gone.get_or_insert(format!("{description} in the {keyring} {}", end(error)));
+                    gone.get_or_insert(format!("{shown} in the {keyring} {}", end(error)));
                 }
-                NO_SUCH_CALL => return Answer::unavailable(NoStore::NotHere, refused(error)),
+                NO_SUCH_CALL => {
+                    return Err(Answer::unavailable(NoStore::NotHere, refused(error)));
+                }
                 error => {
                     let id = key.map_or_else(String::new, |key| {
                         format!("key {}, ", key.get_id().as_raw_id())
                     });
                     let mut reason = Reason::from(format!(
-                        "{description} in the {keyring} ({id}for {name}): {}",
+                        "{shown} in the {keyring} ({id}for {name}): {}",
                         words(error)
                     ));
                     if error == KeyError::AccessDenied {
                         reason = reason.hint(
-                            "keyctl describe shows the permissions; reading needs search or read",
+                            "see its permissions with keyctl describe: view, and search or read, are needed",
                         );
                     }
-                    return Answer::Failed(reason);
+                    return Err(Answer::Failed(reason));
                 }
             }
         }
-        match gone {
-            Some(gone) => Answer::miss(NoSecret::Gone, format!("{}: {gone}", name.path())),
+        Err(match gone {
+            Some(gone) => Answer::miss(NoSecret::Gone, format!("{name}: {gone}")),
             None => Answer::miss(
                 NoSecret::NoEntry,
-                format!("{}: no keyring has a user key {description}", name.path()),
+                format!("{name}: no keyring has a user key {shown}"),
             ),
-        }
+        })
     }
 
-    /// Why there are no keyrings here, if so.
-    pub fn unavailable() -> Option<Reason> {
-        match KeyRing::from_special_id(KeyRingIdentifier::Session, false) {
-            Err(error) if is_facility(error) => Some(refused(error)),
-            _ => None,
+    /// Whose key it is. Whoever could add to a keyring that this process has inherited could plant one.
+    fn owner(key: Key, description: &str) -> Result<u32, KeyError> {
+        if description.len() > DESCRIBED {
+            return Err(KeyError::InvalidDescription);
         }
+        Ok(key.metadata()?.get_uid())
+    }
+
+    fn foreign_key(shown: &str, keyring: &str, key: Key, name: &str, owner: u32) -> Reason {
+        let id = key.get_id().as_raw_id();
+        Reason::from(format!(
+            "{shown} in the {keyring} (key {id}, for {name}) belongs to the user {owner}, who is neither root nor you"
+        ))
+        .hint(format!("remove it with keyctl unlink {id}, or use a session of your own: keyctl session"))
     }
 
     /// Links a keyring of the user into the process keyring, which ends with this process: a key can be found in a
@@ -191,7 +212,7 @@ mod kernel {
 
     fn refused(error: KeyError) -> Reason {
         Reason::from(format!("no kernel keyrings here: {}", words(error)))
-            .hint("a container's seccomp profile may forbid keyctl, as Docker's own does")
+            .hint("allow keyctl in the container's seccomp profile; Docker's default forbids it")
     }
 
     fn end(error: KeyError) -> &'static str {
@@ -209,10 +230,10 @@ mod kernel {
             KeyError::KeyRejected => "the key was rejected",
             KeyError::KeyExpired | KeyError::KeyRevoked => end(error),
             KeyError::InvalidArguments | KeyError::InvalidDescription => {
-                "no key can be called that"
+                "a key cannot have that name, or it is too long"
             }
-            KeyError::OutOfMemory => "the kernel has not enough memory",
-            KeyError::QuotaExceeded => "the quota of keys of this user is used up",
+            KeyError::OutOfMemory => "the kernel does not have enough memory",
+            KeyError::QuotaExceeded => "this user's quota of keys is used up",
             KeyError::OperationNotSupported => "a key of this type cannot be read",
             KeyError::KeyDoesNotExist
             | KeyError::KeyringDoesNotExist
@@ -229,18 +250,12 @@ mod kernel {
 
 #[cfg(any(not(target_os = "linux"), mxm_secrets_portable))]
 mod kernel {
-    use crate::backend::{Answer, NoStore, Reason};
-    use crate::name::Name;
+    use crate::backend::{Answer, NoStore};
+    use crate::secret::Secret;
 
-    pub fn ask(_: &str, _: &Name) -> Answer {
-        Answer::unavailable(
+    pub fn find(_: &str, _: &str, _: &str) -> Result<(Secret, String), Answer> {
+        Err(Answer::unavailable(
             NoStore::NotHere,
-            "unavailable on this system: kernel keyrings are a part of Linux",
-        )
-    }
-
-    pub fn unavailable() -> Option<Reason> {
-        Some(Reason::from(
             "unavailable on this system: kernel keyrings are a part of Linux",
         ))
     }

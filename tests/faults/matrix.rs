@@ -206,7 +206,7 @@ const ROWS: &[Row] = &[
                     Failed(
                         "mxm-secrets: leaks/canary: keyring unavailable: no kernel keyrings here: there is no such \
                          system call\n\
-                         mxm-secrets: hint: a container's seccomp profile may forbid keyctl, as Docker's own does\n",
+                         mxm-secrets: hint: allow keyctl in the container's seccomp profile; Docker's default forbids it\n",
                     ),
                 ),
             ),
@@ -493,7 +493,7 @@ const ROWS: &[Row] = &[
                     System(Trouble::NoKernelMemory),
                     Failed(
                         "mxm-secrets: keyring failed: the thread keyring, for leaks/canary: the kernel \
-                         has not enough memory\n",
+                         does not have enough memory\n",
                     ),
                 ),
             ),
