@@ -36,7 +36,7 @@ fn shell<'a>(arguments: &[&'a str], script: &'a str) -> Vec<&'a str> {
 
 /// Waits until something is so.
 #[track_caller]
-fn waits_for(so: impl Fn() -> bool) {
+pub fn waits_for(so: impl Fn() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !so() {
         assert!(Instant::now() < end, "waited in vain");

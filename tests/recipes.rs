@@ -1,6 +1,9 @@
 //! The recipes of the README and of the man page for mounted files and for the keyring: what checks such files checks
 //! these, and the backend reads at the paths that they mount.
 
+#[cfg(feature = "config")]
+mod services;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -25,9 +28,7 @@ const MOUNTED: &str = "credentials: mounted files";
 /// The examples of the man page, as they are shown.
 fn examples() -> Vec<String> {
     let page = include_str!("../man/mxm-secrets.1");
-    let (_, section) = page.split_once("\n.Sh EXAMPLES\n").unwrap();
-    let section = section.split_once("\n.Sh ").unwrap().0;
-    let blocks = section.split("\n.Bd -literal -offset indent\n").skip(1);
+    let blocks = page.split("\n.Bd -literal -offset indent\n").skip(1);
     blocks
         .map(|rest| rest.split_once("\n.Ed").unwrap().0.replace("\\e", "\\"))
         .collect()
@@ -125,17 +126,27 @@ fn systemd_takes_the_units_and_the_backend_reads_their_credentials() {
             }
         }
     }
-    let Some(analyze) = program("systemd-analyze") else {
+    let Some(verify) = verify_units() else {
         return;
     };
-    // A root of its own, with the units of the system and the programs that these name.
+    for unit in units {
+        assert_eq!(verify(unit), (true, String::new()), "{unit}");
+        let mistaken = unit.replace("LoadCredentialEncrypted", "LoadCredentialsEncrypted");
+        assert!(verify(&mistaken).1.contains("Unknown key"), "{unit}");
+    }
+}
+
+/// What systemd says of a unit, in a root of its own, with the units of the system and the programs that these name.
+fn verify_units() -> Option<impl Fn(&str) -> (bool, String)> {
+    let analyze = program("systemd-analyze")?;
     let home = Home::new();
     let root = home.path().join("root");
     let units_of_systemd = ["/usr/lib/systemd/system", "/lib/systemd/system"]
         .into_iter()
         .find(|path| Path::new(path).is_dir());
     let Some(units_of_systemd) = units_of_systemd else {
-        return not_run("systemd has no units here");
+        not_run("systemd has no units here");
+        return None;
     };
     fs::create_dir_all(root.join("usr/lib/systemd")).unwrap();
     let copied = Command::new("cp")
@@ -147,7 +158,7 @@ fn systemd_takes_the_units_and_the_backend_reads_their_credentials() {
         let file = home.write(&format!("root/{file}"), "#!");
         fs::set_permissions(file, fs::Permissions::from_mode(0o755)).unwrap();
     }
-    let verify = |unit: &str| {
+    Some(move |unit: &str| {
         home.write("root/etc/systemd/system/recipe.service", unit);
         let output = Command::new(&analyze)
             .args(["verify", "--man=no", "recipe.service", "--root"])
@@ -157,12 +168,7 @@ fn systemd_takes_the_units_and_the_backend_reads_their_credentials() {
         // An unknown key is only a warning to it, with status 0.
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         (output.status.success(), said)
-    };
-    for unit in units {
-        assert_eq!(verify(unit), (true, String::new()), "{unit}");
-        let mistaken = unit.replace("LoadCredentialEncrypted", "LoadCredentialsEncrypted");
-        assert!(verify(&mistaken).1.contains("Unknown key"), "{unit}");
-    }
+    })
 }
 
 #[test]
@@ -209,7 +215,7 @@ for container in spec["containers"]:
 #[test]
 fn the_ci_job_runs() {
     let script = "print('\\n'.join(y['test']['script']))";
-    let Some(script) = python("script:", script) else {
+    let Some(script) = python("API_KEY_FILE", script) else {
         return;
     };
     let home = Home::new();
