@@ -14,7 +14,7 @@ pub use crate::schema::{Context, Reason};
 
 use crate::field;
 use crate::name::Name;
-use crate::schema::{Key, Section};
+use crate::schema::{Key, Kind, Section};
 use crate::secret::Secret;
 
 /// Makes the modules of the backends and the table [`BACKENDS`], one line for each: its module and name, the Cargo feature
@@ -61,8 +61,14 @@ pub const OWN: Option<&Entry> = {
     OWN
 };
 
-/// Tells a program of ours that a backend's program starts how many of us there are above it.
-pub const DEPTH_VARIABLE: &str = "MXM_SECRETS_DEPTH";
+/// The key of the sections whose backends start programs.
+pub const LET_THROUGH: Key = Key {
+    name: "env",
+    kind: Kind::Texts,
+    default: "",
+    variable: None,
+    about: "credentials that its program needs from the environment, such as VAULT_TOKEN",
+};
 
 /// One line of the table [`BACKENDS`].
 #[allow(dead_code, reason = "the man page is drawn from it, in a test")]
@@ -142,6 +148,12 @@ pub trait Backend: Send + Sync {
     /// What can be said of it outside the chain: no program is started that nobody has chosen.
     fn glance(&self, context: &Context) -> Status {
         self.status(context)
+    }
+
+    /// The environment variable that would hold `name`, if that is where the secrets are.
+    fn variable(&self, name: &Name) -> Option<String> {
+        let _ = name;
+        None
     }
 
     /// Whether asking may make a person type something (a pinentry, a passphrase).

@@ -7,6 +7,7 @@ use crate::deadline::{self, Deadline};
 use crate::field;
 use crate::name::Name;
 use crate::parallel::parallel;
+use crate::process;
 use crate::report::{Report, Step, Verdict};
 use crate::schema::{Context, Reason};
 use crate::secret::Secret;
@@ -18,6 +19,14 @@ pub struct Chain {
     pub(crate) timeout: Duration,
     pub(crate) timeout_for_prompts: bool,
     pub(crate) unattended: bool,
+}
+
+/// What holds for all lookups of a command.
+struct Together {
+    /// When all of them must be over.
+    deadline: Deadline,
+    /// The variables that no program of a backend gets.
+    withheld: Vec<String>,
 }
 
 /// One backend of a chain.
@@ -123,14 +132,19 @@ impl Lookup {
 impl Chain {
     /// Looks `name` up: asks the backends in order until one has it or one cannot tell.
     pub fn find(&self, name: &Name, observer: &dyn Observer) -> Lookup {
-        self.lookup(name, false, self.whole_deadline(), observer)
+        self.lookup(
+            name,
+            false,
+            &self.together(std::slice::from_ref(name)),
+            observer,
+        )
     }
 
     /// Looks several names up side by side; the lookups come back in the order of the names. With `all`, the backends
     /// after the end of each lookup are asked, too. All of it ends within [`Chain::time_for_all`].
     pub fn find_each(&self, names: &[Name], all: bool, observer: &dyn Observer) -> Vec<Lookup> {
-        let whole = self.whole_deadline();
-        parallel(names, |name| self.lookup(name, all, whole, observer))
+        let together = self.together(names);
+        parallel(names, |name| self.lookup(name, all, &together, observer))
     }
 
     /// What all lookups of a command may take together, however many names it has: the timeout for each backend.
@@ -139,12 +153,23 @@ impl Chain {
         self.timeout.saturating_mul(links)
     }
 
-    /// When all lookups must be over. A person may take any time, and the others' time cannot be told from it.
-    fn whole_deadline(&self) -> Deadline {
-        if self.links.iter().any(|link| self.waits_for_person(link)) {
-            Deadline::never()
-        } else {
-            Deadline::after(self.time_for_all())
+    /// What holds for all lookups of `names`. A person may take any time, and then there is no deadline for all: how
+    /// much of the time was the person's cannot be told.
+    fn together(&self, names: &[Name]) -> Together {
+        let person = self.links.iter().any(|link| self.waits_for_person(link));
+        let variables = names.iter().flat_map(|name| {
+            let links = self.links.iter();
+            links.filter_map(|link| link.backend.variable(name))
+        });
+        Together {
+            deadline: if person {
+                Deadline::never()
+            } else {
+                Deadline::after(self.time_for_all())
+            },
+            withheld: variables
+                .filter(|variable| process::can_be_withheld(variable))
+                .collect(),
         }
     }
 
@@ -158,7 +183,13 @@ impl Chain {
         self.on_error
     }
 
-    fn lookup(&self, name: &Name, all: bool, whole: Deadline, observer: &dyn Observer) -> Lookup {
+    fn lookup(
+        &self,
+        name: &Name,
+        all: bool,
+        together: &Together,
+        observer: &dyn Observer,
+    ) -> Lookup {
         let mut steps = Vec::with_capacity(self.links.len());
         let mut found = None;
         let (mut ended, mut failed, mut available) = (false, false, false);
@@ -168,7 +199,7 @@ impl Chain {
                 continue;
             }
             let started = Instant::now();
-            let answer = self.ask(link, name, whole, observer);
+            let answer = self.ask(link, name, together, observer);
             let took = started.elapsed();
             let telling = match &answer {
                 Answer::Miss(proof) => !matches!(proof.seen(), NoSecret::NoEntry | NoSecret::Said),
@@ -221,11 +252,17 @@ impl Chain {
     }
 
     /// Asks one backend, and makes of its answer what holds for all of them.
-    fn ask(&self, link: &Link, name: &Name, whole: Deadline, observer: &dyn Observer) -> Answer {
+    fn ask(
+        &self,
+        link: &Link,
+        name: &Name,
+        together: &Together,
+        observer: &dyn Observer,
+    ) -> Answer {
         if deadline::interrupted() {
             return Answer::failed(format!("{name} was not asked for: interrupted"));
         }
-        if whole.passed() {
+        if together.deadline.passed() {
             let seconds = self.time_for_all().as_secs_f64();
             let reason = format!(
                 "{name} was not asked for: the {seconds} s for all lookups together are over"
@@ -237,10 +274,11 @@ impl Chain {
             deadline: if self.waits_for_person(link) {
                 Deadline::never()
             } else {
-                Deadline::after(self.timeout).or(whole)
+                Deadline::after(self.timeout).or(together.deadline)
             },
             unattended: self.unattended,
             login: false,
+            withheld: &together.withheld,
             warn: &|warning| observer.warn(warning),
         };
         match link.backend.ask(name, &context) {

@@ -83,6 +83,7 @@ pub unsafe fn main(argc: c_int, argv: *const *const c_char) -> c_int {
         return c_int::from(Status::Failed as u8);
     }
     sys::protect_memory();
+    sys::be_asked_to_end();
     // SAFETY: the caller's promise.
     let arguments = unsafe { sys::arguments(argc, argv) };
     c_int::from(run(arguments))

@@ -2,20 +2,30 @@
 //!
 //! A child has null standard input. Its standard output is read into secret memory, up to
 //! [`secret::LIMIT`](crate::secret::LIMIT); of its standard error the beginning is kept, to be searched and never to
-//! be shown, since it may hold parts of a plaintext. At the deadline, or when a signal ends us, the child is killed:
-//! its whole process group when unattended. In interactive use it has none of its own, since a background group
-//! cannot use the terminal.
+//! be shown, since it may hold parts of a plaintext. At the deadline, or when a signal ends us, the child and all that
+//! it has started are asked to end, and killed if they do not; when we are killed ourselves, the system kills the child.
+//! It leads a process group of its own when unattended. In interactive use it has none, since a background group cannot
+//! use the terminal.
 //!
-//! `programs` finds what is to be started, [`Conversation`] is a child that is talked to.
+//! `programs` finds what is to be started, `environment` says what it inherits, `lineage` who has asked for it, `family`
+//! ends it with all that it has started; [`Conversation`] is a child that is talked to.
 
 mod conversation;
+mod environment;
+mod family;
+mod lineage;
 mod programs;
 
 pub use conversation::Conversation;
+pub use environment::{can_be_withheld, is_obeyed, let_through};
+pub use lineage::{VARIABLE as DEPTH_VARIABLE, handed_on};
 pub use programs::{candidates, find_program};
+
+use family::{Family, Which};
 
 use std::cell::OnceCell;
 use std::io;
+use std::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -80,6 +90,10 @@ pub enum Problem {
     TooLarge,
     /// A signal ended us; the child is dead.
     Interrupted,
+    /// It was not started: it is being run for the same already, and has led back to us.
+    Circular,
+    /// It was not started: too many have led back to us.
+    TooMany,
 }
 
 impl std::fmt::Display for Problem {
@@ -91,6 +105,10 @@ impl std::fmt::Display for Problem {
             Problem::Held => f.write_str("ended, but a process it started kept its output open"),
             Problem::TooLarge => f.write_str("wrote more than 16 MiB and was killed"),
             Problem::Interrupted => f.write_str("was interrupted"),
+            Problem::Circular => f.write_str("was not started again: its command leads back to it"),
+            Problem::TooMany => {
+                f.write_str("was not started: too many commands lead back to mxm-secrets")
+            }
         }
     }
 }
@@ -123,15 +141,16 @@ pub fn run(command: &mut Command, context: &Context) -> Result<Output, Problem> 
     })
 }
 
-/// A child that does not outlive this value.
+/// A child that does not outlive this value, nor the thread that has started it: that is where the system notices that
+/// we are gone.
 struct Running {
     child: Child,
-    /// Whether it leads a process group of its own.
-    group: bool,
+    family: Family,
     /// Whether it has been reaped.
     over: bool,
     /// What can be read once it has ended, where the system has such a thing; not asked for until it is needed.
     end: OnceCell<Option<OwnedFd>>,
+    this_thread: PhantomData<*const ()>,
     _watch: Watch,
 }
 
@@ -145,17 +164,25 @@ impl Running {
         if !programs::is_installed(command.get_program()) {
             return Err(Problem::NotInstalled);
         }
+        environment::withhold(command, context.withheld);
+        let mark = lineage::extend(command)?;
         let watch = Watch::signals();
         if context.unattended {
             command.process_group(0);
         }
+        sys::end_with_us(command);
         let child = command.spawn().map_err(Problem::Io)?;
         sys::remember_child(child.id(), context.unattended);
         Ok(Running {
+            family: Family {
+                child: child.id(),
+                group: context.unattended,
+                mark,
+            },
             child,
-            group: context.unattended,
             over: false,
             end: OnceCell::new(),
+            this_thread: PhantomData,
             _watch: watch,
         })
     }
@@ -216,13 +243,20 @@ impl Running {
         let mut pause = Duration::from_micros(100);
         loop {
             if self.has_ended()? {
-                // In this order: once it is reaped, its number may be that of a process which is none of ours.
-                if self.group {
-                    sys::kill_group(self.child.id());
+                // In this order: once it is reaped, its number may be that of a process which is none of ours. What is
+                // left in the group keeps it from that.
+                if self.family.group {
+                    sys::ask_group_to_end(self.child.id());
                 }
                 sys::forget_child(self.child.id());
                 self.over = true;
-                return self.child.wait().map_err(Problem::Io);
+                let status = self.child.wait().map_err(Problem::Io)?;
+                if status.code().is_none() {
+                    self.family.end(Which::All);
+                } else if !self.family.group || sys::group_is_there(self.child.id()) {
+                    self.family.end(Which::InGroup);
+                }
+                return Ok(status);
             }
             deadline.go_on()?;
             let (end, timeout) = self.end_within(pause, deadline);
@@ -253,13 +287,14 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if !self.over {
-            if self.group {
-                sys::kill_group(self.child.id());
-            } else {
-                let _ = self.child.kill();
-            }
+            self.family.end(Which::All);
             sys::forget_child(self.child.id());
-            let _ = self.child.wait();
+            // One that the kernel cannot end, since a disk does not answer, is not waited for.
+            let patience = Deadline::after(Duration::from_secs(1));
+            while self.has_ended().is_ok_and(|ended| !ended) && !patience.passed() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            let _ = self.child.try_wait();
         }
     }
 }
@@ -284,6 +319,7 @@ mod tests {
             deadline,
             unattended: true,
             login: false,
+            withheld: &[],
             warn: &|_| {},
         }
     }

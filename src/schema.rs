@@ -284,6 +284,8 @@ macro_rules! accessor {
 impl Section {
     accessor!(/// A text.
         text, Text, &str, String::as_str);
+    accessor!(/// A list of texts.
+        texts, Texts, &[String], Vec::as_slice);
     accessor!(/// A path, absolute.
         path, Path, &Path, PathBuf::as_path);
     accessor!(/// A list of paths, absolute.
@@ -353,6 +355,8 @@ pub struct Context<'a> {
     pub unattended: bool,
     /// Whether a status may take a login.
     pub login: bool,
+    /// The environment variables that the names asked for stand for: no program gets them.
+    pub withheld: &'a [String],
     /// Takes warnings: one line each, in the style of [`Reason::text`].
     pub warn: &'a (dyn Fn(&Reason) + Sync),
 }

@@ -20,7 +20,10 @@ mod memory;
 mod rights;
 mod sockets;
 
-pub use children::{end_of, forget_child, has_ended, kill_group, remember_child};
+pub use children::{
+    ask_group_to_end, ask_to_end, be_asked_to_end, end_of, end_with_us, forget_child,
+    group_is_there, has_ended, kill, kill_group, remember_child,
+};
 pub use descriptors::{
     fill_standard_streams, keep_at_exec, make_stdin, out_of_the_way, terminal_path,
 };

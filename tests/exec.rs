@@ -705,3 +705,31 @@ fn arguments_are_bytes() {
         .chain([odd, OsStr::new("--"), OsStr::new("")]);
     home.run(whole).is(0, b"\xff -x,--,,", "");
 }
+
+/// What loaders, shells and interpreters obey, and what mxm-secrets itself does, is set by hand alone.
+#[test]
+fn no_name_becomes_a_variable_that_programs_obey() {
+    let mut home = Home::new();
+    home.set("MXM_SECRETS_BACKENDS", "env");
+    for (name, variable) in [
+        ("ld/preload", "LD_PRELOAD"),
+        ("path", "PATH"),
+        ("Bash-Env", "BASH_ENV"),
+        ("git/ssh/command", "GIT_SSH_COMMAND"),
+        ("python#path", "PYTHON_PATH"),
+        ("mxm/secrets/config", "MXM_SECRETS_CONFIG"),
+    ] {
+        for flag in ["--secret", "--optional"] {
+            let words = format!(
+                "mxm-secrets: exec: {name} would set {variable}, which programs obey: give VAR={name}\n"
+            );
+            home.run(["exec", flag, name, "--", "true"])
+                .is(125, "", &words);
+        }
+    }
+    home.set("A", "a");
+    home.link(&["env"]);
+    let seen = home.run(["exec", "--secret", "NODE_OPTIONS=a", "--", "env"]);
+    seen.has(0, &seen.stdout, &[]);
+    assert!(String::from_utf8_lossy(&seen.stdout).contains("NODE_OPTIONS=a\n"));
+}

@@ -9,7 +9,10 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::terminal::Terminal;
-use crate::support::{Home, STRANGER, emulated, full_pipe, is_gone, transcript};
+use crate::support::{
+    Home, STRANGER, emulated, full_pipe, is_gone, left_by, processes_in, program_under_test,
+    started_in, transcript,
+};
 
 /// Long enough for the slowest machine; a test that waits this long has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -137,13 +140,21 @@ fn a_child_has_no_input_and_cannot_prompt() {
         .set("GOPASS_DEBUG_LOG_SECRETS", "1");
     home.set("PASSWORD_STORE_GPG_OPTS", "--mine")
         .set("GOPASS_CONFIG_COUNT", "2");
+    for (variable, text) in [
+        ("KEY_0", "a.b"),
+        ("VALUE_0", "c"),
+        ("KEY_1", "d.e"),
+        ("VALUE_1", "f"),
+    ] {
+        home.set(&format!("GOPASS_CONFIG_{variable}"), text);
+    }
     home.fake("gopass", "cat\nenv\nps -o pgid= -p $$\necho $$");
     let seen = home.run(["get", "a"]);
     let text = String::from_utf8(seen.stdout).unwrap();
     for line in [
         "GPG_TTY=not a tty",
         "LC_ALL=C",
-        "PASSWORD_STORE_GPG_OPTS=--batch --pinentry-mode error --mine",
+        "PASSWORD_STORE_GPG_OPTS=--status-fd 2 --batch --pinentry-mode error --mine",
         "GOPASS_CONFIG_COUNT=3",
         "GOPASS_CONFIG_KEY_2=show.autoclip",
         "GOPASS_CONFIG_VALUE_2=false",
@@ -191,8 +202,7 @@ fn in_interactive_use_the_terminal_stays_usable() {
     let (status, screen) = Terminal::start(home.mxm_secrets(["get", "a", "--timeout", "3"])).ends();
     assert_eq!(status.code(), Some(4), "{screen}");
     assert!(is_gone(pid(&home, "child")));
-    // SAFETY: the process is this test's own grandchild.
-    unsafe { libc::kill(pid(&home, "grandchild").cast_signed(), libc::SIGKILL) };
+    assert!(is_gone(pid(&home, "grandchild")));
 }
 
 #[test]
@@ -362,8 +372,8 @@ fn all_lookups_together_have_a_deadline() {
         125,
         "",
         &[
-            "a0: failed: own: hang gave no answer in time and was killed (a0)",
-            "own failed: a19 was not asked for: the 2 s for all lookups together are over",
+            "own: hang gave no answer in time and was killed (a0)",
+            "own: a19 was not asked for: the 2 s for all lookups together are over",
             "hint: give more time with --timeout, or ask for fewer names at once",
         ],
     );
@@ -392,4 +402,269 @@ fn what_has_ended_with_its_value_is_not_waited_for() {
         "mxm-secrets: gopass failed: gopass ended, but a process it started kept its output open, asked for a\n",
     );
     assert!(is_gone(pid(&home, "grandchild2")));
+}
+
+/// What a fake does that has started processes which are hard to find: each has left the group, one has lost its parent,
+/// too, and one does not heed what it is asked.
+const SCATTERED: &str = "setsid sleep 1000 >/dev/null 2>&1 &\n\
+    (setsid sleep 1000 >/dev/null 2>&1 &)\n\
+    (trap '' TERM; setsid sh -c 'sleep 1000; sleep 1000' >/dev/null 2>&1) &\n\
+    while test $(ps -eo args= | grep -c '^[s]leep') -lt 3; do sleep 0.01; done\n\
+    sleep 0.2; echo $$ >child";
+
+fn scattered(then: &str) -> Home {
+    let home = Home::new();
+    home.link(&["sleep", "setsid", "sh", "ps", "grep"]);
+    home.fake("gopass", &format!("{SCATTERED}\n{then}"));
+    home
+}
+
+#[test]
+#[cfg_attr(
+    any(not(target_os = "linux"), mxm_secrets_portable),
+    ignore = "they are found in /proc"
+)]
+fn at_the_end_nothing_lives_wherever_it_has_gone() {
+    let none = Vec::<String>::new();
+    let arguments = ["get", "a", "--timeout", "2", "--default", "V"];
+    let home = scattered("sleep 1000");
+    home.run(arguments).has(4, "", &["gave no answer in time"]);
+    assert_eq!(left_by(&home), none);
+    let (status, screen) = Terminal::start(home.mxm_secrets(arguments)).ends();
+    assert_eq!(status.code(), Some(4), "{screen}");
+    assert_eq!(left_by(&home), none);
+    // A child that ends by itself with no value, one that says too much, and signals.
+    for (then, words) in [
+        ("kill -9 $$", "ended with signal 9"),
+        ("exec yes", "wrote more than 16 MiB"),
+    ] {
+        let home = scattered(then);
+        home.link(&["yes"]);
+        home.run(["get", "a", "--timeout", "60"])
+            .has(4, "", &[words]);
+        assert_eq!(left_by(&home), none, "{then}");
+    }
+    for terminal in [false, true] {
+        let home = scattered("sleep 1000");
+        let command = home.mxm_secrets(["get", "a", "--timeout", "120"]);
+        let status = match terminal {
+            false => {
+                let mut command = command;
+                let mut child = command.stderr(Stdio::null()).spawn().unwrap();
+                pid(&home, "child");
+                kill(&child, libc::SIGTERM);
+                child.wait().unwrap()
+            }
+            true => {
+                let terminal = Terminal::start(command);
+                pid(&home, "child");
+                terminal.signal(libc::SIGTERM);
+                terminal.ends().0
+            }
+        };
+        assert_eq!(status.signal(), Some(libc::SIGTERM));
+        assert_eq!(left_by(&home), none);
+    }
+}
+
+/// Ends what a test has left on purpose.
+fn end_all_in(home: &Home) {
+    for (pid, _) in processes_in(home) {
+        // SAFETY: the process was started in this test's own home.
+        unsafe { libc::kill(pid, libc::SIGKILL) };
+    }
+}
+
+/// What a program has given a session of its own stays when the program comes to its own end, and what is known to be a
+/// daemon stays in any case.
+#[test]
+#[cfg_attr(
+    any(not(target_os = "linux"), mxm_secrets_portable),
+    ignore = "they are found in /proc"
+)]
+fn daemons_stay_and_nothing_else() {
+    let home = Home::new();
+    home.link(&["sleep", "setsid"]);
+    home.fake(
+        "gopass",
+        "setsid sleep 1000 >/dev/null 2>&1 &\nsleep 1001 >/dev/null 2>&1 &\necho value",
+    );
+    home.run(["get", "a"]).is(0, "value\n", "");
+    assert_eq!(started_in(&home), ["sleep 1000 "]);
+    end_all_in(&home);
+    let (status, screen) = Terminal::start(home.mxm_secrets(["get", "a"])).ends();
+    assert_eq!((status.code(), screen.as_str()), (Some(0), "value\n"));
+    assert_eq!(started_in(&home), ["sleep 1000 "]);
+    end_all_in(&home);
+    let home = Home::new();
+    home.link(&["sleep", "setsid"]);
+    home.fake("keyboxd", "echo $$ >daemon; while :; do sleep 1; done");
+    home.fake(
+        "gopass",
+        "setsid keyboxd >/dev/null 2>&1 &\nsetsid sleep 1000 &\nsleep 1000",
+    );
+    home.run(["get", "a", "--timeout", "2"])
+        .has(4, "", &["in time"]);
+    let left = processes_in(&home);
+    let daemon = pid(&home, "daemon").cast_signed();
+    let others: Vec<_> = left
+        .iter()
+        .filter(|(pid, line)| *pid != daemon && line != "sleep 1 ")
+        .collect();
+    assert!(others.is_empty(), "{others:?}");
+    assert!(left.iter().any(|(pid, _)| *pid == daemon), "{left:?}");
+    end_all_in(&home);
+}
+
+/// mxm-secrets below mxm-secrets, whose child has a group of its own.
+#[test]
+fn a_program_of_ours_below_us_ends_its_children() {
+    let mut home = Home::new();
+    home.install("mxm-secrets", program_under_test());
+    home.link(&["sleep"]);
+    home.fake("hang", "echo $$ >child\nexec sleep 1000");
+    let inner = home.write(
+        "inner.yaml",
+        "mxm_secrets: {timeout: 300, backends: [own], own: {command: [hang, \"{name}\"]}}\n",
+    );
+    let inner = inner.display();
+    home.write(
+        ".config/mxm-secrets/config.yaml",
+        format!("mxm_secrets: {{backends: [us], us: {{command: [mxm-secrets, --config, {inner}, get, \"{{name}}\"]}}}}\n"),
+    );
+    home.set("MXM_SECRETS_NO_INPUT", "1");
+    let child = home.path().join("child");
+    home.run(["get", "a", "--timeout", "3"])
+        .has(4, "", &["in time"]);
+    assert!(is_gone(pid(&home, "child")));
+    // Killed, we can do nothing: the system asks the one below to end.
+    let mut signals = vec![libc::SIGTERM, libc::SIGINT, libc::SIGHUP];
+    if cfg!(all(target_os = "linux", not(mxm_secrets_portable))) {
+        signals.push(libc::SIGKILL);
+    }
+    for signal in signals {
+        fs::remove_file(&child).unwrap();
+        let mut command = home.mxm_secrets(["get", "a", "--timeout", "120"]);
+        let mut us = command.stderr(Stdio::null()).spawn().unwrap();
+        let below = pid(&home, "child");
+        kill(&us, signal);
+        assert_eq!(us.wait().unwrap().signal(), Some(signal));
+        assert!(is_gone(below), "{signal}");
+    }
+}
+
+/// The system ends it.
+#[test]
+#[cfg_attr(
+    any(not(target_os = "linux"), mxm_secrets_portable),
+    ignore = "it is a call of Linux"
+)]
+fn a_child_ends_with_us_when_we_are_killed() {
+    let home = hanging();
+    let mut command = home.mxm_secrets(["exec", "--secret", "a", "--secret", "b", "--", "true"]);
+    let mut us = command.stderr(Stdio::null()).spawn().unwrap();
+    let child = pid(&home, "child");
+    kill(&us, libc::SIGKILL);
+    us.wait().unwrap();
+    assert!(is_gone(child));
+    end_all_in(&home);
+}
+
+/// What one lookup leaves is ended, and another goes on.
+#[test]
+fn two_lookups_do_not_disturb_each_other() {
+    let home = Home::new();
+    home.link(&["sleep", "env"]);
+    home.fake(
+        "gopass",
+        "case $4 in\n\
+         quick) sleep 1000 >/dev/null 2>&1 & echo one;;\n\
+         dies) sleep 1000 >/dev/null 2>&1 & kill -9 $$;;\n\
+         slow) sleep 2; echo two;;\nesac",
+    );
+    let both = ["--secret", "quick", "--secret", "slow", "--", "env"];
+    let seen = home.run([&["exec"][..], &both].concat());
+    seen.has(0, &seen.stdout, &[]);
+    let text = String::from_utf8_lossy(&seen.stdout);
+    assert!(
+        text.contains("QUICK=one\n") && text.contains("SLOW=two\n"),
+        "{text}"
+    );
+    let json = home.run(["resolve", "slow", "dies", "quick"]);
+    json.has(
+        4,
+        "slow\tgopass\tgopass show slow\nquick\tgopass\tgopass show quick\n",
+        &[],
+    );
+    assert_eq!(left_by(&home), Vec::<String>::new());
+}
+
+/// Programs get no credentials but those that their section lets through, nor the variables of the names asked for.
+#[test]
+fn a_child_gets_no_credentials() {
+    let mut home = Home::new();
+    home.link(&["env"]);
+    home.fake("tool", "exec env");
+    home.fake("gopass", "exec env");
+    let own = "mxm_secrets: {own: {command: [tool, \"{name}\"]}, ";
+    let plain = home.write(
+        "plain.yaml",
+        format!("{own}backends: [own, gopass, env]}}\n"),
+    );
+    let through = "env: [VAULT_TOKEN, A_B, NOT_SET]";
+    let through = format!(
+        "mxm_secrets: {{own: {{command: [tool, \"{{name}}\"], {through}}}, gopass: {{{through}}}, \
+         backends: [own, gopass, env]}}\n"
+    );
+    let through = home.write("through.yaml", through);
+    let credentials = [
+        "VAULT_TOKEN",
+        "BAO_TOKEN",
+        "VAULT_CLIENT_KEY",
+        "VAULT_SECRET_ID",
+        "MXM_SECRETS_VAULT_JWT",
+        "MXM_SECRETS_VAULT_ROLE_ID",
+        "A_B",
+        "GOPASS_AGE_PASSWORD",
+    ];
+    let settings = [
+        "VAULT_ADDR",
+        "MXM_SECRETS_VAULT_SECRET_ID_FILE",
+        "OTHER",
+        "TERM",
+    ];
+    for variable in credentials.iter().chain(&settings) {
+        home.set(variable, "set");
+    }
+    for (backend, file, let_through) in [
+        ("own", &plain, &[][..]),
+        ("gopass", &plain, &["GOPASS_AGE_PASSWORD"]),
+        ("own", &through, &["VAULT_TOKEN", "A_B"]),
+        (
+            "gopass",
+            &through,
+            &["VAULT_TOKEN", "A_B", "GOPASS_AGE_PASSWORD"],
+        ),
+    ] {
+        let file = file.to_str().unwrap();
+        let chain = format!("{backend},env");
+        for name in ["a/b", "term"] {
+            let seen = home.run(["get", name, "--config", file, "--backend", &chain]);
+            let text = String::from_utf8(seen.stdout).unwrap();
+            let has = |variable: &&str| text.lines().any(|line| line == format!("{variable}=set"));
+            let seen: Vec<&str> = credentials.into_iter().filter(|one| has(one)).collect();
+            let mut expected: Vec<&str> = credentials
+                .into_iter()
+                .filter(|one| let_through.contains(one) || (name == "term" && *one == "A_B"))
+                .collect();
+            expected.sort_unstable();
+            let mut seen = seen;
+            seen.sort_unstable();
+            assert_eq!(seen, expected, "{backend} {name}: {text}");
+            assert!(
+                settings.iter().all(|one| has(one)),
+                "{backend} {name}: {text}"
+            );
+        }
+    }
 }

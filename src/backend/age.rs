@@ -335,6 +335,7 @@ mod tests {
             deadline: Deadline::after(Duration::ZERO),
             unattended: true,
             login: false,
+            withheld: &[],
             warn: &|_| {},
         };
         match age.decrypt(&file, &context) {

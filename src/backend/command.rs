@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::{
-    Answer, Backend, Context, DEPTH_VARIABLE, Declaration, NoSecret, NoStore, Reason, Status,
+    Answer, Backend, Context, Declaration, LET_THROUGH, NoSecret, NoStore, Reason, Status,
 };
 use crate::name::Name;
 use crate::process::{self, Output, Problem};
@@ -49,13 +49,11 @@ pub const DECLARATION: Declaration = Declaration {
             variable: None,
             about: "any: names may have every character, since no shell sees them",
         },
+        LET_THROUGH,
     ],
     variables: &[],
     open: |section| Box::new(Own::open(section)),
 };
-
-/// How many times over we may be asked by ourselves.
-const DEPTH: u32 = 8;
 
 struct Own {
     name: String,
@@ -63,6 +61,7 @@ struct Own {
     miss: Vec<Rule>,
     unavailable: Vec<Rule>,
     any_name: bool,
+    let_through: Vec<String>,
 }
 
 impl Own {
@@ -77,6 +76,7 @@ impl Own {
             miss: rules("miss"),
             unavailable: rules("unavailable"),
             any_name: section.text("names") == Some("any"),
+            let_through: section.texts(LET_THROUGH.name).unwrap_or_default().to_vec(),
         }
     }
 
@@ -224,22 +224,12 @@ impl Backend for Own {
             );
             return Answer::Failed(Reason::from(reason).hint(hint));
         }
-        let depth = std::env::var(DEPTH_VARIABLE)
-            .ok()
-            .and_then(|depth| depth.parse::<u32>().ok())
-            .unwrap_or(0);
-        if depth >= DEPTH {
-            return Answer::failed(format!(
-                "recursion limit: mxm-secrets has called itself {DEPTH} times for {name}; the backend's command runs mxm-secrets again"
-            ));
-        }
         if let Err(reason) = self.trusted() {
             return Answer::Failed(reason);
         }
         let mut command = Command::new(self.program());
-        command
-            .args(self.arguments(name))
-            .env(DEPTH_VARIABLE, (depth + 1).to_string());
+        command.args(self.arguments(name));
+        process::let_through(&mut command, &self.let_through);
         let program = self.shown_program();
         let output = match process::run(&mut command, context) {
             Ok(output) => output,

@@ -407,6 +407,7 @@ mod tests {
                         deadline: Deadline::after(Duration::from_secs(60)),
                         unattended: true,
                         login: false,
+                        withheld: &[],
                         warn: &|_| {},
                     };
                     match look(mount, &places, &name, &context) {

@@ -36,6 +36,10 @@ impl Backend for Env {
         format!("${}", name.variable(&self.prefix))
     }
 
+    fn variable(&self, name: &Name) -> Option<String> {
+        Some(name.variable(&self.prefix))
+    }
+
     /// A field is a part of the variable's name here, so the value is never searched for it.
     fn ask(&self, name: &Name, _: &Context) -> Answer {
         // The shell keeps something of its own in $_.

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use super::{Answer, Backend, Context, Declaration, NoSecret, NoStore, Reason, Status};
+use super::{Answer, Backend, Context, Declaration, LET_THROUGH, NoSecret, NoStore, Reason, Status};
 use crate::name::Name;
 use crate::process::{self, Output, Problem};
 use crate::schema::{Key, Kind, Section};
@@ -46,6 +46,7 @@ pub const DECLARATION: Declaration = Declaration {
             variable: None,
             about: "put before the name, with a slash between them",
         },
+        LET_THROUGH,
     ],
     variables: &[
         ("PASSWORD_STORE_DIR", "where the store is"),
@@ -85,6 +86,7 @@ enum Dialect {
 struct Gopass {
     command: String,
     prefix: String,
+    let_through: Vec<String>,
     /// The dialect that a refusal has told, as its number; 0: none yet.
     told: AtomicU8,
 }
@@ -98,6 +100,7 @@ impl Gopass {
                 .unwrap_or_default()
                 .trim_matches('/')
                 .to_owned(),
+            let_through: section.texts(LET_THROUGH.name).unwrap_or_default().to_vec(),
             told: AtomicU8::new(0),
         }
     }
@@ -144,6 +147,8 @@ impl Gopass {
     /// wait for a person.
     fn prepare(&self, program: impl AsRef<OsStr>, context: &Context) -> Command {
         let mut command = Command::new(program);
+        process::let_through(&mut command, &["GOPASS_AGE_PASSWORD"]);
+        process::let_through(&mut command, &self.let_through);
         // show.autoclip would print "Copied …" before the secret and leave it on the clipboard. Of several the first
         // counts.
         let given = settings::given();

@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use crate::backend::{BACKENDS, DEPTH_VARIABLE, Reason};
+use crate::backend::{BACKENDS, Reason};
 use crate::config::Settings;
 use crate::request::{self, Answers, Made, Request, Target, check_variable};
 use crate::schema::UsageError;
@@ -137,11 +137,18 @@ fn environment(parsed: &Parsed, grants: &[Grant]) -> Vec<Secret> {
         .filter_map(|grant| grant.variable().map(OsStr::new))
         .collect();
     let inherited = std::env::vars_os().filter(|(variable, _)| {
-        (!parsed.has(Id::CleanEnv) || kept.contains(variable.as_os_str()))
+        let ours = variable == process::DEPTH_VARIABLE;
+        (!parsed.has(Id::CleanEnv) || kept.contains(variable.as_os_str()) || ours)
             && !is_own_credential(variable)
             && !granted.contains(variable.as_os_str())
     });
     let mut environment: Vec<Secret> = inherited
+        .map(
+            |(variable, value)| match variable.as_os_str() == process::DEPTH_VARIABLE {
+                true => (variable, process::handed_on(value)),
+                false => (variable, value),
+            },
+        )
         .filter_map(|(variable, value)| entry(&variable, Secret::take(value.into_vec()).expose()))
         .collect();
     environment.extend(grants.iter().filter_map(|grant| match grant {
@@ -171,7 +178,7 @@ fn is_own_credential(variable: &OsStr) -> bool {
     let flag = FLAGS.iter().any(|flag| flag.variable == Some(name));
     // A program that asks itself through this command finds that out by its depth.
     !flag
-        && name != DEPTH_VARIABLE
+        && name != process::DEPTH_VARIABLE
         && !BACKENDS
             .iter()
             .flat_map(|entry| entry.keys)

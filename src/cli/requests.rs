@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use crate::compose::Text;
 use crate::config::{self, Settings};
 use crate::name::Name;
+use crate::process;
 use crate::request::{Content, Request, Target, check_targets, check_variable};
 use crate::schema::UsageError;
 
@@ -102,6 +103,12 @@ fn request(id: Id, value: &OsStr) -> Result<Request, UsageError> {
             let variable = name.variable("");
             check_variable(&variable)
                 .map_err(|why| UsageError::new(format!("exec: {why}: give VAR={name}")))?;
+            if process::is_obeyed(&variable) {
+                let text = format!(
+                    "exec: {name} would set {variable}, which programs obey: give VAR={name}"
+                );
+                return Err(UsageError::new(text));
+            }
             place = format!("{flag} {name}");
             Target::Variable(variable)
         }

@@ -104,6 +104,7 @@ impl Options {
                 deadline: Deadline::after(settings.timeout),
                 unattended: settings.unattended,
                 login,
+                withheld: &[],
                 warn: &|warning| observer.warn(warning),
             };
             let in_chain = settings.backends.iter().any(|link| link == name);

@@ -2,14 +2,73 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+#[cfg(all(target_os = "linux", not(mxm_secrets_portable)))]
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
+
+/// Kills a process.
+pub fn kill(process: u32) {
+    if let Some(process) = pid(process) {
+        let _ = rustix::process::kill_process(process, Signal::KILL);
+    }
+}
+
+/// Asks a process to end.
+pub fn ask_to_end(process: u32) {
+    if let Some(process) = pid(process) {
+        let _ = rustix::process::kill_process(process, Signal::TERM);
+    }
+}
 
 /// Kills the process group that `leader` leads. The caller has not reaped the leader yet, so the number is still its.
 pub fn kill_group(leader: u32) {
     if let Some(leader) = pid(leader) {
         let _ = rustix::process::kill_process_group(leader, Signal::KILL);
+    }
+}
+
+/// Asks the process group that `leader` leads to end. The caller has not reaped the leader yet.
+pub fn ask_group_to_end(leader: u32) {
+    if let Some(leader) = pid(leader) {
+        let _ = rustix::process::kill_process_group(leader, Signal::TERM);
+    }
+}
+
+/// Whether a process is left in the group that `leader` leads, or has led.
+pub fn group_is_there(leader: u32) -> bool {
+    pid(leader).is_some_and(|leader| rustix::process::test_kill_process_group(leader).is_ok())
+}
+
+/// Lets the system kill what `command` starts when the thread that starts it ends first, as it does when this process
+/// is killed; on systems that have such a thing (Linux, PR_SET_PDEATHSIG in prctl(2)).
+pub fn end_with_us(command: &mut Command) {
+    #[cfg(all(target_os = "linux", not(mxm_secrets_portable)))]
+    {
+        let us = rustix::process::getpid();
+        let bind = move || {
+            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+            // We may have been killed before that was said.
+            match rustix::process::getppid() == Some(us) {
+                true => Ok(()),
+                false => Err(io::ErrorKind::Interrupted.into()),
+            }
+        };
+        // SAFETY: between fork and exec this makes two system calls, and allocates nothing.
+        unsafe { command.pre_exec(bind) };
+    }
+    #[cfg(any(not(target_os = "linux"), mxm_secrets_portable))]
+    let _ = command;
+}
+
+/// Lets the system ask this process to end, in place of killing it, when its parent has said [`end_with_us`]: there may
+/// be something to be cleaned up.
+pub fn be_asked_to_end() {
+    #[cfg(all(target_os = "linux", not(mxm_secrets_portable)))]
+    if rustix::process::parent_process_death_signal() == Ok(Some(Signal::KILL)) {
+        let _ = rustix::process::set_parent_process_death_signal(Some(Signal::TERM));
     }
 }
 
@@ -83,7 +142,7 @@ pub fn kill_all() {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::process::{Command, Stdio};
+    use std::process::Stdio;
 
     #[test]
     fn that_a_child_has_ended_can_be_asked_again_and_again() {

@@ -450,18 +450,32 @@ fn a_command_that_leads_back_to_itself_ends() {
     home.set("MXM_SECRETS_CONFIG", "loop.yaml");
     home.run(["get", "a"])
         .has(4, "", &["me failed: mxm-secrets ended with status 4"]);
+    let asks = |script: &str, configuration: &str| {
+        let _ = std::fs::remove_file(home.path().join("asked"));
+        let _ = std::fs::remove_file(home.path().join("bin/through"));
+        home.fake("through", &format!("echo >>asked; {script}"));
+        home.write("loop.yaml", configuration);
+        let seen = home.run(["get", "a"]);
+        assert_eq!(seen.status, Some(4), "{}", seen.stderr);
+        let asked = std::fs::read_to_string(home.path().join("asked")).unwrap();
+        asked.lines().count()
+    };
     // Nor does it get away from itself through exec.
-    let asks =
-        "echo >>asked; exec mxm-secrets exec --backend env --optional X=x -- mxm-secrets get a";
-    home.fake("through", asks);
-    home.write(
-        "loop.yaml",
-        "mxm_secrets: {backends: [me], me: {command: [through, \"{name}\"]}}\n",
-    );
-    home.run(["get", "a"])
-        .has(4, "", &["me failed: through ended with status 4"]);
-    let asked = std::fs::read_to_string(home.path().join("asked")).unwrap();
-    assert_eq!(asked.lines().count(), 8);
+    let one = "mxm_secrets: {backends: [me], me: {command: [through, \"{name}\"]}}\n";
+    let through_exec = "exec mxm-secrets exec --clean-env --keep PATH --keep HOME --keep MXM_SECRETS_CONFIG \
+                        --value A=b -- mxm-secrets get a";
+    assert_eq!(asks(through_exec, one), 1);
+    // Several that lead back, to each other and to themselves.
+    let several = |command: &str| {
+        let one = |who| format!("{who}: {{command: [through, {who}, {command}]}}");
+        let sections = ["b1", "b2", "b3"].map(one).join(", ");
+        format!("mxm_secrets: {{backends: [b1, b2, b3], on_error: continue, {sections}}}\n")
+    };
+    let asked = asks("exec mxm-secrets get \"$2\"", &several("\"{name}\""));
+    assert_eq!(asked, 3 + 3 * 2 + 3 * 2);
+    // Nor is there an end where each asks for something else.
+    let asked = asks("exec mxm-secrets get \"$2\"", &several("\"{name}/x\""));
+    assert_eq!(asked, 3 + 9 + 27 + 27);
 }
 
 #[test]

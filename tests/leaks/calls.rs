@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use super::processes::left_by;
+use crate::support::left_by;
 use crate::support::place::{NAME, Place, strace};
 use crate::support::{program_under_test, transcript};
 

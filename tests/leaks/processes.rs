@@ -4,43 +4,11 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus};
-use std::time::{Duration, Instant};
 
 use super::scanner::{Find, run};
 use crate::support::place::{NAME, Place};
 use crate::support::vault::{Scripted, eventually};
-use crate::support::{Home, not_run};
-
-/// Long enough for the slowest machine to bury the dead.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// The processes that were started in this home and are still there, but for the agent that gpg starts for itself.
-pub fn left_by(home: &Home) -> Vec<String> {
-    let until = Instant::now() + PATIENCE;
-    loop {
-        let left = started_in(home);
-        if left.is_empty() || Instant::now() > until {
-            return left;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-fn started_in(home: &Home) -> Vec<String> {
-    let marker = format!("HOME={}\0", home.path().display()).into_bytes();
-    let mut left = Vec::new();
-    for entry in fs::read_dir("/proc").unwrap().flatten() {
-        let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
-        if environment.windows(marker.len()).any(|text| text == marker) {
-            let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-            let line = String::from_utf8_lossy(&line).replace('\0', " ");
-            if !line.contains("gpg-agent") && !line.is_empty() {
-                left.push(line);
-            }
-        }
-    }
-    left
-}
+use crate::support::{Home, left_by, not_run, started_in};
 
 /// A place whose backend gives half a value on both its outputs, starts a process that holds them, and hangs.
 fn hanging() -> Place {

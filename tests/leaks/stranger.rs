@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
 
-use super::processes::left_by;
+use crate::support::left_by;
 use crate::support::place::canary;
 use crate::support::vault::eventually;
 use crate::support::{Home, STRANGER, emulated, not_run, program, transcript};

@@ -382,6 +382,42 @@ pub fn state(pid: u32) -> Option<char> {
     stat.rsplit(')').next()?.trim().chars().next()
 }
 
+/// The processes that were started in this home and are still there, but for the agent that gpg starts for itself.
+pub fn left_by(home: &Home) -> Vec<String> {
+    let until = Instant::now() + Duration::from_secs(20);
+    loop {
+        let left = started_in(home);
+        if left.is_empty() || Instant::now() > until {
+            return left;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The processes that were started in this home, but for the agent that gpg starts for itself.
+pub fn started_in(home: &Home) -> Vec<String> {
+    let processes = processes_in(home).into_iter();
+    processes.map(|(_, line)| line).collect()
+}
+
+/// The same, with their numbers.
+pub fn processes_in(home: &Home) -> Vec<(i32, String)> {
+    let marker = format!("HOME={}\0", home.path().display()).into_bytes();
+    let mut left = Vec::new();
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
+        if environment.windows(marker.len()).any(|text| text == marker) {
+            let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).replace('\0', " ");
+            if !line.contains("gpg-agent") && !line.is_empty() {
+                let pid = entry.file_name().to_string_lossy().parse().unwrap();
+                left.push((pid, line));
+            }
+        }
+    }
+    left
+}
+
 /// Says that a test cannot be run: past the test runner's capture, and as a failure in CI.
 #[track_caller]
 pub fn not_run(why: &str) {

@@ -45,6 +45,12 @@ impl Terminal {
         }
     }
 
+    /// Sends a signal to the command alone.
+    pub fn signal(&self, signal: libc::c_int) {
+        // SAFETY: plain numbers; the child has not been reaped.
+        unsafe { libc::kill(self.child.id().cast_signed(), signal) };
+    }
+
     /// Types `text`.
     pub fn types(&mut self, text: &str) {
         self.master.write_all(text.as_bytes()).unwrap();

@@ -9,6 +9,7 @@ fn context() -> Context<'static> {
         deadline: Deadline::never(),
         unattended: true,
         login: false,
+        withheld: &[],
         warn: &|_| {},
     }
 }

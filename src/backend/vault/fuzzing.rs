@@ -85,6 +85,7 @@ pub fn vault_answers(flags: u8, piece: usize, answers: &[&[u8]]) {
             deadline: Deadline::never(),
             unattended: true,
             login: false,
+            withheld: &[],
             warn: &|_| {},
         };
         let status = vault.status(&context);

@@ -1,0 +1,208 @@
+//! The processes that a child has started, wherever they have gone, and their end.
+//!
+//! A process belongs to a child that is its ancestor, that leads its group, or whose mark it has in its environment. So
+//! it is found after `setsid`, and after its parent has ended. A process that has left the group, has lost its parent
+//! and hides its environment is not found. Where there is no /proc, the child and its group are all that is known.
+
+use std::fs;
+use std::time::Duration;
+
+use crate::deadline::Deadline;
+use crate::sys;
+
+/// How long processes may take to end once they have been asked to.
+const MOMENT: Duration = Duration::from_secs(1);
+
+/// How long a program of ours may take, which ends its own children and gives its login back first.
+const OUR_MOMENT: Duration = Duration::from_secs(4);
+
+/// The daemons that programs start by design, for others to use later: by their names, which the kernel cuts.
+const DAEMONS: [&str; 9] = [
+    "gpg-agent",
+    "keyboxd",
+    "dirmngr",
+    "scdaemon",
+    "tpm2daemon",
+    "ssh-agent",
+    "dbus-daemon",
+    "dbus-launch",
+    "gnome-keyring-d",
+];
+
+/// The arguments of the one that is called `gopass`.
+const AGENT_OF_GOPASS: &[u8] = b"\0age\0agent\0start\0";
+
+/// A child, and what tells those that it has started from others.
+pub struct Family {
+    /// The child.
+    pub child: u32,
+    /// Whether it leads a process group of its own.
+    pub group: bool,
+    /// What only its environment has.
+    pub mark: String,
+}
+
+/// Which of them are to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// All but the daemons.
+    All,
+    /// Those that have stayed in the group: the child has come to its own end, and what has left the group is meant to
+    /// stay, such as the connection that ssh keeps for the next one.
+    InGroup,
+}
+
+/// A process, as /proc shows it.
+struct Process {
+    pid: u32,
+    name: String,
+    parent: u32,
+    group: u32,
+    /// When it began: tells it from a later one of the same number.
+    began: u64,
+}
+
+impl Family {
+    /// Asks them to end, and kills those that have not done so after a moment. The child has not been reaped yet, or
+    /// something is left in its group.
+    pub fn end(&self, which: Which) {
+        let mut known = Vec::new();
+        let (moment, our_moment) = (Deadline::after(MOMENT), Deadline::after(OUR_MOMENT));
+        let mut pause = Duration::from_millis(1);
+        loop {
+            let asked = known.len();
+            let alive = self.alive(which, &mut known);
+            let at_once = self.group && which == Which::All && asked == 0;
+            if at_once {
+                sys::ask_group_to_end(self.child);
+            }
+            for process in &alive {
+                let done = at_once && process.group == self.child;
+                if !done && !known[..asked].contains(&process.id()) {
+                    sys::ask_to_end(process.pid);
+                }
+            }
+            let ours = alive.iter().any(|process| process.name == "mxm-secrets");
+            if alive.is_empty() || if ours { our_moment } else { moment }.passed() {
+                break;
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(20));
+        }
+        // More than once, since one may just have started another; and not for ever, since some may not be killed.
+        for _ in 0..5 {
+            let alive = self.alive(which, &mut known);
+            if self.group && which == Which::All {
+                sys::kill_group(self.child);
+            }
+            if alive.is_empty() {
+                break;
+            }
+            alive.iter().for_each(|process| sys::kill(process.pid));
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Those that are alive. `known` are the ones found before, and then also these: they belong to the child whoever
+    /// their parent is now.
+    fn alive(&self, which: Which, known: &mut Vec<(u32, u64)>) -> Vec<Process> {
+        let us = std::process::id();
+        let mut others = processes();
+        let Some(own) = others.iter().position(|process| process.pid == us) else {
+            return self.child_alone();
+        };
+        let own = others.swap_remove(own);
+        let group = if self.group { self.child } else { own.group };
+        let mut found = Vec::new();
+        loop {
+            let belongs = |process: &Process| match which {
+                Which::All => {
+                    (process.pid == self.child && process.parent == us)
+                        || (self.group && process.group == group)
+                        || known.contains(&process.id())
+                        || found.iter().any(|one: &Process| one.pid == process.parent)
+                        || (process.began >= own.began && self.marks(process))
+                }
+                Which::InGroup => process.group == group && (self.group || self.marks(process)),
+            };
+            let (more, rest): (Vec<_>, Vec<_>) = others.into_iter().partition(belongs);
+            others = rest;
+            if more.is_empty() {
+                break;
+            }
+            found.extend(more);
+        }
+        let daemon = |process: &Process| {
+            process.group != group
+                && (DAEMONS.contains(&process.name.as_str())
+                    || read(process.pid, "cmdline").ends_with(AGENT_OF_GOPASS))
+        };
+        found.retain(|process| !daemon(process));
+        for process in &found {
+            if !known.contains(&process.id()) {
+                known.push(process.id());
+            }
+        }
+        found
+    }
+
+    /// What is known without /proc.
+    fn child_alone(&self) -> Vec<Process> {
+        let alive = sys::has_ended(self.child).is_ok_and(|ended| !ended);
+        let child = Process {
+            pid: self.child,
+            name: String::new(),
+            parent: 0,
+            group: self.child,
+            began: 0,
+        };
+        alive.then_some(child).into_iter().collect()
+    }
+
+    /// Whether it has the mark. That of a process of another user, or of one that lets nobody look, cannot be seen.
+    fn marks(&self, process: &Process) -> bool {
+        let mark = self.mark.as_bytes();
+        let environment = read(process.pid, "environ");
+        environment.windows(mark.len()).any(|text| text == mark)
+    }
+}
+
+impl Process {
+    fn id(&self) -> (u32, u64) {
+        (self.pid, self.began)
+    }
+
+    /// Reads proc_pid_stat(5); `None` for a process that has ended, whether it has been reaped or not.
+    fn read(pid: u32) -> Option<Process> {
+        let text = read(pid, "stat");
+        let text = String::from_utf8_lossy(&text);
+        let (name, fields) = text.split_once('(')?.1.rsplit_once(')')?;
+        let fields: Vec<&str> = fields.split_whitespace().collect();
+        let number = |index: usize| fields.get(index)?.parse().ok();
+        (!matches!(fields.first(), Some(&("Z" | "X")))).then_some(Process {
+            pid,
+            name: name.to_owned(),
+            parent: number(1)?,
+            group: number(2)?,
+            began: fields.get(19)?.parse().ok()?,
+        })
+    }
+}
+
+/// All that run.
+fn processes() -> Vec<Process> {
+    let entries = if cfg!(mxm_secrets_portable) {
+        None
+    } else {
+        fs::read_dir("/proc").ok()
+    };
+    let numbers = entries.into_iter().flatten().flatten();
+    numbers
+        .filter_map(|entry| Process::read(entry.file_name().to_str()?.parse().ok()?))
+        .collect()
+}
+
+/// A file of /proc; empty when the process has ended, or does not let us look.
+fn read(pid: u32, file: &str) -> Vec<u8> {
+    fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default()
+}
