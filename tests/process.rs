@@ -663,10 +663,7 @@ fn a_child_gets_no_credentials() {
             let mut seen = seen;
             seen.sort_unstable();
             assert_eq!(seen, expected, "{backend} {name}: {text}");
-            assert!(
-                settings.iter().all(|one| has(one)),
-                "{backend} {name}: {text}"
-            );
+            assert!(settings.iter().all(has), "{backend} {name}: {text}");
         }
     }
 }
