@@ -714,6 +714,7 @@ fn it_works_in_every_command() {
     fs::remove_file(store.home.path().join(".passage/identities")).unwrap();
     let seen = store.home.run(["list-backends"]);
     let shown = String::from_utf8(seen.stdout).unwrap();
+    let shown = shown.split_whitespace().collect::<Vec<_>>().join(" ");
     assert_eq!(seen.status, Some(4), "{shown}");
     assert!(shown.contains("does not exist"), "{shown}");
 }

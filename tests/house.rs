@@ -17,7 +17,8 @@ const FLOORS: &[&[&str]] = &[
     &["field", "file", "name", "nearest"],
     &["schema"],
     &["arena", "deadline", "json", "trust"],
-    &["detached", "once", "sys", "text"],
+    &["detached", "once", "watch"],
+    &["sys", "text"],
     &["secret"],
 ];
 

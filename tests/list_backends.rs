@@ -8,16 +8,29 @@ use crate::support::store::Store;
 use crate::support::terminal::Terminal;
 use crate::support::{Home, Transcript, program, transcript};
 
-/// The row of a backend.
+/// The row of a backend, and the facts below it.
 fn row(seen: &Transcript, backend: &str) -> String {
     let text = String::from_utf8_lossy(&seen.stdout);
-    let row = text
-        .lines()
-        .find(|line| line.trim_start().starts_with(&format!("{backend} ")));
-    row.unwrap_or_else(|| panic!("no {backend} in {text}"))
-        .split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ")
+    let is_row = |line: &&str| line.starts_with("  ") && !line.starts_with("   ");
+    let mut lines = text.lines();
+    let row = lines.find(|line| line.trim_start().starts_with(&format!("{backend} ")));
+    let row = row.unwrap_or_else(|| panic!("no {backend} in {text}"));
+    let facts = lines.take_while(|line| !is_row(line));
+    let words = std::iter::once(row)
+        .chain(facts)
+        .flat_map(str::split_whitespace);
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// Every line fits a terminal, unless it has no blank to be broken at.
+fn fits(seen: &Transcript) {
+    for line in String::from_utf8_lossy(&seen.stdout).lines() {
+        let words = line
+            .split_whitespace()
+            .filter(|word| !word.ends_with(':'))
+            .count();
+        assert!(line.chars().count() <= 80 || words == 1, "{line}");
+    }
 }
 
 #[test]
@@ -28,14 +41,14 @@ fn what_is_ready_tells_what_it_uses() {
     let seen = store.home.run(["list-backends"]);
     let gopass = row(&seen, "gopass");
     assert!(
-        gopass.starts_with("gopass 1 ready gopass 1.16.1 ("),
+        gopass.starts_with("gopass 1 ready uses: gopass 1.16.1 ("),
         "{gopass}"
     );
     assert!(
         gopass.ends_with(&format!("store {}; no key tried", store.root().display())),
         "{gopass}"
     );
-    assert_eq!(row(&seen, "env"), "env 2 ready $NAME");
+    assert_eq!(row(&seen, "env"), "env 2 ready uses: $NAME");
     assert_eq!((seen.status, seen.stderr.as_str()), (Some(0), ""));
 }
 
@@ -43,20 +56,21 @@ fn what_is_ready_tells_what_it_uses() {
 fn what_is_not_ready_tells_why() {
     let home = Home::new();
     let seen = home.run(["list-backends"]);
+    fits(&seen);
     assert_eq!(
         row(&seen, "gopass"),
-        "gopass 1 unavailable gopass is not on PATH"
+        "gopass 1 unavailable reason: gopass is not on PATH"
     );
     assert_eq!(seen.status, Some(0));
     let seen = home.run(["list-backends", "--backend", "gopass"]);
-    assert_eq!(row(&seen, "env"), "env - ready $NAME");
+    assert_eq!(row(&seen, "env"), "env - ready uses: $NAME");
     assert_eq!(seen.status, Some(4));
     home.fake("gopass", "echo gopass 1.16.1");
     fs::remove_dir_all(home.path().join(".password-store")).unwrap();
     let seen = home.run(["list-backends", "--backend", "gopass"]);
     let text = String::from_utf8_lossy(&seen.stdout);
     assert!(
-        row(&seen, "gopass").ends_with("the password store is not initialized"),
+        row(&seen, "gopass").contains(" reason: the password store is not initialized hint: "),
         "{text}"
     );
     assert!(
@@ -91,7 +105,7 @@ fn a_program_that_hangs_does_not_hang_us() {
     let seen = home.run(["list-backends", "--timeout", "0.3"]);
     assert!(started.elapsed() < Duration::from_secs(60));
     assert!(row(&seen, "gopass").ends_with("gave no answer in time and was killed"));
-    assert_eq!(row(&seen, "env"), "env 2 ready $NAME");
+    assert_eq!(row(&seen, "env"), "env 2 ready uses: $NAME");
     assert_eq!(seen.status, Some(0));
 }
 

@@ -133,6 +133,7 @@ fn a_path_below_a_mount_is_not_a_mount() {
         }
         let listed = home.run(["list-backends"]);
         let table = String::from_utf8(listed.stdout).unwrap();
+        let table = table.split_whitespace().collect::<Vec<_>>().join(" ");
         assert_eq!(listed.status, Some(4), "{table}");
         assert!(
             table.contains(" failed ") && table.contains(&words),
@@ -174,6 +175,7 @@ fn a_version_that_is_not_the_engines_is_a_failure() {
         }
         let listed = home.run(["list-backends"]);
         let table = String::from_utf8(listed.stdout).unwrap();
+        let table = table.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(
             listed.status == Some(4) && table.contains(" failed "),
             "{table}"

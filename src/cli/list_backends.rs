@@ -57,10 +57,7 @@ fn uses(status: &BackendStatus) -> &str {
 }
 
 fn table(statuses: &[BackendStatus], quiet: bool) -> String {
-    let mut table = Table::new(
-        &["BACKEND", "CHAIN", "STATUS", "USES", "REASON"],
-        io::stdout().is_terminal(),
-    );
+    let mut table = Table::new(&["BACKEND", "CHAIN", "STATUS"], io::stdout().is_terminal());
     let mut place = 0;
     for status in statuses {
         place += usize::from(status.in_chain);
@@ -74,13 +71,12 @@ fn table(statuses: &[BackendStatus], quiet: bool) -> String {
             (false, true) => Colour::Yellow,
             (_, false) => Colour::Dim,
         };
-        let why = reason(status).map(Reason::to_string).unwrap_or_default();
-        table.row(
-            colour,
-            &[&status.backend, &chain, word(status), uses(status), &why],
-        );
-        if !quiet {
-            table.hint(reason(status));
+        table.row(colour, &[&status.backend, &chain, word(status)]);
+        table.fact("uses", uses(status));
+        if let Some(reason) = reason(status) {
+            table.fact("reason", &reason.text);
+            let hint = reason.hint.as_deref().filter(|_| !quiet);
+            table.fact("hint", hint.unwrap_or_default());
         }
     }
     table.draw()

@@ -22,6 +22,11 @@ pub enum Colour {
     Dim,
 }
 
+/// The columns of a terminal.
+const WIDTH: usize = 80;
+/// How far what is told of a row is indented.
+const INDENT: usize = 6;
+
 /// Rows in aligned columns; in colour on a terminal, unless NO_COLOR is set (no-color.org).
 pub struct Table {
     rows: Vec<Row>,
@@ -63,6 +68,23 @@ impl Table {
         }
     }
 
+    /// Adds a fact about the row before it, in lines of at most [`WIDTH`] columns where it has blanks; nothing, if empty.
+    pub fn fact(&mut self, label: &str, text: &str) {
+        if text.is_empty() {
+            return;
+        }
+        let mut line = format!("{label}:");
+        for word in escaped(text).split(' ') {
+            if INDENT + line.chars().count() + 1 + word.chars().count() > WIDTH {
+                self.rows
+                    .push(Row::Note(std::mem::replace(&mut line, " ".to_owned())));
+            }
+            line.push(' ');
+            line.push_str(word);
+        }
+        self.rows.push(Row::Note(line));
+    }
+
     /// The whole table: two blanks before and between the columns, none at the end of a line.
     pub fn draw(&self) -> String {
         let mut widths: Vec<usize> = Vec::new();
@@ -78,7 +100,7 @@ impl Table {
         for row in &self.rows {
             match row {
                 Row::Note(note) => {
-                    let _ = writeln!(text, "      {note}");
+                    let _ = writeln!(text, "{:INDENT$}{note}", "");
                 }
                 Row::Cells(colour, cells) => {
                     let mut line = String::new();
