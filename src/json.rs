@@ -24,6 +24,13 @@ impl<'a> Value<'a> {
         })
     }
 
+    /// The same of bytes that are known to be valid, without another look at all of them.
+    pub fn of_valid(bytes: &'a [u8]) -> Option<Value<'a>> {
+        let raw = std::str::from_utf8(bytes).ok()?;
+        let raw = raw.trim_matches([' ', '\t', '\n', '\r']);
+        Some(Value { raw })
+    }
+
     /// Whether it is an object.
     pub fn is_object(self) -> bool {
         self.raw.starts_with('{')

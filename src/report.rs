@@ -147,8 +147,16 @@ impl Report {
         let steps = self.steps.iter().filter(|step| which(step));
         let explained = steps.filter_map(|step| {
             let reason = step.reason.as_ref()?;
+            let is_name = |word: &&str| *word == name.path() || *word == name.as_str();
             let mut words = reason.text.split([' ', ':', ',']);
-            let said = words.any(|word| word == name.path() || word == name.as_str());
+            let said = match name.path().contains('/') {
+                true => words.any(|word| is_name(&word)),
+                // In the middle it may be a word of the reason: token, address, a.
+                false => [words.next(), words.next_back()]
+                    .iter()
+                    .flatten()
+                    .any(is_name),
+            };
             let named = if said {
                 String::new()
             } else {
@@ -243,6 +251,7 @@ mod tests {
             ("a#f", "cannot open a", "b failed: cannot open a"),
             ("a#f", "a#f: locked", "b failed: a#f: locked"),
             ("a", "ab is locked", "a: b failed: ab is locked"),
+            ("a", "not a store", "a: b failed: not a store"),
         ] {
             let report = Report {
                 name: Name::parse(name).unwrap(),

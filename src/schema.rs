@@ -28,12 +28,12 @@ pub struct Key {
 }
 
 /// What a key takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Kind {
     /// Any text.
     Text,
-    /// The address of a server: `https://…`, `http://…` or `unix:///…`. What follows is checked by whoever uses it.
-    Address,
+    /// The address of a server: `https://…`, `http://…` or `unix:///…`; the function says whether it is one.
+    Address(fn(&str) -> bool),
     /// A list of texts; one text alone is a list of one.
     Texts,
     /// A file or directory: may begin with `~/`, and a relative one is relative to the configuration file.
@@ -124,7 +124,7 @@ impl Value {
         source: &str,
     ) -> Result<Value, UsageError> {
         // Paths are bytes; all else is text.
-        if kind == Kind::Path {
+        if matches!(kind, Kind::Path) {
             let path = PathBuf::from(value);
             return Ok(Value::Path(std::path::absolute(&path).unwrap_or(path)));
         }
@@ -136,7 +136,7 @@ impl Value {
             )))
         };
         match kind {
-            Kind::Text | Kind::Address => Ok(Value::Text(text)),
+            Kind::Text | Kind::Address(_) => Ok(Value::Text(text)),
             Kind::Choice(words) if words.contains(&text.as_str()) => Ok(Value::Text(text)),
             Kind::Choice(words) => wrong(&words.join(" or ")),
             // The words of YAML, which the same key takes in a file, and those that the official clients of Vault take
@@ -422,7 +422,7 @@ mod tests {
         for key in keys.filter(|key| key.variable.is_some()) {
             let one = matches!(
                 key.kind,
-                Kind::Text | Kind::Address | Kind::Choice(_) | Kind::Path | Kind::Bool
+                Kind::Text | Kind::Address(_) | Kind::Choice(_) | Kind::Path | Kind::Bool
             );
             assert!(one, "{key:?}");
         }

@@ -59,6 +59,8 @@ mod vault;
 #[cfg(feature = "vault")]
 mod vault_faults;
 #[cfg(feature = "vault")]
+mod vault_limits;
+#[cfg(feature = "vault")]
 mod vault_logins;
 #[cfg(feature = "vault")]
 mod vault_proof;

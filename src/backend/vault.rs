@@ -36,6 +36,7 @@ use crate::json::Value;
 use crate::name::Name;
 use crate::schema::Section;
 use crate::secret::Secret;
+use crate::text;
 use crate::watch::Watch;
 
 pub const DECLARATION: Declaration = Declaration {
@@ -43,9 +44,6 @@ pub const DECLARATION: Declaration = Declaration {
     variables: VARIABLES,
     open: |section| Box::new(Vault::open(section)),
 };
-
-/// How many names of fields a message lists.
-const LISTED: usize = 20;
 
 struct Vault {
     /// What is set up; an error is reported when it is asked.
@@ -203,11 +201,9 @@ impl Setup {
                 client.retries = settings.retries;
                 client.redirects = settings.redirects;
                 client.timeout = settings.timeout;
-                Some(Arc::new(Api {
-                    client,
-                    namespace: settings.namespace.clone(),
-                    headers: std::mem::take(&mut settings.headers),
-                }))
+                let headers = std::mem::take(&mut settings.headers);
+                let namespace = settings.namespace.clone();
+                Some(Arc::new(Api::new(client, namespace, headers)))
             }
         };
         Ok(Setup {
@@ -395,13 +391,12 @@ impl Setup {
                     (None, _) => (None, None),
                 };
                 let whole = version == Version::V1 || metadata.is_some_and(Value::is_object);
-                match (fields, gone(&reply, version, place)) {
-                    (Some(fields), _) if whole && fields.is_object() => {
+                match fields.filter(|fields| whole && fields.is_object()) {
+                    Some(fields) => {
                         let _ = self.seen.set(version);
                         self.pick(fields, question, &reply)?
                     }
-                    (_, Some(reason)) => Answer::miss(NoSecret::Gone, reason),
-                    _ => {
+                    None => {
                         return Err(Reason::from(format!(
                             "the answer of {} for {place} is not that of a KV v{} engine",
                             api.address(),
@@ -444,7 +439,7 @@ impl Setup {
             }
             last = Some((key, value));
             filled += usize::from(!value.is_null());
-            if listed.len() < LISTED && !value.is_null() {
+            if listed.len() < text::MOST && !value.is_null() {
                 listed.extend(reply.shown_name(key));
             }
         }
@@ -641,6 +636,10 @@ impl Setup {
     /// Asks the server for its health and for the mount, with the token that is there; with `context.login`, logs in.
     fn status(&self, api: &Arc<Api>, context: &Context) -> Status {
         let patience = Patience::until(context.deadline);
+        if self.settings.auth.method == Method::Token {
+            // What the server says of its health may repeat the token, which it knows from elsewhere.
+            let _ = self.identity(api, patience);
+        }
         let (release, health) = match self.health(api, patience) {
             Ok(health) => health,
             Err(reason) => (String::new(), Err(reason)),

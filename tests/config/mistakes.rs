@@ -351,8 +351,36 @@ const CORPUS: &[(&[u8], &str)] = &[
         "1:25: mxm_secrets.on_error: it takes stop or continue\n1:40: mxm_secrets.timeout: it takes a number of seconds from 0.001 to 86400\n1:52: mxm_secrets.env.prefx: there is no such key: did you mean prefix?\n1:70: mxm_secrets.env.prefix: it takes a text, and this is a list\n1:76: mxm_secrets.gopas: there is no such key: did you mean gopass?",
     ),
     (
+        b"mxm_secrets: {vault: {address: \"https://user:example@vault.example:8200\"}}\n",
+        "1:32: mxm_secrets.vault.address: it takes an address: https://HOST:PORT, http://HOST:PORT or unix:///PATH",
+    ),
+    (
+        b"mxm_secrets: {vault: {address: \"https://vault.example:99999\"}}\n",
+        "1:32: mxm_secrets.vault.address: it takes an address: https://HOST:PORT, http://HOST:PORT or unix:///PATH",
+    ),
+    (
+        b"mxm_secrets: {vault: {address: \"https://\"}}\n",
+        "1:32: mxm_secrets.vault.address: it takes an address: https://HOST:PORT, http://HOST:PORT or unix:///PATH",
+    ),
+    (
+        b"mxm_secrets: {vault: {address: \"https://vault.example:8200 \"}}\n",
+        "1:32: mxm_secrets.vault.address: it takes an address: https://HOST:PORT, http://HOST:PORT or unix:///PATH",
+    ),
+    (
+        b"mxm_secrets: {vault: {address: \"https://vault.example:8200?x=1\"}}\n",
+        "1:32: mxm_secrets.vault.address: it takes an address: https://HOST:PORT, http://HOST:PORT or unix:///PATH",
+    ),
+    (
+        b"mxm_secrets: {vault: {address: \"https://[fe80::1%eth0]:8200\"}}\n",
+        "1:32: mxm_secrets.vault.address: it takes an address: https://HOST:PORT, http://HOST:PORT or unix:///PATH",
+    ),
+    (
+        b"mxm_secrets: {vault: {address: \"unix://x\"}}\n",
+        "1:32: mxm_secrets.vault.address: it takes an address: https://HOST:PORT, http://HOST:PORT or unix:///PATH",
+    ),
+    (
         b"mxm_secrets: {vault: {address: \"htp://x\"}, gopass: {command: \"\"}}\n",
-        "1:32: mxm_secrets.vault.address: it takes an address: https://\u{2026}, http://\u{2026} or unix:///\u{2026}\n1:62: mxm_secrets.gopass.command: it names no program",
+        "1:32: mxm_secrets.vault.address: it takes an address: https://HOST:PORT, http://HOST:PORT or unix:///PATH\n1:62: mxm_secrets.gopass.command: it names no program",
     ),
     (
         b"mxm_secrets: {env: @x}\n",

@@ -1,6 +1,6 @@
 //! One call of Vault's API: the headers that every call has, and what a refusal means.
 
-use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
 
 use super::address::Address;
 use super::http::{Client, Proxy};
@@ -9,20 +9,21 @@ use super::socket::Patience;
 use crate::backend::Reason;
 use crate::json::Value;
 use crate::secret::{LIMIT, Secret, SecretBuffer};
+use crate::text;
 
-/// The longest text of a server's own that is shown, in characters.
-const SHOWN: usize = 100;
 /// How much of what a server says is looked at, in bytes.
 const SAID: usize = 4 << 10;
-/// As many characters in a row of a credential are not shown.
-const RUN: usize = 8;
+/// How many of its lines are.
+const LINES: usize = 20;
 
 /// A server, and what every call of its API carries.
 #[derive(Debug)]
 pub struct Api {
     pub client: Client,
     pub namespace: Option<String>,
-    pub headers: Vec<(String, Secret)>,
+    headers: Vec<(String, Secret)>,
+    /// The credentials that it was given: a server that repeats one must not make us print it.
+    known: Mutex<Vec<Secret>>,
 }
 
 /// What a call is made with.
@@ -41,19 +42,45 @@ pub struct Call<'a> {
 
 /// What came of a call.
 #[derive(Debug)]
-pub struct Reply {
+pub struct Reply<'a> {
+    api: &'a Api,
     pub response: Response,
+    is_json: bool,
     /// What `errors` and `warnings` of a refusal say, as words with a space between them. Only [`Reply::shown`] of it
     /// may be shown.
     said: String,
-    sent: Sent,
 }
 
-/// The credentials that were sent: a server that repeats them must not make us print them.
-#[derive(Debug)]
-pub struct Sent(Vec<Secret>);
-
 impl Api {
+    /// Nothing is asked yet.
+    pub fn new(client: Client, namespace: Option<String>, headers: Vec<(String, Secret)>) -> Api {
+        let api = Api {
+            client,
+            namespace,
+            headers,
+            known: Mutex::default(),
+        };
+        api.know(api.headers.iter().map(|(_, value)| value.expose()));
+        api.know(api.client.proxy.iter().flat_map(Proxy::credentials));
+        api
+    }
+
+    /// From now on none of `credentials` is shown.
+    pub fn know<'a>(&self, credentials: impl Iterator<Item = &'a [u8]>) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        for credential in credentials.filter(|it| !it.is_empty()) {
+            if !known.iter().any(|it| it.expose() == credential) {
+                known.push(Secret::copy_of(credential));
+            }
+        }
+    }
+
+    /// Whether `text` gives away a credential.
+    fn is_repeated_in(&self, text: &str) -> bool {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.iter().any(|it| text::repeats(text, it.expose()))
+    }
+
     /// Where the server is.
     pub fn address(&self) -> &Address {
         &self.client.address
@@ -63,7 +90,7 @@ impl Api {
     ///
     /// # Errors
     /// When there is no answer. One of any status is a reply.
-    pub fn call(&self, call: &Call, patience: Patience) -> Result<Reply, Reason> {
+    pub fn call(&self, call: &Call, patience: Patience) -> Result<Reply<'_>, Reason> {
         let path = format!("/v1/{}", call.path);
         // A server may want it as a sign that no browser has been led astray.
         let mut headers: Vec<(&str, &[u8])> = vec![("X-Vault-Request", b"true")];
@@ -86,27 +113,27 @@ impl Api {
         };
         let fields = call.body.unwrap_or_default().iter();
         let fields = fields.filter(|(name, _)| !matches!(*name, "role" | "name"));
-        let credentials = call
-            .token
-            .into_iter()
-            .chain(fields.map(|(_, value)| *value))
-            .chain(self.headers.iter().map(|(_, value)| value))
-            .map(Secret::expose);
-        let proxy = self.client.proxy.iter();
-        let sent = Sent::new(credentials.chain(proxy.flat_map(Proxy::credentials)));
+        let token = call.token.into_iter();
+        self.know(
+            token
+                .chain(fields.map(|(_, value)| *value))
+                .map(Secret::expose),
+        );
         let response = self.client.send(&request, patience).map_err(|failure| {
             let address = self.address().to_string();
-            match sent.repeated_by(&failure.reason.text.replace(&address, "")) {
+            match self.is_repeated_in(&failure.reason.text.replace(&address, "")) {
                 true => format!("{address} echoed the request; its answer is not shown").into(),
                 false => failure.reason,
             }
         })?;
-        let said = said(&response);
-        Ok(Reply {
+        let mut reply = Reply {
+            api: self,
+            is_json: Value::parse(response.body.expose()).is_some(),
             response,
-            said,
-            sent,
-        })
+            said: String::new(),
+        };
+        reply.said = reply.read_said();
+        Ok(reply)
     }
 
     /// Why the server does not do what it was asked for, as far as the status says it by itself. `what` was it.
@@ -158,10 +185,36 @@ impl Api {
     }
 }
 
-impl Reply {
+impl Reply<'_> {
     /// The answer's JSON.
     pub fn json(&self) -> Option<Value<'_>> {
-        Value::parse(self.response.body.expose())
+        let body = self.response.body.expose();
+        self.is_json.then(|| Value::of_valid(body))?
+    }
+
+    /// What `errors` and `warnings` of a refusal say, as far as it is looked at.
+    fn read_said(&self) -> String {
+        let mut said = String::new();
+        let body = self.json().filter(|_| self.response.status >= 300);
+        let lists = ["errors", "warnings"]
+            .into_iter()
+            .filter_map(|name| body?.get(name));
+        for line in lists
+            .flat_map(|list| list.elements().take(LINES))
+            .filter_map(Value::text)
+        {
+            let line = String::from_utf8_lossy(line.expose());
+            for word in line.split(|c: char| c.is_whitespace() || c.is_control()) {
+                if said.len() + word.len() > SAID {
+                    return said;
+                }
+                if !said.is_empty() && !word.is_empty() {
+                    said.push(' ');
+                }
+                said.push_str(word);
+            }
+        }
+        said
     }
 
     /// The JSON below `data`, if it is an object.
@@ -192,15 +245,11 @@ impl Reply {
 
     /// `text`, which came from the server, if it may be shown: on one line, and not too long.
     pub fn shown(&self, text: &str) -> Option<String> {
-        let start: String = text.chars().take(SAID).collect();
-        if text.is_empty() || self.sent.repeated_by(&start) {
+        let start: String = text.chars().take(2 * text::LONGEST).collect();
+        if text.is_empty() || self.api.is_repeated_in(&start) {
             return None;
         }
-        let mut shown: String = text.chars().take(SHOWN).flat_map(escaped).collect();
-        if text.chars().nth(SHOWN).is_some() {
-            shown.push('…');
-        }
-        Some(shown)
+        Some(text::clipped(text))
     }
 
     /// The same for a text in the answer's JSON.
@@ -212,71 +261,6 @@ impl Reply {
     pub fn told_after_colon(&self) -> String {
         self.shown(&self.said)
             .map_or(String::new(), |told| format!(": {told}"))
-    }
-}
-
-/// `c`, or its escape if it would not be seen, or would move what stands beside it.
-fn escaped(c: char) -> impl Iterator<Item = char> {
-    let hidden = c.is_control()
-        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-    let escape = hidden.then(|| c.escape_unicode());
-    let plain = (!hidden).then_some(c);
-    escape.into_iter().flatten().chain(plain)
-}
-
-/// What `errors` and `warnings` of an answer say, as far as it is looked at.
-fn said(response: &Response) -> String {
-    let mut said = String::new();
-    let body = Value::parse(response.body.expose()).filter(|_| response.status >= 300);
-    let lists = ["errors", "warnings"]
-        .into_iter()
-        .filter_map(|name| body?.get(name));
-    for line in lists.flat_map(Value::elements).filter_map(Value::text) {
-        let line = String::from_utf8_lossy(line.expose()).into_owned();
-        for word in line.split(|c: char| c.is_whitespace() || c.is_control()) {
-            if said.len() + word.len() > SAID {
-                return said;
-            }
-            if !said.is_empty() && !word.is_empty() {
-                said.push(' ');
-            }
-            said.push_str(word);
-        }
-    }
-    said
-}
-
-impl Sent {
-    fn new<'a>(credentials: impl Iterator<Item = &'a [u8]>) -> Sent {
-        Sent(credentials.map(bare).filter(|it| !it.is_empty()).collect())
-    }
-
-    /// Whether `text` has one of them, whatever stands between its characters and in whichever case; of a long one, a
-    /// part is enough.
-    fn repeated_by(&self, text: &str) -> bool {
-        let text = bare(text.as_bytes());
-        self.0.iter().any(|credential| {
-            let credential = credential.expose();
-            // One less its last character is as good as whole.
-            let length = match credential.len() {
-                length @ 0..5 => length,
-                length => RUN.min(length - 1),
-            };
-            let runs: HashSet<&[u8]> = text.expose().windows(length).collect();
-            credential.windows(length).any(|run| runs.contains(run))
-        })
-    }
-}
-
-/// What is left of a credential, or of what may repeat one, without blanks and signs, in lower case; all of it if
-/// nothing is left.
-fn bare(text: &[u8]) -> Secret {
-    let counts = |byte: &&u8| byte.is_ascii_alphanumeric() || !byte.is_ascii();
-    let lower = |byte: &u8| byte.to_ascii_lowercase();
-    let bare: Vec<u8> = text.iter().filter(counts).map(lower).collect();
-    match bare.is_empty() {
-        true => Secret::copy_of(text),
-        false => Secret::take(bare),
     }
 }
 

@@ -116,7 +116,11 @@ impl Identity {
             .map(|role| Secret::copy_of(role.as_bytes()));
         let credential = |what, variable, file| credential(what, variable, file, patience.deadline);
         let credentials: Vec<(&str, Secret)> = match auth.method {
-            Method::Token => return Identity::of_token(patience.deadline),
+            Method::Token => {
+                let identity = Identity::of_token(patience.deadline)?;
+                api.know(identity.token.iter().map(Secret::expose));
+                return Ok(identity);
+            }
             Method::AppRole => {
                 let role_id = credential(
                     "role_id",

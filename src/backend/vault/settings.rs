@@ -28,7 +28,7 @@ macro_rules! keys {
 
 /// The keys of the section. None of them holds a secret: those come from files or from variables.
 pub const KEYS: &[Key] = keys! {
-    "address", Kind::Address, "", "MXM_SECRETS_VAULT_ADDRESS",
+    "address", Kind::Address(|text| server(text).is_some()), "", "MXM_SECRETS_VAULT_ADDRESS",
         "the server: https://HOST:PORT, http://HOST:PORT or unix:///PATH";
     "mount", Kind::Text, "secret", "MXM_SECRETS_VAULT_MOUNT",
         "where the KV engine is mounted";
@@ -180,13 +180,7 @@ impl Settings {
         };
         let address = address
             .map(|(source, text)| {
-                Address::parse(&text)
-                    .filter(|address| !address.path.contains('?'))
-                    .map(|address| Address {
-                        path: address.path.trim_end_matches('/').to_owned(),
-                        ..address
-                    })
-                    .ok_or_else(|| {
+                server(&text).ok_or_else(|| {
                         Reason::from(format!("{source} is not the address of a server"))
                             .hint("use https://HOST:PORT, http://HOST:PORT or unix:///PATH")
                     })
@@ -226,6 +220,13 @@ impl Settings {
             auth: auth(section)?,
         })
     }
+}
+
+/// The address of a server, which has no query.
+fn server(text: &str) -> Option<Address> {
+    let address = Address::parse(text).filter(|address| !address.path.contains('?'))?;
+    let path = address.path.trim_end_matches('/').to_owned();
+    Some(Address { path, ..address })
 }
 
 fn auth(section: &Section) -> Result<Auth, Reason> {

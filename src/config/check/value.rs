@@ -20,7 +20,7 @@ impl<'c> Checker<'c> {
     ) -> Option<(Value, Source)> {
         let place = at.node.place;
         let node = at.node;
-        if kind == Kind::Rules {
+        if matches!(kind, Kind::Rules) {
             return Some((self.rules(at, key)?, self.source(place)));
         }
         let mut words = Vec::new();
@@ -251,7 +251,9 @@ impl Word {
 fn takes(kind: Kind) -> String {
     match kind {
         Kind::Text => "a text".to_owned(),
-        Kind::Address => "an address: https://…, http://… or unix:///…".to_owned(),
+        Kind::Address(_) => {
+            "an address: https://HOST:PORT, http://HOST:PORT or unix:///PATH".to_owned()
+        }
         Kind::Texts => "a list of texts".to_owned(),
         Kind::Path => "a path".to_owned(),
         Kind::Paths => "a list of paths".to_owned(),
@@ -292,12 +294,8 @@ fn typed(
         (Kind::Command, _) => Value::Command(command(words, shape, directory)?),
         (_, [word]) if shape != "a list" => match (kind, &word.meaning) {
             (Kind::Text, _) => Value::Text(word.text.clone()),
-            (Kind::Address, _) => {
-                let schemes = ["https://", "http://", "unix:///"];
-                let known = schemes
-                    .into_iter()
-                    .any(|scheme| word.text.starts_with(scheme));
-                if !known && !word.text.is_empty() {
+            (Kind::Address(is_address), _) => {
+                if !word.text.is_empty() && !is_address(&word.text) {
                     return Err(format!("it takes {}", takes(kind)));
                 }
                 Value::Text(word.text.clone())
