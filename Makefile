@@ -96,7 +96,7 @@ coverage: ## which lines the tests run; needs cargo-llvm-cov
 portable: ## tests without the parts that only Linux has, as on other systems
 	RUSTC_WORKSPACE_WRAPPER='$(CURDIR)/.ci/portable-rustc' CARGO_BUILD_BUILD_DIR=target CARGO_TARGET_DIR=target/portable \
 	    $(CARGO) test --locked --all-features --lib --test all -- \
-	    $(or $(TESTS),portable:: process:: sys:: get:: exec:: resolve:: list_backends:: config::own)
+	    $(or $(TESTS),portable:: process:: sys:: watch:: age::prompt get:: exec:: resolve:: list_backends:: config::own)
 
 shipped: static ## the tests that start the program, with the static one: what is shipped
 	MXM_SECRETS_TEST_PROGRAM='$(abspath $(STATIC))' $(CARGO) test --all-features --test all -- $(TESTS)

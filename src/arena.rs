@@ -13,9 +13,8 @@
 //! that needs none.
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use zeroize::Zeroize;
 
@@ -30,18 +29,16 @@ const LARGEST: usize = 64 << 10;
 
 /// See the module.
 pub struct Arena {
-    block: UnsafeCell<[u8; SIZE]>,
+    /// Atomic, so that a shared arena may be written to. Each byte is handed out once, to one owner, by a step of `used`.
+    block: [AtomicU8; SIZE],
     used: AtomicUsize,
 }
-
-// SAFETY: each byte of the block is handed out once, to one owner, by an atomic step of `used`.
-unsafe impl Sync for Arena {}
 
 impl Arena {
     /// A block that nothing has been taken from.
     pub const fn new() -> Arena {
         Arena {
-            block: UnsafeCell::new([0; SIZE]),
+            block: [const { AtomicU8::new(0) }; SIZE],
             used: AtomicUsize::new(0),
         }
     }
@@ -51,7 +48,7 @@ impl Arena {
         if layout.size() > LARGEST {
             return None;
         }
-        let start = self.block.get().cast::<u8>();
+        let start = self.block.as_ptr().cast_mut().cast::<u8>();
         let mut used = self.used.load(Ordering::Relaxed);
         loop {
             let gap = (start as usize + used).wrapping_neg() & (layout.align() - 1);
@@ -63,8 +60,7 @@ impl Arena {
                 .used
                 .compare_exchange_weak(used, end, Ordering::Relaxed, Ordering::Relaxed)
             {
-                // SAFETY: used + gap is at most end, and end is within the block.
-                Ok(_) => return Some(unsafe { start.add(used + gap) }),
+                Ok(_) => return Some(start.wrapping_add(used + gap)),
                 Err(now) => used = now,
             }
         }
@@ -72,7 +68,7 @@ impl Arena {
 
     /// Makes the piece of `old` bytes longer, if nothing has been taken after it and there is room.
     fn grow(&self, piece: *mut u8, old: usize, new: usize) -> bool {
-        let start = piece as usize - self.block.get() as usize;
+        let start = piece as usize - self.block.as_ptr() as usize;
         let end = start + new;
         new <= LARGEST
             && end <= SIZE
@@ -84,7 +80,7 @@ impl Arena {
 
     /// Whether `piece` is of the block.
     fn owns(&self, piece: *mut u8) -> bool {
-        (piece as usize).wrapping_sub(self.block.get() as usize) < SIZE
+        (piece as usize).wrapping_sub(self.block.as_ptr() as usize) < SIZE
     }
 }
 
@@ -109,29 +105,30 @@ unsafe impl GlobalAlloc for Arena {
     }
 
     unsafe fn dealloc(&self, piece: *mut u8, layout: Layout) {
-        // SAFETY: the piece is still the caller's, and as long as its layout says.
-        unsafe { wipe(piece, layout.size()) };
-        if !self.owns(piece) {
-            // SAFETY: it came from the system, with this layout.
-            unsafe { System.dealloc(piece, layout) };
+        // SAFETY: the piece is still the caller's, and as long as its layout says; one that is not of the block came
+        // from the system, with this layout.
+        unsafe {
+            wipe(std::slice::from_raw_parts_mut(piece.cast(), layout.size()));
+            if !self.owns(piece) {
+                System.dealloc(piece, layout);
+            }
         }
     }
 
     /// Never the system's own, which leaves the old bytes behind when it moves a piece.
     unsafe fn realloc(&self, piece: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        if self.owns(piece) {
-            if let Some(rest) = layout.size().checked_sub(size) {
-                // SAFETY: the piece is longer than `size` by this much, which nobody reads any more.
-                unsafe { wipe(piece.add(size), rest) };
-                return piece;
-            }
-            if self.grow(piece, layout.size(), size) {
-                return piece;
-            }
-        }
-        // SAFETY: the caller promises that the size is valid for this alignment; the new piece is another one, and
-        // both have the smaller of the two sizes; the old one goes back once.
+        // SAFETY: the caller promises that the size is valid for this alignment, and what is behind it nobody reads any
+        // more; another piece is disjoint, and both have the smaller of the two sizes; the old one goes back once.
         unsafe {
+            if self.owns(piece) {
+                if let Some(rest) = layout.size().checked_sub(size) {
+                    wipe(std::slice::from_raw_parts_mut(piece.add(size).cast(), rest));
+                    return piece;
+                }
+                if self.grow(piece, layout.size(), size) {
+                    return piece;
+                }
+            }
             let other = self.alloc(Layout::from_size_align_unchecked(size, layout.align()));
             std::ptr::copy_nonoverlapping(piece, other, layout.size().min(size));
             self.dealloc(piece, layout);
@@ -140,14 +137,9 @@ unsafe impl GlobalAlloc for Arena {
     }
 }
 
-/// Overwrites a piece that nobody reads any more.
-///
-/// # Safety
-/// The `size` bytes at `piece` are the caller's.
-unsafe fn wipe(piece: *mut u8, size: usize) {
-    // SAFETY: the caller's promise; bytes that may not be initialized need none other.
-    let bytes = unsafe { std::slice::from_raw_parts_mut(piece.cast::<MaybeUninit<u8>>(), size) };
-    bytes.zeroize();
+/// Overwrites memory that nobody reads any more.
+fn wipe(memory: &mut [MaybeUninit<u8>]) {
+    memory.zeroize();
 }
 
 #[cfg(test)]
@@ -185,7 +177,7 @@ mod tests {
             large.write_bytes(3, LARGEST + 1);
             let larger = arena.realloc(large, of(LARGEST + 1), 3 * LARGEST);
             assert_eq!((larger.read(), larger.add(LARGEST).read()), (3, 3));
-            wipe(larger, LARGEST + 1);
+            wipe(std::slice::from_raw_parts_mut(larger.cast(), LARGEST + 1));
             assert!(is_zero(larger, LARGEST + 1));
             arena.dealloc(larger, of(3 * LARGEST));
         }

@@ -19,7 +19,7 @@ mod requests;
 mod resolve;
 mod table;
 
-use std::ffi::{OsString, c_char, c_int};
+use std::ffi::{OsString, c_int};
 use std::io;
 
 use crate::chain::Outcome;
@@ -73,19 +73,15 @@ impl From<&Outcome> for Status {
     }
 }
 
-/// The program, from its entry point to its exit status.
-///
-/// # Safety
-/// `argv` holds `argc` pointers to strings that end in NUL, as the C runtime hands them over.
-pub unsafe fn main(argc: c_int, argv: *const *const c_char) -> c_int {
-    if sys::fill_standard_streams().is_err() {
+/// The program, from its arguments without its own name to its exit status.
+pub fn main(arguments: Vec<OsString>) -> c_int {
+    if let Err(error) = sys::fill_standard_streams() {
         // Whatever is opened next would be taken for a standard stream.
+        message::say(&format!("cannot fill the closed standard streams: {error}"));
         return c_int::from(Status::Failed as u8);
     }
     sys::protect_memory();
     sys::be_asked_to_end();
-    // SAFETY: the caller's promise.
-    let arguments = unsafe { sys::arguments(argc, argv) };
     c_int::from(run(arguments))
 }
 

@@ -1,5 +1,8 @@
 //! Files that hold a secret, whatever kind of file they are: nothing waits for one beyond its deadline, and that there
 //! is none is only said of a place whose every part was looked at.
+//!
+//! A mount whose server is gone is the exception: opening or reading a file there has no deadline, and may end with
+//! SIGKILL alone. A thread for each file would cost every lookup more than the read itself.
 
 use std::fs::{self, File};
 use std::io;

@@ -9,10 +9,10 @@ use mxm_secrets::program::{self, Arena};
 #[global_allocator]
 static ALLOCATOR: Arena = Arena::new();
 
-/// # Safety
 /// Called by the C runtime alone.
 #[cfg_attr(not(test), unsafe(no_mangle))]
-pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
+#[cfg_attr(test, allow(dead_code))]
+extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
     // SAFETY: argc and argv come from the C runtime.
-    unsafe { program::run(argc, argv) }
+    program::run(unsafe { program::arguments(argc, argv) })
 }

@@ -30,7 +30,7 @@ pub use descriptors::{
 pub use exec::{NOT_A_PROGRAM, arguments, execve};
 #[cfg(feature = "config")]
 pub use files::open_no_link;
-pub use files::{open_to_read, sealed_file};
+pub use files::{NONBLOCK, open_to_read, sealed_file};
 pub(crate) use memory::end_without_memory;
 pub use memory::{protect_memory, restore_core_limit, set_status_without_memory};
 pub use rights::{access_list, is_read_only, user};

@@ -309,20 +309,24 @@ pub fn signalled() -> Option<c_int> {
     }
 }
 
-/// What `signal` does. Miri knows no signals: there each does what it does by default, and is never sent.
+/// What `signal` does.
 fn action(signal: c_int) -> Option<libc::sigaction> {
-    // SAFETY: all zeros is a valid structure, and sigaction writes to a live one.
-    unsafe {
-        let mut action: libc::sigaction = std::mem::zeroed();
-        let known = cfg!(miri) || libc::sigaction(signal, std::ptr::null(), &raw mut action) == 0;
-        known.then_some(action)
-    }
+    change_action(signal, None)
 }
 
 fn set_action(signal: c_int, action: &libc::sigaction) {
-    if !cfg!(miri) {
-        // SAFETY: the structure is one that sigaction gave out, or that with a handler which does only what one may.
-        unsafe { libc::sigaction(signal, action, std::ptr::null_mut()) };
+    change_action(signal, Some(action));
+}
+
+/// What `signal` has done so far. Miri knows no signals: there each does what it does by default, and is never sent.
+fn change_action(signal: c_int, to: Option<&libc::sigaction>) -> Option<libc::sigaction> {
+    let to = to.map_or(std::ptr::null(), std::ptr::from_ref);
+    // SAFETY: all zeros is a valid structure, and sigaction writes to a live one. `to` is null, or one that sigaction gave
+    // out, or that with a handler which does only what one may.
+    unsafe {
+        let mut before: libc::sigaction = std::mem::zeroed();
+        let done = cfg!(miri) || libc::sigaction(signal, to, &raw mut before) == 0;
+        done.then_some(before)
     }
 }
 

@@ -172,3 +172,18 @@ fn without_dev_null_no_standard_stream_is_one_of_our_own() {
         .unwrap()
         .is(0, "", "");
 }
+
+/// An agent that goes as soon as it was asked: every write may find nobody any more.
+#[test]
+#[cfg(feature = "vault")]
+fn a_socket_that_is_closed_never_ends_us_by_sigpipe() {
+    let mut home = Home::new();
+    let socket = home.path().join("agent.sock");
+    let agent = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    std::thread::spawn(move || agent.incoming().for_each(drop));
+    home.set("VAULT_AGENT_ADDR", format!("unix://{}", socket.display()));
+    for _ in 0..60 {
+        let seen = home.run(["get", "--backend", "vault", "a"]);
+        assert_eq!(seen.status, Some(4), "{}", seen.stderr);
+    }
+}

@@ -7,6 +7,10 @@ use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 
+/// What makes reading a terminal or a pipe that has nothing fail in place of waiting, for
+/// [`OpenOptionsExt::custom_flags`](std::os::unix::fs::OpenOptionsExt::custom_flags).
+pub const NONBLOCK: i32 = OFlags::NONBLOCK.bits().cast_signed();
+
 /// Opens a file to read from without waiting for anyone: opening a FIFO waits for a writer otherwise.
 ///
 /// # Errors

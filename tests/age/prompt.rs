@@ -263,8 +263,17 @@ fn every_signal_leaves_the_terminal_as_it_was() {
         ("QUIT", 3),
         ("USR1", 10),
         ("USR2", 12),
+        ("PIPE", 13),
         ("ALRM", 14),
         ("TERM", 15),
+        #[cfg(target_os = "linux")]
+        ("STKFLT", 16),
+        #[cfg(target_os = "linux")]
+        ("XCPU", 24),
+        #[cfg(target_os = "linux")]
+        ("PWR", 30),
+        #[cfg(target_os = "linux")]
+        ("RTMIN+3", 37),
     ] {
         let (mut terminal, pid) = in_a_shell(&store, "");
         match signal {

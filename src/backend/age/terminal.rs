@@ -2,15 +2,24 @@
 
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::backend::Context;
-use crate::deadline::Ended;
+use crate::deadline::{Deadline, Ended};
 use crate::secret::{Progress, Secret, SecretBuffer};
+use crate::sys;
 use crate::watch::{self, EchoOff, Watch};
 
 /// The longest answer, in bytes: what a terminal takes as one line.
 const LIMIT: usize = 4096;
+
+/// macOS cannot poll /dev/tty: there it is looked at again and again.
+const CAN_POLL: bool = !cfg!(any(target_vendor = "apple", mxm_secrets_portable));
+
+/// How long to wait before the next look, where there is nothing better.
+const MOMENT: Duration = Duration::from_millis(30);
 
 /// One question at a time.
 static ASKING: Mutex<()> = Mutex::new(());
@@ -82,11 +91,12 @@ pub fn tell(message: &str, context: &Context) {
 }
 
 fn open() -> Option<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open("/dev/tty")
-        .ok()
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    if !CAN_POLL {
+        options.custom_flags(sys::NONBLOCK);
+    }
+    options.open("/dev/tty").ok()
 }
 
 /// Control characters are escaped, since some of the text comes from outside.
@@ -103,21 +113,29 @@ fn show(terminal: &File, text: &str) {
 }
 
 fn line(mut terminal: &File, context: &Context) -> Result<Secret, NoAnswer> {
+    use std::io::ErrorKind::{Interrupted, WouldBlock};
+
     let mut typed = SecretBuffer::new(LIMIT);
     loop {
-        let ready = watch::wait_readable([Some(terminal.as_fd())], context.deadline.remaining());
+        let look_again = if CAN_POLL {
+            context.deadline
+        } else {
+            context.deadline.or(Deadline::after(MOMENT))
+        };
+        let polled = CAN_POLL.then(|| terminal.as_fd());
+        let ready = watch::wait_readable([polled], look_again.remaining());
         context.deadline.go_on().map_err(|ended| match ended {
             Ended::Interrupted => NoAnswer::Interrupted,
             Ended::TimedOut => NoAnswer::TimedOut,
         })?;
-        if !matches!(ready, Ok([true])) {
-            ready.map_err(|_| NoAnswer::NoTerminal)?;
+        let [ready] = ready.map_err(|_| NoAnswer::NoTerminal)?;
+        if CAN_POLL && !ready {
             continue;
         }
         match typed.read_from(&mut terminal) {
             Ok(Progress::More) => {}
             Ok(Progress::End | Progress::TooLarge) => return Err(NoAnswer::Declined),
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) if matches!(error.kind(), Interrupted | WouldBlock) => {}
             Err(_) => return Err(NoAnswer::NoTerminal),
         }
         if let [answer @ .., b'\n'] = typed.expose() {
