@@ -599,7 +599,22 @@ fn a_value_is_in_no_argument_list_and_no_file() {
             "prod/api-key",
         ],
         vec!["get", "--backend", "env", "prod/api-key"],
+        vec!["get", "--json", "--backend", "env", "prod/api-key"],
+        vec![
+            "exec",
+            "--backend",
+            "env",
+            "--value",
+            "KEY={{prod/api-key}}",
+            "--template",
+            "T=template",
+            "--stdin",
+            "prod/api-key",
+            "--",
+            "true",
+        ],
     ] {
+        home.write("template", "{{prod/api-key}}");
         let mut command = home.command(&strace);
         command.args([
             "-f",

@@ -11,7 +11,12 @@ use crate::support::{Home, program};
 const MANY: usize = 100;
 
 pub fn run(bench: &Bench) {
-    let titles = ["age get / age -d", "age get / rage -d", "age exec, 100 / 1"];
+    let titles = [
+        "age get / age -d",
+        "age get / rage -d",
+        "age exec, 100 / 1",
+        "age resolve --from, 100 / exec, 100",
+    ];
     if !titles.iter().any(|title| bench.wants(title)) {
         return;
     }
@@ -62,4 +67,14 @@ pub fn run(bench: &Bench) {
     };
     let one = ["exec", "--secret=s0", "--", "/bin/true"].map(str::to_owned);
     bench.ratio(titles[2], 15.0, || exec(&arguments), || exec(&one));
+    #[cfg(feature = "config")]
+    {
+        let entries = (0..MANY).map(|n| format!("  V{n}: s{n}\n"));
+        home.write(
+            "secrets.yaml",
+            format!("secrets:\n{}", entries.collect::<String>()),
+        );
+        let resolve = ["resolve", "--from", "secrets.yaml"].map(str::to_owned);
+        bench.ratio(titles[3], 1.1, || exec(&resolve), || exec(&arguments));
+    }
 }

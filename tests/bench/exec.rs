@@ -32,6 +32,9 @@ pub fn run(bench: &Bench) {
     };
     bench.ratio("exec true / env true", 0.9, exec, env);
 
+    #[cfg(feature = "config")]
+    sets(bench);
+
     let title = "exec, 8 gopass secrets / 8 gopass show in a row";
     if !bench.wants(title) {
         return;
@@ -64,4 +67,27 @@ pub fn run(bench: &Bench) {
         command
     };
     bench.ratio(title, 0.75, exec, row);
+}
+
+/// A set against the same secrets as options.
+#[cfg(feature = "config")]
+fn sets(bench: &Bench) {
+    let mut home = Home::new();
+    let mut options = Vec::new();
+    let mut set = "secrets:\n".to_owned();
+    for number in 0..20 {
+        home.set(&format!("SET_S{number}"), "s3cret");
+        options.push(format!("--secret=V{number}=set/s{number}"));
+        set += &format!("  V{number}: set/s{number}\n");
+    }
+    home.write("secrets.yaml", set);
+    let exec = |arguments: &[String]| {
+        let mut command = home.command(&bench.program);
+        command.args(["exec", "--backend", "env"]).args(arguments);
+        command.args(["--", "/bin/true"]);
+        command
+    };
+    let from = ["--from=secrets.yaml".to_owned()];
+    let title = "exec --from, 20 env secrets / 20 --secret";
+    bench.ratio(title, 1.2, || exec(&from), || exec(&options));
 }

@@ -326,3 +326,27 @@ fn problems_are_told_as_json() {
     let seen = home.run(["exec", "--secret", "no/such", "--", "true", "--json-errors"]);
     seen.has(125, "", &["mxm-secrets: no/such: "]);
 }
+
+#[cfg_attr(
+    any(not(target_os = "linux"), mxm_secrets_portable),
+    ignore = "files in memory are a part of Linux"
+)]
+#[test]
+fn the_first_line_of_an_entry_has_no_newline() {
+    let home = home();
+    home.fake("gopass", "printf 'pass word\\nuser: ann\\n'");
+    let script = "cat $F; printf /; cat; printf \"/$V/$D\"; cat $W";
+    let requests = [
+        "--file=F=a/b#",
+        "--stdin=a/b#",
+        "--secret=V=a/b#",
+        "--value=D={{a/b#|url}}",
+        "--file=W=a/b",
+    ];
+    let exec = ["exec", "--backend", "gopass"].iter().chain(&requests);
+    home.run(exec.chain(&["--", "sh", "-c", script])).is(
+        0,
+        "pass word/pass word/pass word/pass%20wordpass word\nuser: ann\n",
+        "",
+    );
+}

@@ -1,6 +1,7 @@
 //! The process's own memory once the value has been wiped.
 
 use std::io::Write;
+use std::process::{Command, Stdio};
 
 use super::calls::is_usage;
 use super::scanner::{Find, Run, run};
@@ -11,7 +12,9 @@ use crate::support::vault::{Scripted, answer, kv};
 /// Runs the program in `place` and checks that nothing is left in its memory.
 #[track_caller]
 fn leaves_nothing(place: &Place, arguments: &[&str], status: i32) -> Option<Run> {
-    let canaries = place.canaries();
+    let encoded = base64(&place.canary);
+    let mut canaries = place.canaries();
+    canaries.push(encoded.as_bytes());
     let seen = run(place.mxm_secrets(arguments), &canaries, |_| ())?;
     let what = format!(
         "{} {arguments:?}: {}",
@@ -22,7 +25,11 @@ fn leaves_nothing(place: &Place, arguments: &[&str], status: i32) -> Option<Run>
     // The value that is asked for, and nothing else.
     if arguments[0] == "get" && arguments.last() != Some(&"-h") && status == 0 {
         let told = String::from_utf8_lossy(&seen.transcript.stdout);
-        assert!(told.contains(&place.canary), "{what}");
+        let json = arguments.contains(&"--json");
+        assert!(
+            told.contains(if json { &encoded } else { &place.canary }),
+            "{what}"
+        );
         assert!(!seen.transcript.stderr.contains(&place.canary), "{what}");
         let credential = place.credential.as_ref();
         assert!(
@@ -37,6 +44,19 @@ fn leaves_nothing(place: &Place, arguments: &[&str], status: i32) -> Option<Run>
     Some(seen)
 }
 
+/// What base64 makes of the beginning of a text, as far as it does not depend on what follows.
+fn base64(text: &str) -> String {
+    let mut child = Command::new("base64");
+    let child = child
+        .arg("-w0")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    let mut child = child.spawn().unwrap();
+    let whole = &text.as_bytes()[..text.len() / 3 * 3];
+    child.stdin.take().unwrap().write_all(whole).unwrap();
+    String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
+}
+
 fn every_path_leaves_nothing(place: Option<Place>) {
     let Some(place) = place else {
         return;
@@ -45,6 +65,19 @@ fn every_path_leaves_nothing(place: Option<Place>) {
     if leaves_nothing(&place, &["get", NAME], 0).is_none() {
         return;
     }
+    leaves_nothing(&place, &["get", "--json", NAME], 0);
+    let value =
+        format!("V={{{{{NAME}|base64}}}}{{{{{NAME}|sh}}}}{{{{{NAME}|json}}}}{{{{{NAME}|url}}}}");
+    let exec = [
+        "exec",
+        "--value",
+        &value,
+        "--stdin",
+        NAME,
+        "--",
+        "no-such-command",
+    ];
+    leaves_nothing(&place, &exec, 127);
     let field = format!("{NAME}#user");
     // In the environment a field is a part of the variable's name.
     leaves_nothing(&place, &["get", &field], i32::from(backend == "env"));
