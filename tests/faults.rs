@@ -8,6 +8,7 @@
 mod asked;
 mod limits;
 mod matrix;
+mod misses;
 mod system;
 
 use std::process::Command;

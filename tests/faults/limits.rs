@@ -116,7 +116,7 @@ fn descriptors_may_run_out() {
                 "mxm-secrets: gopass failed: gopass cannot be run: Too many open files (os error 24), asked for \
                  leaks/canary\n",
                 "mxm-secrets: gopass failed: leaks/canary cannot be decrypted: locked or wrong key, or a damaged \
-                 file\nmxm-secrets: hint: see what it says in a terminal: gopass show -- leaks/canary\n",
+                 file\nmxm-secrets: hint: to see its error output, run: gopass show -- leaks/canary\n",
             ],
             "age" => &[
                 "mxm-secrets: leaks/canary: age failed: cannot read {home}/.passage/store/leaks/canary.age: Too \
@@ -161,7 +161,7 @@ fn memory_may_run_out() {
                 "mxm-secrets: gopass failed: gopass cannot be run: Cannot allocate memory (os error 12), asked for \
                  leaks/canary\n",
                 "mxm-secrets: gopass failed: gopass show ended with {how} for leaks/canary\n\
-                 mxm-secrets: hint: see what it says in a terminal: gopass show -- leaks/canary\n",
+                 mxm-secrets: hint: to see its error output, run: gopass show -- leaks/canary\n",
             ],
             "own" => &[
                 "mxm-secrets: leaks/canary: own failed: cat cannot be run: Cannot allocate memory (os error 12) \

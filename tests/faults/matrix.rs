@@ -88,7 +88,7 @@ macro_rules! says {
     (gopass ended, $what:literal) => {
         concat!(
             "mxm-secrets: gopass failed: gopass show ended with ", $what, " for leaks/canary\n",
-            "mxm-secrets: hint: see what it says in a terminal: gopass show -- leaks/canary\n"
+            "mxm-secrets: hint: to see its error output, run: gopass show -- leaks/canary\n"
         )
     };
     (own, $what:literal) => {
@@ -351,8 +351,8 @@ const ROWS: &[Row] = &[
                 Is(
                     Program("exit 0"),
                     Failed(
-                        "mxm-secrets: gopass failed: gopass show printed no secret for leaks/canary, and status 0\n\
-                         mxm-secrets: hint: see what it says in a terminal: gopass show -- leaks/canary\n",
+                        "mxm-secrets: gopass failed: gopass show printed no secret for leaks/canary, but ended with status 0\n\
+                         mxm-secrets: hint: to see its error output, run: gopass show -- leaks/canary\n",
                     ),
                 ),
             ),

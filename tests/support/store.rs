@@ -108,6 +108,37 @@ impl Store {
         self.gopass(&["insert", "-f", "--", name], value.as_ref());
     }
 
+    /// Makes a store of its own at `path` below the home, for the names below `alias`.
+    pub fn mount(&self, alias: &str, path: &str) {
+        let path = self.home.path().join(path);
+        let (path, key) = (path.to_str().unwrap(), self.key());
+        let init = ["--yes", "init", "--crypto", "gpgcli", "--storage", "fs"];
+        let store = ["--store", alias, "--path", path, &key];
+        self.gopass(&[&init[..], &store[..]].concat(), b"");
+    }
+
+    /// The same store for `program`, as `command`, which reads it where PASSWORD_STORE_DIR says.
+    pub fn read_by(mut self, program: &Path, command: &str) -> Store {
+        fs::remove_file(self.home.path().join("bin/gopass")).unwrap();
+        self.home.install(command, program);
+        if command != "gopass" {
+            let text = format!(
+                "mxm_secrets: {{backends: [gopass, env], gopass: {{command: {command}}}}}\n"
+            );
+            self.home.write(".config/mxm-secrets/config.yaml", text);
+        }
+        let path = format!("{}:/usr/bin:/bin", self.home.path().join("bin").display());
+        let root = self.root();
+        self.home.set("PATH", path).set("PASSWORD_STORE_DIR", root);
+        self
+    }
+
+    /// Ends the agent, which another user could not.
+    pub fn end_agent(&self) {
+        let mut command = self.home.command(find("gpgconf").unwrap());
+        let _ = command.args(["--kill", "gpg-agent"]).status();
+    }
+
     /// The root of the store.
     pub fn root(&self) -> PathBuf {
         self.home.path().join(".local/share/gopass/stores/root")
@@ -163,11 +194,7 @@ impl Store {
 
 impl Drop for Store {
     fn drop(&mut self) {
-        let _ = self
-            .home
-            .command(find("gpgconf").unwrap())
-            .args(["--kill", "gpg-agent"])
-            .status();
+        self.end_agent();
     }
 }
 

@@ -121,6 +121,9 @@ impl Store {
     /// # Errors
     /// The store is gone or damaged, or may not be read.
     pub fn entry(&self) -> Result<Entry, Reason> {
+        if look(&self.root.join(HIDDEN_NAMES))?.is_some() {
+            return Ok(Entry::Hidden);
+        }
         let shown = self.root.display();
         let mut kinds = Vec::new();
         for (mark, kind) in MARKS {
@@ -147,9 +150,6 @@ impl Store {
                 true => format!("{which} is not initialized: {shown} has no .gpg-id"),
             }
             .into());
-        }
-        if look(&self.root.join(HIDDEN_NAMES))?.is_some() {
-            return Ok(Entry::Hidden);
         }
         for kind in kinds {
             let file = self
