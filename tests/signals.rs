@@ -9,7 +9,7 @@ use crate::process::{hanging, kill, pid};
 use crate::support::{Home, emulated, is_gone, not_run, transcript};
 
 /// What ends a program unless it says otherwise, but for SIGKILL, the faults, and what the C library has for itself.
-fn ending() -> Vec<i32> {
+pub fn ending() -> Vec<i32> {
     let others = [
         libc::SIGKILL,
         libc::SIGSTOP,

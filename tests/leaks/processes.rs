@@ -6,7 +6,10 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus};
 
 use super::scanner::{Find, run};
+use crate::signals::ending;
 use crate::support::place::{NAME, Place};
+use crate::support::store::Store;
+use crate::support::terminal::Terminal;
 use crate::support::vault::{Scripted, eventually};
 use crate::support::{Home, left_by, not_run, started_in};
 
@@ -202,4 +205,100 @@ fn there_is_no_core_file() {
         unsafe { libc::kill(-group.trim().parse::<i32>().unwrap(), libc::SIGKILL) };
         assert_eq!(left_by(place.home()), Vec::<String>::new());
     }
+}
+
+/// What a program does that is asked: it leaves its group, waits, and tells.
+const HANGS: &str =
+    "setsid sleep 1000 >/dev/null 2>&1 &\n(sleep 1000) &\necho $$ >ready\nsleep 1000";
+
+/// Where the program under test writes what it has to say.
+#[derive(Clone, Copy, Debug)]
+enum Errors {
+    Terminal,
+    File,
+    /// Nobody reads what `-v` says.
+    ClosedPipe,
+}
+
+/// Every signal that ends a program, whoever is asked, and whoever listens.
+#[test]
+fn no_signal_leaves_anything_behind() {
+    let signals = ending();
+    let hang = |home: &Home, program: &str, before: &str| {
+        home.link(&["sleep", "setsid"]);
+        let _ = fs::remove_file(home.path().join("bin").join(program));
+        home.fake(program, &format!("{before}{HANGS}"));
+    };
+    let own = || {
+        let mut home = Home::new();
+        hang(&home, "tool", "");
+        let file = home.write(
+            "c.yaml",
+            "mxm_secrets: {own: {command: [tool, \"{name}\"]}}\n",
+        );
+        home.set("MXM_SECRETS_CONFIG", file)
+            .set("MXM_SECRETS_BACKENDS", "own");
+        Some((Some(home), None, None))
+    };
+    let gopass = || {
+        let mut store = Store::new("1.16.1")?;
+        store.insert(NAME, "value");
+        hang(&store.home, "hanging-gpg", "");
+        let gpg = store.home.path().join("bin/hanging-gpg");
+        store.home.set("GOPASS_GPG_BINARY", gpg);
+        Some((None, Some(store), None))
+    };
+    let plugin = || {
+        let place = Place::plugin()?;
+        let listens = "while read -r line; do test \"$line\" = '-> done' && break; done\n";
+        hang(place.home(), "age-plugin-pq", listens);
+        Some((None, None, Some(place)))
+    };
+    type Scene = (Option<Home>, Option<Store>, Option<Place>);
+    let scenes: [&(dyn Fn() -> Option<Scene> + Sync); 3] = [&own, &gopass, &plugin];
+    std::thread::scope(|scope| {
+        for scene in scenes {
+            for errors in [Errors::Terminal, Errors::File, Errors::ClosedPipe] {
+                let signals = &signals;
+                scope.spawn(move || {
+                    let Some((home, store, place)) = scene() else {
+                        return;
+                    };
+                    let home = home.as_ref().or(store.as_ref().map(|store| &store.home));
+                    let home = home.unwrap_or_else(|| place.as_ref().unwrap().home());
+                    let arguments = ["get", NAME, "-v", "--timeout", "120"];
+                    for &signal in signals {
+                        let _ = fs::remove_file(home.path().join("ready"));
+                        let command = match &place {
+                            Some(place) => place.mxm_secrets(arguments),
+                            None => home.mxm_secrets(arguments),
+                        };
+                        let status = ended_by(command, errors, signalling(home, signal));
+                        assert_eq!(status.signal(), Some(signal), "{errors:?}");
+                        let left = left_by(home);
+                        assert_eq!(left, Vec::<String>::new(), "{errors:?} {signal}");
+                    }
+                });
+            }
+        }
+    });
+}
+
+/// Runs `command` to its end, which `send` brings about.
+fn ended_by(mut command: Command, errors: Errors, send: impl FnOnce(i32)) -> ExitStatus {
+    let null = std::process::Stdio::null;
+    let mut child = match errors {
+        Errors::Terminal => {
+            let terminal = Terminal::start(command);
+            send(terminal.pid());
+            return terminal.ends().0;
+        }
+        Errors::File => command.stdout(null()).stderr(null()).spawn().unwrap(),
+        Errors::ClosedPipe => {
+            let (_, unread) = std::io::pipe().unwrap();
+            command.stdout(null()).stderr(unread).spawn().unwrap()
+        }
+    };
+    send(child.id().cast_signed());
+    child.wait().unwrap()
 }

@@ -48,7 +48,12 @@ impl Terminal {
     /// Sends a signal to the command alone.
     pub fn signal(&self, signal: libc::c_int) {
         // SAFETY: plain numbers; the child has not been reaped.
-        unsafe { libc::kill(self.child.id().cast_signed(), signal) };
+        unsafe { libc::kill(self.pid(), signal) };
+    }
+
+    /// The number of the command.
+    pub fn pid(&self) -> i32 {
+        self.child.id().cast_signed()
     }
 
     /// Types `text`.
