@@ -8,8 +8,9 @@ use crate::field;
 use crate::name::Name;
 use crate::parallel::parallel;
 use crate::process;
+use crate::refs::{Refs, Target};
 use crate::report::{Report, Step, Verdict};
-use crate::schema::{Context, Reason};
+use crate::schema::{Context, Reason, UsageError};
 use crate::secret::Secret;
 
 /// An ordered chain of backends, opened and ready to be asked.
@@ -19,6 +20,9 @@ pub struct Chain {
     pub(crate) timeout: Duration,
     pub(crate) timeout_for_prompts: bool,
     pub(crate) unattended: bool,
+    /// Names that are looked up in one store, and the backends of those stores that are not in the chain.
+    pub(crate) refs: Refs,
+    pub(crate) stores: Vec<Link>,
 }
 
 /// What holds for all lookups of a command.
@@ -131,36 +135,61 @@ impl Lookup {
 
 impl Chain {
     /// Looks `name` up: asks the backends in order until one has it or one cannot tell.
-    pub fn find(&self, name: &Name, observer: &dyn Observer) -> Lookup {
-        self.lookup(
-            name,
-            false,
-            &self.together(std::slice::from_ref(name)),
-            observer,
-        )
+    ///
+    /// # Errors
+    /// The name is not allowed; nothing was asked.
+    pub fn find(&self, name: &Name, observer: &dyn Observer) -> Result<Lookup, UsageError> {
+        let target = self.refs.target(name).map_err(UsageError::new)?;
+        let there = target.as_ref().map_or(name, |target| &target.there);
+        let together = self.together([there]);
+        Ok(self.lookup(name, target.as_ref(), false, &together, observer))
     }
 
     /// Looks several names up side by side; the lookups come back in the order of the names. With `all`, the backends
     /// after the end of each lookup are asked, too. All of it ends within [`Chain::time_for_all`].
-    pub fn find_each(&self, names: &[Name], all: bool, observer: &dyn Observer) -> Vec<Lookup> {
-        let together = self.together(names);
-        parallel(names, |name| self.lookup(name, all, &together, observer))
+    ///
+    /// # Errors
+    /// All names that are not allowed; nothing was asked, not for the others either.
+    pub fn find_each(
+        &self,
+        names: &[Name],
+        all: bool,
+        observer: &dyn Observer,
+    ) -> Result<Vec<Lookup>, UsageError> {
+        let (mut targets, mut refused) = (Vec::with_capacity(names.len()), Vec::new());
+        for name in names {
+            match self.refs.target(name) {
+                Ok(target) => targets.push((name, target)),
+                Err(why) => refused.push(why),
+            }
+        }
+        if !refused.is_empty() {
+            return Err(UsageError::all(refused));
+        }
+        let there = targets.iter().map(|(name, target)| {
+            let target: Option<&Target> = target.as_ref();
+            target.map_or(*name, |target| &target.there)
+        });
+        let together = self.together(there);
+        Ok(parallel(&targets, |(name, target)| {
+            self.lookup(name, target.as_ref(), all, &together, observer)
+        }))
     }
 
     /// What all lookups of a command may take together, however many names it has: the timeout for each backend.
     fn time_for_all(&self) -> Duration {
-        let links = u32::try_from(self.links.len()).unwrap_or(u32::MAX);
+        let links = u32::try_from(self.links.len().max(1)).unwrap_or(u32::MAX);
         self.timeout.saturating_mul(links)
     }
 
     /// What holds for all lookups of `names`. A person may take any time, and then there is no deadline for all: how
     /// much of the time was the person's cannot be told.
-    fn together(&self, names: &[Name]) -> Together {
-        let person = self.links.iter().any(|link| self.waits_for_person(link));
-        let variables = names.iter().flat_map(|name| {
-            let links = self.links.iter();
-            links.filter_map(|link| link.backend.variable(name))
-        });
+    fn together<'n>(&self, names: impl IntoIterator<Item = &'n Name>) -> Together {
+        let links = || self.links.iter().chain(&self.stores);
+        let person = links().any(|link| self.waits_for_person(link));
+        let variables = names
+            .into_iter()
+            .flat_map(|name| links().filter_map(|link| link.backend.variable(name)));
         Together {
             deadline: if person {
                 Deadline::never()
@@ -186,20 +215,29 @@ impl Chain {
     fn lookup(
         &self,
         name: &Name,
+        target: Option<&Target>,
         all: bool,
         together: &Together,
         observer: &dyn Observer,
     ) -> Lookup {
+        let mut links = self.links.iter();
+        let mut single = self.links.iter().chain(&self.stores);
+        let single = target.and_then(|target| single.find(|link| link.name == target.backend));
+        // No more than one with a target, none if its backend is not open.
+        if target.is_some() {
+            links = [].iter();
+        }
+        let there = target.map_or(name, |target| &target.there);
         let mut steps = Vec::with_capacity(self.links.len());
         let mut found = None;
         let (mut ended, mut failed, mut available) = (false, false, false);
-        for link in &self.links {
+        for link in links.chain(single) {
             if ended && (!all || deadline::interrupted()) {
-                steps.push(link.not_asked(name));
+                steps.push(link.not_asked(there));
                 continue;
             }
             let started = Instant::now();
-            let answer = self.ask(link, name, together, observer);
+            let answer = self.ask(link, there, together, observer);
             let took = started.elapsed();
             let telling = match &answer {
                 Answer::Miss(proof) => !matches!(proof.seen(), NoSecret::NoEntry | NoSecret::Said),
@@ -225,7 +263,7 @@ impl Chain {
                     (Verdict::Failed, None, Some(reason))
                 }
             };
-            let locator = locator.unwrap_or_else(|| link.backend.locator(name));
+            let locator = locator.unwrap_or_else(|| link.backend.locator(there));
             let step = Step {
                 backend: link.name.clone(),
                 locator,
@@ -246,6 +284,7 @@ impl Chain {
             outcome,
             report: Report {
                 name: name.clone(),
+                target: target.cloned().map(Box::new),
                 steps,
             },
         }
@@ -374,6 +413,8 @@ pub(crate) mod tests {
             timeout: Duration::from_secs(10),
             timeout_for_prompts: false,
             unattended: true,
+            refs: Refs::default(),
+            stores: Vec::new(),
         }
     }
 
@@ -392,6 +433,7 @@ pub(crate) mod tests {
         let default = default.then(|| Secret::copy_of(b"default"));
         chain
             .find(&Name::parse("a").unwrap(), &())
+            .unwrap()
             .or_default(default, chain.on_error())
     }
 
@@ -508,6 +550,8 @@ pub(crate) mod tests {
                 timeout: Duration::from_secs(1000),
                 timeout_for_prompts,
                 unattended,
+                refs: Refs::default(),
+                stores: Vec::new(),
             };
             let forever = matches!(find(&chain, false).outcome, Outcome::Failed);
             assert_eq!(forever, prompts && !unattended && !timeout_for_prompts);
@@ -548,7 +592,7 @@ pub(crate) mod tests {
             .map(|number| Name::parse(format!("a{number}")).unwrap())
             .collect();
         let began = Instant::now();
-        let lookups = chain.find_each(&names, false, &());
+        let lookups = chain.find_each(&names, false, &()).unwrap();
         // One after the other they would take 20 seconds, and 2.5 side by side.
         assert!(began.elapsed() < Duration::from_secs(2));
         let reasons = |lookup: &Lookup| -> Vec<String> {
@@ -571,7 +615,7 @@ pub(crate) mod tests {
         let verdicts = |says: &[Says], all| {
             let chain = chain(says, false, OnError::Stop);
             let names = [Name::parse("a").unwrap()];
-            let lookup = chain.find_each(&names, all, &()).remove(0);
+            let lookup = chain.find_each(&names, all, &()).unwrap().remove(0);
             let verdicts: Vec<Verdict> = lookup
                 .report
                 .steps

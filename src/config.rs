@@ -38,6 +38,7 @@ use std::time::Duration;
 use crate::backend::{self, BACKENDS, Entry};
 use crate::chain::OnError;
 use crate::nearest::advice;
+use crate::refs::Refs;
 use crate::request::{Request, Set};
 use crate::schema::{Given, Key, REQUIRED, Section, Source, UsageError, Value, seconds, utf8};
 use crate::{sys, text};
@@ -74,6 +75,10 @@ pub struct Settings {
     sources: [Source; 3],
     /// The sections of the configuration, those of the user's own backends included.
     sections: Vec<Section>,
+    /// Names that are not places.
+    pub refs: Refs,
+    /// What the configuration says of them, as it is shown.
+    entries: Vec<Section>,
 }
 
 /// What the configuration says, every value of the right type.
@@ -84,6 +89,8 @@ struct Configured {
     timeout: Option<(Duration, Source)>,
     sets: Vec<Set>,
     sections: Vec<Section>,
+    refs: Refs,
+    entries: Vec<Section>,
 }
 
 /// The chain when nothing says otherwise.
@@ -131,6 +138,7 @@ impl Settings {
         let (on_error, on_error_source) = options
             .on_error
             .map(|on_error| (on_error, Source::Flag("--on-error")))
+            .or(on_error_variable()?)
             .or(configured.on_error)
             .unwrap_or((OnError::Stop, Source::BuiltIn));
         let unattended = match options.no_input {
@@ -157,6 +165,8 @@ impl Settings {
             sources: [chain_source, on_error_source, timeout_source],
             sets: configured.sets,
             sections: configured.sections,
+            refs: configured.refs,
+            entries: configured.entries,
         })
     }
 
@@ -271,20 +281,47 @@ impl Settings {
                 });
             }
         }
+        for entry in &self.entries {
+            for given in &entry.values {
+                all.push(Setting {
+                    key: format!("{}.{}", entry.name, given.key),
+                    value: given.value.clone(),
+                    source: given.source.clone(),
+                });
+            }
+        }
         Ok(all)
     }
 }
 
-/// Checks the whole configuration: in a store, each layer with the default, whether it is in effect here or not. The
-/// files that it has.
+/// What `config --check` has found, without a mistake.
+#[derive(Debug, Default)]
+pub struct Checked {
+    /// The files that were read.
+    pub files: Vec<PathBuf>,
+    /// Which refs cannot be had where, a line each.
+    pub lacking: Vec<String>,
+    /// Why none of it is in effect here.
+    pub not_here: Option<String>,
+}
+
+/// Checks the whole configuration: in a store, each layer with the default, whether it is in effect here or not.
 ///
 /// # Errors
 /// Everything that is wrong in it.
 #[cfg(feature = "config")]
-pub fn check(options: &Options) -> Result<Vec<PathBuf>, UsageError> {
-    let checked = check::all(files::read(options)?)?;
+pub fn check(options: &Options) -> Result<Checked, UsageError> {
+    let raw = files::read(options)?;
+    if raw.files.is_empty() && !raw.is_none {
+        let places = text::list(files::places().iter().map(|path| path.to_string_lossy()));
+        let text = format!("there is no configuration file to check; looked for {places}");
+        return Err(UsageError::new(text));
+    }
+    let not_here = raw.unselected();
+    let checked = check::all(raw)?;
+    let not_here = not_here?;
     // What is in effect here leaves nothing to other machines.
-    if files::read(options)?.is_selected()? {
+    if not_here.is_none() {
         let sets = configured(options)?.sets.into_iter();
         let wrong: Vec<String> = sets
             .flat_map(|set| set.requests)
@@ -294,7 +331,10 @@ pub fn check(options: &Options) -> Result<Vec<PathBuf>, UsageError> {
             return Err(UsageError::all(wrong));
         }
     }
-    Ok(checked)
+    Ok(Checked {
+        not_here,
+        ..checked
+    })
 }
 
 #[cfg(feature = "config")]
@@ -335,8 +375,8 @@ pub fn set_file(_: &Path) -> Result<Vec<Request>, UsageError> {
 /// # Errors
 /// A configuration file that was asked for.
 #[cfg(not(feature = "config"))]
-pub fn check(options: &Options) -> Result<Vec<PathBuf>, UsageError> {
-    configured(options).map(|_| Vec::new())
+pub fn check(options: &Options) -> Result<Checked, UsageError> {
+    configured(options).map(|_| Checked::default())
 }
 
 #[cfg(not(feature = "config"))]
@@ -349,6 +389,22 @@ fn configured(options: &Options) -> Result<Configured, UsageError> {
     Err(UsageError::new(format!(
         "{source}: reading a configuration is not built into this program"
     )))
+}
+
+/// What the environment says of failures.
+fn on_error_variable() -> Result<Option<(OnError, Source)>, UsageError> {
+    const NAME: &str = "MXM_SECRETS_ON_ERROR";
+    let Some(word) = variable(NAME)? else {
+        return Ok(None);
+    };
+    match OnError::parse(&word) {
+        Some(on_error) => Ok(Some((on_error, Source::Variable(NAME)))),
+        None => Err(UsageError::new(format!(
+            "{NAME} is {}: expected {}",
+            text::quoted(&word),
+            OnError::WORDS.join(" or ")
+        ))),
+    }
 }
 
 /// The names of the user's own backends.

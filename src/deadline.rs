@@ -10,7 +10,7 @@ pub fn interrupted() -> bool {
 }
 
 /// A point in time by which something must be done, or never.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Deadline(Option<Instant>);
 
 impl Deadline {

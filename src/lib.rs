@@ -36,6 +36,7 @@
 //! | `config` | what the caller, the environment and the files say: the settings, and the chain they make |
 //! | `chain` | asks one backend after the other |
 //! | `report` | who was asked and what they said; it has no place for a value |
+//! | `refs` | names that are not places: stores, policies |
 //! | `backend` | the trait, the four answers, the table of backends; one file per backend |
 //! | `process` | children with deadlines, the search for programs |
 //! | `schema` | what a backend declares, and what it is given |
@@ -92,6 +93,11 @@ mod nearest;
 mod once;
 mod parallel;
 mod process;
+#[cfg_attr(
+    not(feature = "config"),
+    allow(dead_code, reason = "only a configuration has refs")
+)]
+mod refs;
 mod report;
 mod request;
 mod schema;
@@ -173,7 +179,7 @@ impl Options {
         let watch = Watch::begin();
         let chain = self.open()?;
         let lookup = chain
-            .find(&name, &())
+            .find(&name, &())?
             .or_default(self.default, chain.on_error);
         drop(chain);
         drop(watch);

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::name::Name;
+use crate::refs::Target;
 use crate::schema::Reason;
 
 /// Who was asked, and what they said, without the value.
@@ -11,6 +12,8 @@ use crate::schema::Reason;
 pub struct Report {
     /// The name that was looked up.
     pub name: Name,
+    /// Where it leads to, if it is a ref.
+    pub(crate) target: Option<Box<Target>>,
     /// One step per backend of the chain, in order, those that were not asked included.
     pub steps: Vec<Step>,
 }
@@ -198,7 +201,9 @@ mod tests {
     fn what_is_said_names_the_secret_and_the_backends() {
         let said = |says: &[Says], name: &str| {
             let name = Name::parse(name).unwrap();
-            let lookup = chain(says, false, OnError::Continue).find(&name, &());
+            let lookup = chain(says, false, OnError::Continue)
+                .find(&name, &())
+                .unwrap();
             let hints: Vec<_> = lookup
                 .report
                 .problems()
@@ -254,6 +259,7 @@ mod tests {
             ("a", "not a store", "a: b failed: not a store"),
         ] {
             let report = Report {
+                target: None,
                 name: Name::parse(name).unwrap(),
                 steps: vec![Step {
                     backend: "b".to_owned(),

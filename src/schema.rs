@@ -40,6 +40,10 @@ pub enum Kind {
     Path,
     /// A list of such.
     Paths,
+    /// A text that YAML does not read as anything else.
+    Strict,
+    /// A list of such, nothing in place of a list.
+    StrictList,
     /// One of these words.
     Choice(&'static [&'static str]),
     /// Yes or no.
@@ -57,9 +61,9 @@ pub enum Kind {
 /// The value of a key, of the type that its [`Kind`] says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
-    /// Of [`Kind::Text`], [`Kind::Address`], [`Kind::Choice`] and [`Kind::Program`].
+    /// Of [`Kind::Text`], [`Kind::Strict`], [`Kind::Address`], [`Kind::Choice`] and [`Kind::Program`].
     Text(String),
-    /// Of [`Kind::Texts`].
+    /// Of [`Kind::Texts`] and [`Kind::StrictList`].
     Texts(Vec<String>),
     /// Of [`Kind::Command`].
     Command(Command),
@@ -148,6 +152,8 @@ impl Value {
             },
             Kind::Path
             | Kind::Paths
+            | Kind::Strict
+            | Kind::StrictList
             | Kind::Texts
             | Kind::Program
             | Kind::Command
@@ -202,20 +208,25 @@ pub const REQUIRED: Key = Key {
 /// The longest deadline: a day.
 pub const LONGEST_TIMEOUT: Duration = Duration::from_secs(86_400);
 
-/// Reads a number of seconds such as `10` or `0.5`; `source` is where the user gave it.
+/// Reads a time such as `10` (seconds), `0.5`, `10s`, `500ms` or `1m`; `source` is where the user gave it.
 ///
 /// # Errors
-/// Anything but decimal digits with at most one point, zero, and more than [`LONGEST_TIMEOUT`].
+/// Anything but decimal digits with at most one point and a unit, zero, and more than [`LONGEST_TIMEOUT`].
 pub fn seconds(text: &str, source: &str) -> Result<Duration, UsageError> {
-    let plain = text
+    let (number, unit) = [("ms", 0.001), ("s", 1.0), ("m", 60.0)]
+        .into_iter()
+        .find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, seconds)))
+        .unwrap_or((text, 1.0));
+    let plain = number
         .bytes()
         .all(|byte| byte.is_ascii_digit() || byte == b'.');
-    match text.parse::<f64>() {
+    let seconds = number.parse::<f64>().map(|number| number * unit);
+    match seconds {
         Ok(seconds) if plain && seconds >= 0.001 && seconds <= LONGEST_TIMEOUT.as_secs_f64() => {
             Ok(Duration::from_secs_f64(seconds))
         }
         _ => Err(UsageError::new(format!(
-            "{source} {}: expected a number of seconds from 0.001 to 86400, such as 10 or 0.5",
+            "{source} {}: expected a number of seconds from 0.001 to 86400, such as 10 or 0.5, or 10s, 500ms, 1m",
             text::quoted(text)
         ))),
     }

@@ -9,6 +9,8 @@ mod mistakes;
 #[cfg(feature = "config")]
 mod own;
 #[cfg(feature = "config")]
+mod refs;
+#[cfg(feature = "config")]
 mod trust;
 
 /// Every configuration that the README and the man page show is one.

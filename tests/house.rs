@@ -14,6 +14,7 @@ const FLOORS: &[&[&str]] = &[
     &["chain"],
     &["backend"],
     &["compose", "parallel", "process", "report"],
+    &["refs"],
     &["field", "file", "name", "nearest"],
     &["schema"],
     &["arena", "deadline", "json", "trust"],

@@ -19,13 +19,23 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
         if parsed.has(Id::Json) {
             return Err(UsageError::new("config: --check has no --json").into());
         }
-        let files = config::check(&options)?;
-        let mut report: String = files
+        let checked = config::check(&options)?;
+        let mut report: String = checked
+            .files
             .iter()
             .map(|file| format!("{}: no mistakes\n", escaped(&file.display().to_string())))
             .collect();
+        for line in &checked.lacking {
+            report.push_str(&format!("{line}\n"));
+        }
+        if let Some(why) = &checked.not_here {
+            report.push_str(&format!(
+                "nothing of it is in effect here: {}\n",
+                escaped(why)
+            ));
+        }
         if report.is_empty() {
-            report.push_str("there is no configuration file\n");
+            report.push_str("there is no configuration\n");
         }
         write_out(&[report.as_bytes()])?;
         return Ok(Status::Found);

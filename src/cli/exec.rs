@@ -59,7 +59,7 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
     let messages = parsed.messages();
     let names = request::names(Vec::new(), &requests);
     // The chain goes before the command starts: what it has opened it closes, and a login of its own ends.
-    let lookups = watched(|| Ok(settings.open()?.find_each(&names, false, &messages)))?;
+    let lookups = watched(|| Ok(settings.open()?.find_each(&names, false, &messages)?))?;
 
     // Every one that is missing or failed is told of, in the order given.
     let answers = Answers::of(&lookups);

@@ -29,7 +29,7 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
     // What the chain has opened is closed first: a closed pipe ends this program in the middle of its output.
     let lookups: Vec<Lookup> = watched(|| {
         let chain = parsed.options()?.open()?;
-        let lookups = chain.find_each(&names, false, &messages).into_iter();
+        let lookups = chain.find_each(&names, false, &messages)?.into_iter();
         let default = || default.map(Secret::copy_of);
         Ok(lookups
             .map(|lookup| lookup.or_default(default(), chain.on_error()))

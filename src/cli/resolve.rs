@@ -7,6 +7,7 @@ use crate::backend::Reason;
 use crate::chain::{Lookup, Outcome};
 use crate::config::Settings;
 use crate::name::Name;
+use crate::refs::Target;
 use crate::report::{Step, Verdict};
 use crate::request::{self, Answers, Made, Request};
 use crate::schema::UsageError;
@@ -35,7 +36,7 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
     let names = request::names(names, &requests);
     let lookups = watched(|| {
         let chain = settings.open()?;
-        Ok(chain.find_each(&names, parsed.has(Id::All), &messages))
+        Ok(chain.find_each(&names, parsed.has(Id::All), &messages)?)
     })?;
     let mut report = String::new();
     let mut worst = Status::Found;
@@ -126,8 +127,19 @@ fn explain(lookup: &Lookup, quiet: bool) -> String {
         .hit()
         .map(|step| format!(" in {}", step.backend))
         .unwrap_or_default();
+    let target = lookup.report.target.as_deref();
+    let target = target.map_or(String::new(), |it| {
+        let Target {
+            name,
+            store,
+            policy,
+            role,
+            ..
+        } = it;
+        format!("ref {name}, store {store}, policy {policy}, role {role}\n")
+    });
     format!(
-        "{}: {}{place}\n{}",
+        "{}: {}{place}\n{target}{}",
         escaped(lookup.report.name.as_str()),
         outcome(lookup),
         table.draw()
@@ -158,9 +170,16 @@ pub(super) fn json(lookup: &Lookup) -> String {
             .end()
     });
     let chain: Vec<String> = chain.collect();
-    Object::default()
+    let mut object = Object::default()
         .number("schema", "1")
-        .text("name", report.name.as_str())
+        .text("name", report.name.as_str());
+    if let Some(target) = &report.target {
+        object = object
+            .text("ref", &target.name)
+            .text("store", &target.store)
+            .text("policy", &target.policy);
+    }
+    object
         .text("outcome", outcome(lookup))
         .optional("backend", hit.map(|step| step.backend.as_str()))
         .optional("locator", hit.map(|step| step.locator.as_str()))

@@ -435,7 +435,7 @@ pub const FLAGS: &[Flag] = &[
         long: "on-error",
         short: None,
         takes: Takes::Word("WHAT", crate::chain::OnError::WORDS),
-        variable: None,
+        variable: Some("MXM_SECRETS_ON_ERROR"),
         commands: LOOKUPS,
         about: "after a failure: stop (the default) or continue",
         more: "With continue, a backend that failed is skipped, like one that does not have the secret. If no other \
@@ -449,7 +449,7 @@ pub const FLAGS: &[Flag] = &[
         variable: Some("MXM_SECRETS_TIMEOUT"),
         commands: CHAIN,
         about: "seconds for each backend and name (default 10)",
-        more: "A number from 0.001 to 86400. At its end the backend's program is asked to end, then killed with all \
+        more: "A number from 0.001 to 86400, or with a unit: 10s, 500ms, 1m. At its end the backend's program is asked to end, then killed with all \
             it has started, and the answer is failed. All lookups of a command together end within this time, \
             multiplied by the number of backends in the chain, however many names there are; what was not asked for \
             by then has failed. When a person is there, a backend that may prompt has no deadline, nor has a \

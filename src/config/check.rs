@@ -1,33 +1,34 @@
 //! Our section of the configuration, checked against the tables of keys: every value gets the type of its key, and
 //! every mistake is found, not the first alone.
 //!
-//! `sections` checks what stands in the section of a backend, `sets` what a service needs, `value` what a key is given.
+//! `sections` checks the section of a backend, `refs` the names that are not places, `sets` what a service needs, `value`
+//! what a key is given.
 
+mod refs;
 mod sections;
 mod sets;
 mod value;
 
-use std::path::PathBuf;
+use refs::KINDS;
 
-use super::Configured;
-use super::files::Raw;
+use super::files::{Raw, late};
 use super::interpolation::{Cause, Found, Location, Tree, Trouble};
-use super::layers;
+use super::layers::{self, Layer};
 use super::yaml::{Data, Key as YamlKey, Node, Place, Wrong};
+use super::{Checked, Configured};
 use crate::backend;
 use crate::chain::OnError;
 use crate::nearest::{did_you_mean, nearest};
+use crate::refs::Ref;
 use crate::request::Request;
 use crate::schema::{Kind, Section, Source, UsageError, Value};
+use crate::text::clipped;
 
 /// The name of our section.
 pub const SECTION: &str = "mxm_secrets";
 
 /// The keys of our section that are no backend's.
-const TOP: [&str; 4] = ["backends", "on_error", "timeout", "sets"];
-
-/// What later versions of the Python package keep in the same section. It is for them: we neither read nor check it.
-const OF_PYTHON: [&str; 3] = ["stores", "refs", "policies"];
+const TOP: [&str; 5] = ["backends", "on_error", "refs_only", "timeout", "sets"];
 
 /// Whether a path is there in some layer that may be in effect on another machine.
 type Elsewhere<'r> = Option<&'r dyn Fn(&str) -> bool>;
@@ -63,14 +64,17 @@ pub fn set_file(raw: &Raw, root: &Node) -> Result<Vec<Request>, Vec<Wrong>> {
     checker.done(requests)
 }
 
-/// Checks the default by itself, and with each layer.
+/// How many combinations of layers are checked.
+const COMBINATIONS: usize = 10_000;
+
+/// Checks the default by itself, and with each layer, and the refs in every combination of layers.
 ///
 /// # Errors
 /// Everything that is wrong.
-pub fn all(mut raw: Raw) -> Result<Vec<PathBuf>, UsageError> {
+pub fn all(mut raw: Raw) -> Result<Checked, UsageError> {
     let layers = std::mem::take(&mut raw.layers);
     let Some(base) = raw.base.take() else {
-        return Ok(Vec::new());
+        return Ok(Checked::default());
     };
     let has = |path: &str| layers.iter().any(|layer| layer.has(path));
     let elsewhere: Elsewhere = if layers.is_empty() { None } else { Some(&has) };
@@ -79,31 +83,206 @@ pub fn all(mut raw: Raw) -> Result<Vec<PathBuf>, UsageError> {
         for (key, place) in layer.selectors_of_no_use() {
             wrong.push(Wrong {
                 place,
-                text: format!("{key}: YAML reads this as no text: put it between quotes"),
+                text: format!("{key}: YAML does not read this as a text: put it between quotes"),
             });
         }
         for selector in layer.selectors() {
             let mut root = base.clone();
-            let merged = layer
-                .block(selector)
-                .and_then(|block| layers::merge(&mut root, block))
-                .map_err(|error| vec![error]);
-            let found = merged.and_then(|()| section(&raw, &root, elsewhere));
+            let found = match layer.block(selector) {
+                Ok(block) => layers::merge(&mut root, block)
+                    .map_err(|error| vec![error])
+                    .and_then(|()| section(&raw, &root, elsewhere))
+                    .map_err(|wrong| in_block(wrong, layer.file, selector)),
+                Err(error) => Err(vec![error]),
+            };
             wrong.extend(found.err().into_iter().flatten());
         }
+    }
+    let mut lacking = Vec::new();
+    // A section that an interpolation leads to may have refs.
+    let may_have =
+        |ours: &Node| ours.get(KINDS[0]).is_some() || matches!(ours.data, Data::Scalar(_));
+    if wrong.is_empty() && (base.get(SECTION).is_some_and(may_have) || has("mxm_secrets.refs")) {
+        (wrong, lacking) = combinations(&raw, &base, &layers)?;
     }
     wrong.sort_by(|a, b| (a.place, &a.text).cmp(&(b.place, &b.text)));
     wrong.dedup();
     if wrong.is_empty() {
-        Ok(raw.files.iter().map(|file| file.to_path_buf()).collect())
+        Ok(Checked {
+            files: raw.files.iter().map(|file| file.to_path_buf()).collect(),
+            lacking,
+            not_here: None,
+        })
     } else {
         Err(raw.report(&wrong))
     }
 }
 
+/// What is wrong in a layer's file, with the name of the block.
+fn in_block(mut wrong: Vec<Wrong>, file: usize, selector: &str) -> Vec<Wrong> {
+    for wrong in wrong.iter_mut().filter(|wrong| wrong.place.file == file) {
+        wrong.text = format!("{}: {}", clipped(selector), wrong.text);
+    }
+    wrong
+}
+
+/// What is wrong with refs in any combination of layers; and, a line each, which refs cannot be had where.
+fn combinations(
+    raw: &Raw,
+    base: &Node,
+    layers: &[Layer],
+) -> Result<(Vec<Wrong>, Vec<String>), UsageError> {
+    let choices: Vec<Vec<&str>> = layers.iter().map(Layer::selectors).collect();
+    let count = choices
+        .iter()
+        .try_fold(1_usize, |count, choice| count.checked_mul(choice.len()));
+    if count.is_none_or(|count| count > COMBINATIONS) {
+        let text = format!(
+            "the layers have more than {COMBINATIONS} combinations: the refs in them cannot all be checked"
+        );
+        return Err(UsageError::new(text));
+    }
+    let (mut wrong, mut seen) = (Vec::new(), Seen::default());
+    combine(
+        raw,
+        base.clone(),
+        layers,
+        &mut Vec::new(),
+        &mut wrong,
+        &mut seen,
+    )?;
+    let mut lacking = Vec::new();
+    for (it, place, combinations) in seen.lacking {
+        if combinations.len() == seen.count {
+            wrong.push(Wrong {
+                place,
+                text: format!(
+                    "{SECTION}.refs.{}.store: no layer has the store {}",
+                    it.name, it.store
+                ),
+            });
+            continue;
+        }
+        // A block that lacks it whatever the others are says it alone.
+        let mut rest = combinations;
+        for (dimension, choice) in choices.iter().enumerate() {
+            let others = seen.count / choice.len().max(1);
+            for selector in choice {
+                let here = |combination: &&Vec<&str>| combination.get(dimension) == Some(selector);
+                if rest.iter().filter(here).count() == others {
+                    lacking.push(format!(
+                        "{}: {} (store {})",
+                        clipped(selector),
+                        it.name,
+                        it.store
+                    ));
+                    rest.retain(|combination| !here(&combination));
+                }
+            }
+        }
+        for combination in rest {
+            let blocks = combination.join(", ");
+            lacking.push(format!(
+                "{}: {} (store {})",
+                clipped(&blocks),
+                it.name,
+                it.store
+            ));
+        }
+    }
+    Ok((wrong, lacking))
+}
+
+/// What combinations of layers have shown.
+#[derive(Default)]
+struct Seen<'l> {
+    count: usize,
+    /// A ref, where it names its store, and the combinations that lack the store.
+    lacking: Vec<(Ref, Place, Vec<Vec<&'l str>>)>,
+}
+
+/// Puts the blocks of the layers over `root` in every combination.
+fn combine<'l>(
+    raw: &Raw,
+    root: Node,
+    layers: &'l [Layer],
+    chosen: &mut Vec<&'l str>,
+    wrong: &mut Vec<Wrong>,
+    seen: &mut Seen<'l>,
+) -> Result<(), UsageError> {
+    if let Some(layer) = layers.get(chosen.len()) {
+        for selector in layer.selectors() {
+            let mut root = root.clone();
+            match layer
+                .block(selector)
+                .and_then(|block| layers::merge(&mut root, block))
+            {
+                Ok(()) => {
+                    chosen.push(selector);
+                    combine(raw, root, layers, chosen, wrong, seen)?;
+                    chosen.pop();
+                }
+                Err(error) => wrong.push(error),
+            }
+        }
+        return Ok(());
+    }
+    seen.count += 1;
+    raw.deadline.go_on().map_err(late)?;
+    // Only variables are for other machines to tell.
+    let nothing = |_: &str| false;
+    match section(raw, &root, Some(&nothing)) {
+        Ok(configured) => {
+            for it in configured.refs.out_of_reach() {
+                let section = format!("{}.{}", KINDS[0], it.name);
+                let source = configured
+                    .entries
+                    .iter()
+                    .find(|entry| entry.name == section);
+                let place = source.and_then(|entry| place_of(raw, entry, "store"));
+                let place = place.unwrap_or(root.place);
+                let known = seen.lacking.iter_mut().find(|(known, at, _)| {
+                    (&known.name, &known.store, *at) == (&it.name, &it.store, place)
+                });
+                match known {
+                    Some((_, _, combinations)) => combinations.push(chosen.clone()),
+                    None => seen.lacking.push((it.clone(), place, vec![chosen.clone()])),
+                }
+            }
+        }
+        Err(all) => {
+            let mut all = all;
+            for (layer, selector) in layers.iter().zip(chosen.iter()) {
+                all = in_block(all, layer.file, selector);
+            }
+            let of_refs = |wrong: &Wrong| {
+                KINDS
+                    .iter()
+                    .any(|kind| wrong.text.contains(&format!("{SECTION}.{kind}.")))
+            };
+            wrong.extend(all.into_iter().filter(of_refs));
+        }
+    }
+    Ok(())
+}
+
+/// Where the value of a key stands.
+fn place_of(raw: &Raw, section: &Section, key: &str) -> Option<Place> {
+    let Some(Source::File { path, line, column }) = section.given(key).map(|given| &given.source)
+    else {
+        return None;
+    };
+    let file = raw.files.iter().position(|file| file == path)?;
+    Some(Place {
+        file,
+        line: *line,
+        column: *column,
+    })
+}
+
 /// Whether our section has, or may have, such a key.
 fn is_ours(name: &str) -> bool {
-    TOP.contains(&name) || OF_PYTHON.contains(&name) || backend::entry(name).is_some()
+    TOP.contains(&name) || KINDS.contains(&name) || backend::entry(name).is_some()
 }
 
 /// The way to a key, written out only for a message.
@@ -244,13 +423,16 @@ impl<'c> Checker<'c> {
         let Some(here) = self.mapping(at, &TOP_WAY) else {
             return configured;
         };
-        let mut chain = None;
+        let (mut chain, mut refs, mut only) = (None, Vec::new(), false);
         for (key, node) in entries(here.node) {
             let name = key.text.as_str();
             let path = TOP_WAY.to(name);
             let at = here.child(node);
             match name {
-                _ if OF_PYTHON.contains(&name) => {}
+                "refs_only" => {
+                    let given = self.value(at, &path, Kind::Bool);
+                    only = matches!(given, Some((Value::Bool(true), _)));
+                }
                 "backends" => chain = self.value(at, &path, Kind::Texts),
                 "sets" => configured.sets = self.sets(at, &path),
                 "on_error" => {
@@ -267,6 +449,10 @@ impl<'c> Checker<'c> {
                         configured.timeout = Some((timeout, source));
                     }
                 }
+                _ if KINDS.contains(&name) => {
+                    let kind = KINDS.iter().position(|kind| *kind == name);
+                    refs.extend(self.entries_of(kind.unwrap_or(0), at, &path));
+                }
                 _ => match backend::entry(name) {
                     // We do not know the keys of a backend that is not built in.
                     Some(entry) if entry.open.is_none() => {}
@@ -281,12 +467,13 @@ impl<'c> Checker<'c> {
                 },
             }
         }
+        let own: Vec<&str> = configured
+            .sections
+            .iter()
+            .map(|section| section.name.as_str())
+            .collect();
+        (configured.refs, configured.entries) = self.refs(refs, &own, only);
         if let Some((Value::Texts(names), source)) = chain {
-            let own: Vec<&str> = configured
-                .sections
-                .iter()
-                .map(|section| section.name.as_str())
-                .collect();
             let has = |name: &str| {
                 let path = format!("{SECTION}.{name}.command");
                 self.elsewhere.is_some_and(|has| has(&path))

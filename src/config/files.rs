@@ -4,18 +4,24 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::layers::{DIMENSIONS, Layer};
 use super::yaml::{self, Data, Node, Place, Wrong};
 use super::{home, variable};
 use crate::config::Options;
+use crate::deadline::{Deadline, Ended};
 use crate::request::SECRETS;
 use crate::schema::UsageError;
 use crate::sys;
+use crate::text::clipped;
 use crate::trust::Trust;
 
 /// Why a configuration must be trusted.
 const PROGRAMS: &str = "it can name programs";
+
+/// What is given for no configuration at all.
+const NONE: &str = "/dev/null";
 
 /// Our name in the store when MXM_APP does not say otherwise.
 const APP: &str = "mxm-secrets";
@@ -27,10 +33,24 @@ pub struct Raw {
     pub files: Vec<Arc<Path>>,
     /// The file, or the store's `default.yaml`; `None`: there is no configuration.
     pub base: Option<Node>,
+    /// Whether the caller wants no configuration at all.
+    pub is_none: bool,
     /// Whether it is the store, where other programs may have sections of their own.
     pub is_store: bool,
     /// The store's further files, in the order of their effect.
     pub layers: Vec<Layer>,
+    /// The numbers of files of which one block is in effect, and its name.
+    pub blocks: Vec<(usize, String)>,
+    /// When the configuration must have been read.
+    pub deadline: Deadline,
+}
+
+/// How long reading a configuration may take if no timeout was given.
+const TIME: Duration = super::DEFAULT_TIMEOUT;
+
+/// The mistake of a configuration that was not read in time.
+pub fn late(ended: Ended) -> UsageError {
+    UsageError::new(format!("the configuration {}", ended.before_it_was("read")))
 }
 
 /// Finds the configuration and reads it, all of its files.
@@ -38,7 +58,10 @@ pub struct Raw {
 /// # Errors
 /// Files that cannot be read, and files that are not YAML.
 pub fn read(options: &Options) -> Result<Raw, UsageError> {
-    let mut raw = Raw::default();
+    let mut raw = Raw {
+        deadline: Deadline::after(options.timeout.unwrap_or(TIME)),
+        ..Raw::default()
+    };
     let mut wrong = Vec::new();
     let mut trust = Trust::of_root_or_user();
     let given = match &options.config_file {
@@ -48,6 +71,10 @@ pub fn read(options: &Options) -> Result<Raw, UsageError> {
         }
     };
     if let Some((path, source)) = given {
+        if path == Path::new(NONE) {
+            raw.is_none = true;
+            return Ok(raw);
+        }
         // What the file names is relative to it, and must not depend on where we go.
         let path = std::path::absolute(&path).unwrap_or(path);
         trust = Trust::of_any_owner();
@@ -101,6 +128,14 @@ pub fn read_set(path: &Path) -> Result<Raw, UsageError> {
         Some(_) if wrong.is_empty() => Ok(raw),
         Some(_) => Err(raw.report(&wrong)),
     }
+}
+
+/// Where a configuration is looked for when none is named.
+pub fn places() -> Vec<PathBuf> {
+    let store = sys::variable("MXM_CONFIG_STORE").map(PathBuf::from);
+    let store = store.or_else(|| Some(home()?.join("mxm-config-store")));
+    let default = store.map(|store| store.join("apps").join(APP).join("default.yaml"));
+    default.into_iter().chain(user_file()).collect()
 }
 
 /// The user's own file.
@@ -254,7 +289,14 @@ impl Raw {
     pub fn report(&self, wrong: &[Wrong]) -> UsageError {
         let lines: Vec<String> = wrong
             .iter()
-            .map(|wrong| format!("{}: {}", self.place(wrong.place), wrong.text))
+            .map(|wrong| {
+                let block = self
+                    .blocks
+                    .iter()
+                    .find(|(file, _)| *file == wrong.place.file);
+                let block = block.map_or(String::new(), |(_, name)| format!("{}: ", clipped(name)));
+                format!("{}: {block}{}", self.place(wrong.place), wrong.text)
+            })
             .collect();
         UsageError::all(lines)
     }

@@ -79,35 +79,37 @@ impl Raw {
             return Ok(None);
         };
         for layer in std::mem::take(&mut self.layers) {
-            let block = self.selected(layer)?;
+            let file = layer.file;
+            let (value, block) = self.selected(layer)?;
+            self.blocks.push((file, value));
             merge(&mut root, block).map_err(|wrong| self.report(&[wrong]))?;
         }
         Ok(Some(root))
     }
 
-    /// Whether every layer has a block for this machine and its environment, so that there is something in effect.
+    /// Why nothing is in effect here: a layer has no block for this machine, or the environment does not say which. `None`: it
+    /// is.
     ///
     /// # Errors
     /// A variable that selects what is not there.
-    pub fn is_selected(&self) -> Result<bool, UsageError> {
+    pub fn unselected(&self) -> Result<Option<String>, UsageError> {
         for layer in &self.layers {
-            match variable(layer.dimension.variable)? {
-                Some(_) => drop(self.selector(layer)?),
-                None => match (layer.dimension.found)() {
-                    Some(value) if layer.selectors().contains(&value.as_str()) => {}
-                    _ => return Ok(false),
-                },
+            let given = variable(layer.dimension.variable)?.is_some();
+            match self.selector(layer) {
+                Err(error) if given => return Err(error),
+                Err(error) => return Ok(Some(error.to_string())),
+                Ok(_) => {}
             }
         }
-        Ok(true)
+        Ok(None)
     }
 
     /// The block of `layer` that is in effect here.
-    fn selected(&self, layer: Layer) -> Result<Node, UsageError> {
+    fn selected(&self, layer: Layer) -> Result<(String, Node), UsageError> {
         let value = self.selector(&layer)?;
-        layer
-            .into_block(&value)
-            .map_err(|wrong| self.report(&[wrong]))
+        let block = layer.into_block(&value);
+        let block = block.map_err(|wrong| self.report(&[wrong]))?;
+        Ok((value, block))
     }
 
     /// The value that selects something in `layer` here; it is there.

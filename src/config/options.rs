@@ -121,20 +121,20 @@ impl Options {
 }
 
 impl Settings {
-    /// Opens the chain.
+    /// Opens the chain, and the backends of the stores that refs lead to.
     ///
     /// # Errors
     /// A variable of a backend that has no good value.
     pub fn open(&self) -> Result<Chain, UsageError> {
         let mut links = Vec::with_capacity(self.backends.len());
         for name in &self.backends {
-            if let Some(open) = self.entry(name).and_then(|entry| entry.open) {
-                let section = self.section(name)?;
-                links.push(Link {
-                    name: name.clone(),
-                    backend: open(&section),
-                    required: self.by_name || section.flag("required") == Some(true),
-                });
+            links.extend(self.link(name)?);
+        }
+        let mut stores: Vec<Link> = Vec::new();
+        for store in &self.refs.stores {
+            let mut open = links.iter().chain(&stores);
+            if !open.any(|link| link.name == store.backend) {
+                stores.extend(self.link(&store.backend)?);
             }
         }
         Ok(Chain {
@@ -143,7 +143,21 @@ impl Settings {
             timeout: self.timeout,
             timeout_for_prompts: self.timeout_for_prompts,
             unattended: self.unattended,
+            refs: self.refs.clone(),
+            stores,
         })
+    }
+
+    fn link(&self, name: &str) -> Result<Option<Link>, UsageError> {
+        let Some(open) = self.entry(name).and_then(|entry| entry.open) else {
+            return Ok(None);
+        };
+        let section = self.section(name)?;
+        Ok(Some(Link {
+            name: name.to_owned(),
+            backend: open(&section),
+            required: self.by_name || section.flag("required") == Some(true),
+        }))
     }
 }
 

@@ -348,12 +348,6 @@ fn what_the_section_does_not_need_is_none_of_our_business() {
         "mxm_secrets: {backends: [env], env: {prefix: \"${other.a}\"}}\nother: {a: \"${no.where}\"}\n",
     );
     home.run(["get", "a"]).is(2, "", &format!("mxm-secrets: {}:1:46: mxm_secrets.env.prefix: ${{no.where}} leads nowhere: there is no key no\n", path.display()));
-    // What the Python package keeps in our section is for it.
-    home.write(
-        &format!("{STORE}/default.yaml"),
-        "mxm_secrets: {backends: [env], stores: {main: {backend: gopass, root: \"${no.where}\"}}, refs: {a: {store: main}}, policies: [x]}\n",
-    );
-    home.run(["get", "a"]).is(0, "1\n", "");
 }
 
 #[test]

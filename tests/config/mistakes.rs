@@ -171,7 +171,7 @@ const CORPUS: &[(&[u8], &str)] = &[
         "1:24: mxm_secrets.timeout: it takes a number of seconds from 0.001 to 86400",
     ),
     (
-        b"mxm_secrets: {timeout: 10s}\n",
+        b"mxm_secrets: {timeout: 10h}\n",
         "1:24: mxm_secrets.timeout: it takes a number of seconds from 0.001 to 86400",
     ),
     (
@@ -503,7 +503,7 @@ fn a_list_and_a_mapping_do_not_merge() {
     );
     let mut command = home.mxm_secrets(["get", "a"]);
     let expected = format!(
-        "mxm-secrets: {}:1:27: mxm_secrets.env: a list cannot take the place of a mapping\n",
+        "mxm-secrets: {}:1:27: here: mxm_secrets.env: a list cannot take the place of a mapping\n",
         path.display()
     );
     crate::support::transcript(command.env("MXM_SUBSTRATE", "here")).is(2, "", &expected);
@@ -532,10 +532,10 @@ fn check_finds_the_mistakes_of_every_layer() {
          1: {}\ncloud: {mxm_secrets: {backends: [evn], on_error: \"${no.where}\"}}\n",
     );
     let expected = format!(
-        "mxm-secrets: {0}:2:43: mxm_secrets.timout: there is no such key: did you mean timeout?\n\
-         mxm-secrets: {1}:2:1: 1: YAML reads this as no text: put it between quotes\n\
-         mxm-secrets: {1}:3:33: mxm_secrets.backends: unknown backend \"evn\": did you mean env?\n\
-         mxm-secrets: {1}:3:50: mxm_secrets.on_error: ${{no.where}} leads nowhere: there is no key no\n",
+        "mxm-secrets: {0}:2:43: prod: mxm_secrets.timout: there is no such key: did you mean timeout?\n\
+         mxm-secrets: {1}:2:1: 1: YAML does not read this as a text: put it between quotes\n\
+         mxm-secrets: {1}:3:33: cloud: mxm_secrets.backends: unknown backend \"evn\": did you mean env?\n\
+         mxm-secrets: {1}:3:50: cloud: mxm_secrets.on_error: ${{no.where}} leads nowhere: there is no key no\n",
         environment.display(),
         machine.display()
     );
@@ -551,7 +551,16 @@ fn check_finds_the_mistakes_of_every_layer() {
     );
     let ok =
         [default, environment, machine].map(|file| format!("{}: no mistakes\n", file.display()));
-    home.run(["config", "--check"]).is(0, ok.concat(), "");
+    let checked = home.run(["config", "--check"]);
+    let text = String::from_utf8(checked.stdout.clone()).unwrap();
+    let rest = text
+        .strip_prefix(&ok.concat())
+        .unwrap_or_else(|| panic!("{text}"));
+    assert!(
+        rest.starts_with("nothing of it is in effect here: ") && rest.lines().count() == 1,
+        "{rest}"
+    );
+    checked.is(0, &text, "");
     // What is in effect leaves nothing open.
     let mut command = home.mxm_secrets(["config", "--check"]);
     command.envs([("MXM_ENVIRONMENT", "dev"), ("MXM_MACHINE", "laptop")]);

@@ -553,9 +553,22 @@ fn config_shows_what_is_in_effect_and_why() {
     assert!(!text.contains("canary"));
     home.run(["config", "a"])
         .is(2, "", "mxm-secrets: config takes no name\n");
-    Home::new()
-        .run(["config", "--check"])
-        .is(0, "there is no configuration file\n", "");
+    let home = Home::new();
+    let path = home.path().display();
+    home.run(["config", "--check"]).is(
+        2,
+        "",
+        &format!("mxm-secrets: there is no configuration file to check; looked for {path}/mxm-config-store/apps/mxm-secrets/default.yaml, {path}/.config/mxm-secrets/config.yaml\n"),
+    );
+    // Who wants none has none.
+    home.write(".config/mxm-secrets/config.yaml", "mistake: 1\n");
+    home.run(["config", "--check", "--config", "/dev/null"]).is(
+        0,
+        "there is no configuration\n",
+        "",
+    );
+    let mut none = home.mxm_secrets(["get", "a", "--backend", "env"]);
+    transcript(none.env("MXM_SECRETS_CONFIG", "/dev/null").env("A", "1")).is(0, "1\n", "");
 }
 
 /// A value of every kind, for people and for programs.

@@ -140,8 +140,10 @@ def expected(ours):
         elif name == "timeout":
             if value is not None:
                 values[name] = typed(value, "seconds")
-        elif name in ("stores", "refs", "policies"):
-            pass
+        elif name == "stores":
+            for store, inner in value.items():
+                for key, text in inner.items():
+                    values[f"stores.{store}.{key}"] = text
         else:
             keys = SECTIONS.get(name, OWN)
             if keys is OWN:

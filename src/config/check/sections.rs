@@ -1,6 +1,7 @@
 //! The sections of the backends: those of the table, and those of the user's own.
 
-use super::{Checker, OF_PYTHON, TOP, Way, entries};
+use super::refs::KINDS;
+use super::{Checker, TOP, Way, entries};
 use crate::backend::{self, BACKENDS};
 use crate::config::interpolation::{Found, Location};
 use crate::config::yaml::Key as YamlKey;
@@ -39,7 +40,7 @@ impl<'c> Checker<'c> {
         let name = key.text.as_str();
         let place = key.place;
         let known = BACKENDS.iter().map(|entry| entry.name);
-        let near = nearest(name, TOP.into_iter().chain(OF_PYTHON).chain(known));
+        let near = nearest(name, TOP.into_iter().chain(KINDS).chain(known));
         let here = match self.tree.follow(at.clone()) {
             Ok(Found::At(location)) => Some(location.node),
             _ => None,

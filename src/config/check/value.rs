@@ -237,6 +237,10 @@ impl Word {
         }))
     }
 
+    fn is_text(&self) -> bool {
+        matches!(self.meaning, What::Text)
+    }
+
     fn status(&self) -> Option<u8> {
         let number = match self.meaning {
             What::Int(number) => u8::try_from(number).ok(),
@@ -255,6 +259,8 @@ fn takes(kind: Kind) -> String {
             "an address: https://HOST:PORT, http://HOST:PORT or unix:///PATH".to_owned()
         }
         Kind::Texts => "a list of texts".to_owned(),
+        Kind::Strict => "a text".to_owned(),
+        Kind::StrictList => "a list of texts".to_owned(),
         Kind::Path => "a path".to_owned(),
         Kind::Paths => "a list of paths".to_owned(),
         Kind::Choice(words) => words.join(" or "),
@@ -284,6 +290,9 @@ fn typed(
     let refused = || format!("it takes {}, and this is {shape}", takes(kind));
     Ok(Some(match (kind, words) {
         (Kind::Texts, _) => Value::Texts(texts()),
+        (Kind::StrictList, _) if shape == "a list" && words.iter().all(Word::is_text) => {
+            Value::Texts(texts())
+        }
         (Kind::Paths, _) => {
             let paths: Result<Vec<PathBuf>, String> = words
                 .iter()
@@ -293,7 +302,7 @@ fn typed(
         }
         (Kind::Command, _) => Value::Command(command(words, shape, directory)?),
         (_, [word]) if shape != "a list" => match (kind, &word.meaning) {
-            (Kind::Text, _) => Value::Text(word.text.clone()),
+            (Kind::Text, _) | (Kind::Strict, What::Text) => Value::Text(word.text.clone()),
             (Kind::Address(is_address), _) => {
                 if !word.text.is_empty() && !is_address(&word.text) {
                     return Err(format!("it takes {}", takes(kind)));

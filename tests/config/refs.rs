@@ -1,0 +1,544 @@
+//! Names that are not places: refs, stores and policies.
+
+use std::process::Command;
+
+use crate::support::{self, Home, Transcript, transcript};
+
+const STORE: &str = "mxm-config-store/apps/mxm-secrets";
+
+/// A configuration with the ref `key` in the store `red`, for the role `trader`.
+const TEXT: &str = "mxm_secrets:
+  backends: [env]
+  stores: {red: {backend: own, root: mxm/red/}}
+  policies: {p: {allowed_principals: [trader, ops]}, nobody: {allowed_principals: []}}
+  refs:
+    key: {store: red, path: a/b, policy: p}
+    part: {store: red, path: \"a/b#user\", policy: p}
+    denied: {store: red, path: c, policy: nobody}
+  own: {command: [tool, \"{reference}\"], names: any, miss: [44]}
+";
+
+fn home(text: &str, script: &str) -> Home {
+    let mut home = Home::new();
+    home.write("c.yaml", text);
+    home.set("MXM_SECRETS_CONFIG", "c.yaml")
+        .set("KEY", "of env")
+        .set("OTHER", "other of env");
+    home.fake("tool", script);
+    home
+}
+
+fn run(home: &Home, role: &str, arguments: &[&str]) -> Transcript {
+    transcript(home.mxm_secrets(arguments).env("MXM_ROLE", role))
+}
+
+#[test]
+fn a_ref_is_asked_in_its_store_alone() {
+    let home = home(TEXT, "printf 'pw of %s\\nuser: ann\\n' \"$1\"");
+    run(&home, "trader", &["get", "key"]).is(0, "pw of mxm/red/a/b\nuser: ann\n", "");
+    run(&home, "ops", &["get", "key#"]).is(0, "pw of mxm/red/a/b#\n", "");
+    run(&home, "trader", &["get", "part"]).is(0, "pw of mxm/red/a/b#user\nuser: ann\n", "");
+    assert_eq!(
+        home.log("tool"),
+        ["mxm/red/a/b", "mxm/red/a/b#", "mxm/red/a/b#user"]
+    );
+    run(&home, "trader", &["get", "part#x"]).has(
+        2,
+        "",
+        &["part#x: the path of part already names a field"],
+    );
+    // Another name goes through the chain, as before.
+    run(&home, "", &["get", "other"]).is(0, "other of env\n", "");
+    // A failure and a miss are what they are, and no other store is asked.
+    home.fake("tool", "exit 7");
+    run(&home, "trader", &["get", "key", "--default", "d"]).has(4, "", &["key: own failed: "]);
+    home.fake("tool", "exit 44");
+    run(&home, "trader", &["get", "key"]).has(1, "", &["key is missing: not in own"]);
+    run(&home, "trader", &["get", "key", "--default", "d"]).is(3, "d\n", "");
+    run(&home, "trader", &["get", "key", "--backend", "env"]).has(1, "", &["key is missing"]);
+}
+
+#[test]
+fn denied_is_denied() {
+    let home = home(TEXT, "echo secret");
+    for (role, name, why) in [
+        (
+            "trader",
+            "denied",
+            "denied: the policy nobody of denied does not allow the role trader",
+        ),
+        (
+            "other",
+            "key",
+            "denied: the policy p of key does not allow the role other",
+        ),
+        (
+            "",
+            "key",
+            "MXM_ROLE is not set, but the policy p of key needs a role",
+        ),
+        (
+            "prefect-worker",
+            "key",
+            "MXM_ROLE is \"prefect-worker\": expected a lower-case letter and then a-z, 0-9 and _",
+        ),
+        ("Trader", "key", "MXM_ROLE is \"Trader\""),
+    ] {
+        let line = format!("mxm-secrets: {why}");
+        for arguments in [
+            &["get", name][..],
+            &["get", name, "--default", "d", "--default-ok"],
+            &["get", name, "--default", "d", "--on-error", "continue"],
+            &["get", name, "--backend", "env"],
+            &["get", "--json", "other", name],
+            &["resolve", "other", name],
+            &["resolve", "--explain", name],
+        ] {
+            run(&home, role, arguments).has(2, "", &[&line]);
+        }
+        let exec = [
+            "exec",
+            "--secret",
+            "other",
+            "--optional",
+            &format!("X={name}"),
+            "--",
+            "true",
+        ];
+        run(&home, role, &exec).has(125, "", &[&line]);
+    }
+    assert!(home.log("tool").is_empty());
+}
+
+#[test]
+fn other_names_may_be_refused() {
+    let home = home(&format!("{TEXT}  refs_only: yes\n"), "echo secret");
+    run(&home, "trader", &["get", "key"]).is(0, "secret\n", "");
+    run(&home, "trader", &["get", "other", "--default", "d"]).is(
+        2,
+        "",
+        "mxm-secrets: other is not in refs, and refs_only allows no other name\n",
+    );
+}
+
+#[test]
+fn reports_show_where_a_ref_leads() {
+    let home = home(TEXT, "echo secret");
+    run(&home, "trader", &["resolve", "key"]).is(0, "key\town\ttool mxm/red/a/b\n", "");
+    let json = run(&home, "trader", &["resolve", "--json", "key", "other"]);
+    let text = String::from_utf8(json.stdout).unwrap();
+    assert!(
+        text.starts_with("{\"schema\":1,\"name\":\"key\",\"ref\":\"key\",\"store\":\"red\",\"policy\":\"p\",\"outcome\":\"found\""),
+        "{text}"
+    );
+    assert!(
+        text.contains("\n{\"schema\":1,\"name\":\"other\",\"outcome\""),
+        "{text}"
+    );
+    let explained = run(&home, "trader", &["resolve", "--explain", "key"]);
+    let text = String::from_utf8(explained.stdout).unwrap();
+    assert!(
+        text.contains("key: found in own\nref key, store red, policy p, role trader\n"),
+        "{text}"
+    );
+    assert!(text.contains("tool mxm/red/a/b"));
+    let shown = run(&home, "", &["config"]);
+    let text = String::from_utf8(shown.stdout).unwrap();
+    for line in [
+        "refs.key.path",
+        "stores.red.backend",
+        "policies.p.allowed_principals",
+        "[trader, ops]",
+        "c.yaml:6",
+    ] {
+        assert!(text.contains(line), "{line} in {text}");
+    }
+}
+
+#[test]
+fn mistakes_are_told_all_at_once() {
+    for (text, mistake) in [
+        (
+            "refs: {A: {store: s, path: p, policy: q}}",
+            "refs.A: bad name: expected a lower-case letter",
+        ),
+        (
+            "refs: {a-b: {store: s, path: p, policy: q}}",
+            "refs.a-b: bad name",
+        ),
+        (
+            "refs: {on: {store: s, path: p, policy: q}}",
+            "refs.on: bad name",
+        ),
+        (
+            "refs: {1: {store: s, path: p, policy: q}}",
+            "refs.1: bad name",
+        ),
+        (
+            "refs: {a: {store: s, path: p}}",
+            "refs.a: policy is missing",
+        ),
+        (
+            "refs: {a: {store: s, path: p, policy: q, x: y}}",
+            "refs.a.x: ",
+        ),
+        (
+            "refs: {a: {store: s, path: p, policy: q, required: no}}",
+            "refs.a.required: ",
+        ),
+        (
+            "refs: {a: {store: s, path: 1, policy: q}}",
+            "refs.a.path: it takes a text",
+        ),
+        (
+            "refs: {a: {store: s, path: yes, policy: q}}",
+            "refs.a.path: it takes a text",
+        ),
+        (
+            "refs: {a: {store: s, path: p, policy: q}}",
+            "refs.a.policy: the policy q does not exist",
+        ),
+        ("refs: [a]", "refs: it takes a mapping"),
+        ("refs: {a: b}", "refs.a: it takes a mapping"),
+        (
+            "refs: {a: {store: s-t, path: p, policy: q}}",
+            "refs.a.store: expected a lower-case letter",
+        ),
+        (
+            "refs: {a: {store: s, path: /p, policy: q}}",
+            "refs.a.path: must not begin with '/'",
+        ),
+        (
+            "refs: {a: {store: s, path: ' p', policy: q}}",
+            "refs.a.path: expected a text without spaces at its ends",
+        ),
+        (
+            "refs: {a: {store: s, path: ../p, policy: q}}",
+            "refs.a.path: bad name",
+        ),
+        (
+            "refs: {a: {store: s, path: \"p\\nq\", policy: q}}",
+            "refs.a.path: bad name",
+        ),
+        (
+            "refs: {a: {store: s, path: 'p#q#r', policy: q}}",
+            "refs.a.path: bad name",
+        ),
+        (
+            "stores: {s: {backend: env, root: /}}, policies: {q: {allowed_principals: []}}, refs: {a: {store: s, path: p, policy: q}}",
+            "refs.a.path: bad name \"/p\"",
+        ),
+        (
+            "stores: {s: {backend: enw, root: r}}",
+            "stores.s.backend: unknown backend \"enw\"",
+        ),
+        ("stores: {s: {backend: env}}", "stores.s: root is missing"),
+        (
+            "stores: {s: {backend: env, root: ''}}",
+            "stores.s.root: expected a text without spaces at its ends",
+        ),
+        (
+            "policies: {p: {allowed_principals: ops}}",
+            "policies.p.allowed_principals: it takes a list of texts",
+        ),
+        (
+            "policies: {p: {allowed_principals: [ops, ops]}}",
+            "policies.p.allowed_principals: ops is named twice",
+        ),
+        (
+            "policies: {p: {allowed_principals: [prefect-worker]}}",
+            "policies.p.allowed_principals: \"prefect-worker\": expected a lower-case letter",
+        ),
+        (
+            "policies: {p: {allowed_principals: [1]}}",
+            "policies.p.allowed_principals: it takes a list of texts",
+        ),
+        (
+            "policies: {p: {}}",
+            "policies.p: allowed_principals is missing",
+        ),
+        ("refs_only: 3", "refs_only: it takes yes or no"),
+    ] {
+        let home = home(&format!("mxm_secrets: {{{text}}}\n"), "");
+        for arguments in [&["get", "other"][..], &["config", "--check"]] {
+            let seen = run(&home, "ops", arguments);
+            assert_eq!(seen.status, Some(2), "{text}: {seen:?}");
+            assert!(
+                seen.stderr.contains("c.yaml:1:") && seen.stderr.contains(mistake),
+                "{text}: {}",
+                seen.stderr
+            );
+        }
+    }
+    // A store that no layer has: no other name suffers, and the check finds it.
+    let home = home(
+        "mxm_secrets: {backends: [env], policies: {p: {allowed_principals: [ops]}}, refs: {a: {store: s, path: p, policy: p}}}\n",
+        "",
+    );
+    run(&home, "ops", &["get", "other"]).is(0, "other of env\n", "");
+    run(&home, "ops", &["get", "a"]).has(
+        2,
+        "",
+        &["a is in the store s, which this machine does not have; it has: none"],
+    );
+    run(&home, "ops", &["config", "--check"]).has(
+        2,
+        "",
+        &["c.yaml:1:94: mxm_secrets.refs.a.store: no layer has the store s"],
+    );
+}
+
+#[test]
+fn every_combination_of_layers_is_checked() {
+    let home = Home::new();
+    home.write(
+        &format!("{STORE}/default.yaml"),
+        "mxm_secrets:\n  policies: {p: {allowed_principals: [ops]}}\n  refs:\n    x: {store: red, path: a, policy: p}\n    y: {store: blue, path: a, policy: p}\n",
+    );
+    home.write(
+        &format!("{STORE}/machine.yaml"),
+        "m1: {mxm_secrets: {stores: {red: {backend: env, root: r}, blue: {backend: env, root: b}}}}\nm2: {mxm_secrets: {stores: {blue: {backend: env, root: b}}}}\nm3: {}\n",
+    );
+    home.write(
+        &format!("{STORE}/environment.yaml"),
+        "dev: {}\nprod: {mxm_secrets: {stores: {red: {backend: env, root: p}}}}\n",
+    );
+    let checked = run(&home, "", &["config", "--check"]);
+    assert_eq!((checked.status, checked.stderr.as_str()), (Some(0), ""));
+    let text = String::from_utf8(checked.stdout).unwrap();
+    for line in [
+        "dev, m2: x (store red)\n",
+        "dev, m3: x (store red)\n",
+        "m3: y (store blue)\n",
+    ] {
+        assert!(text.contains(line), "{line} in {text}");
+    }
+    assert!(
+        !text.contains("prod: ") && text.contains("nothing of it is in effect here: "),
+        "{text}"
+    );
+    // What is wrong in a block says which.
+    home.write(
+        &format!("{STORE}/environment.yaml"),
+        "dev: {}\nprod:\n  mxm_secrets:\n    refs: {x: {policy: q}}\n",
+    );
+    run(&home, "", &["config", "--check"]).has(
+        2,
+        "",
+        &["environment.yaml:4:24: prod: mxm_secrets.refs.x.policy: the policy q does not exist\n"],
+    );
+    let mut command = home.mxm_secrets(["get", "x"]);
+    command
+        .env("MXM_ENVIRONMENT", "prod")
+        .env("MXM_MACHINE", "m1");
+    transcript(&mut command).has(
+        2,
+        "",
+        &["environment.yaml:4:24: prod: mxm_secrets.refs.x.policy: "],
+    );
+}
+
+/// The real stores behind refs.
+#[test]
+fn a_ref_may_lead_into_any_backend() {
+    let mut home = home(
+        "mxm_secrets:\n  backends: [env]\n  stores: {v: {backend: env, root: vars}, c: {backend: credentials, root: mnt}}\n  policies: {p: {allowed_principals: [ops]}}\n  refs:\n    a: {store: v, path: x, policy: p}\n    b: {store: c, path: x, policy: p}\n",
+        "",
+    );
+    let directory = home.path().join("credentials");
+    home.set("VARS_X", "1")
+        .set("CREDENTIALS_DIRECTORY", directory);
+    home.write("credentials/mnt_x", "2");
+    run(&home, "ops", &["get", "a"]).is(0, "1\n", "");
+    if cfg!(feature = "credentials") {
+        run(&home, "ops", &["get", "b"]).is(0, "2\n", "");
+    }
+    home.link(&["sh"]);
+    let exec = ["exec", "--secret", "a", "--", "sh", "-c", "echo $A"];
+    run(&home, "ops", &exec).is(0, "1\n", "");
+}
+
+/// Small random numbers, the same in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from((self.0 >> 33) % sides as u64).unwrap()
+    }
+
+    /// One of the first, rarely one of the others.
+    fn pick<'a>(&mut self, good: &[&'a str], bad: &[&'a str]) -> &'a str {
+        match self.roll(90) {
+            0 if !bad.is_empty() => bad[self.roll(bad.len())],
+            _ => good[self.roll(good.len())],
+        }
+    }
+}
+
+/// Some of the entries of our section, in the form of a flow mapping.
+fn section(dice: &mut Dice, fullness: usize) -> String {
+    let mut kinds = [Vec::new(), Vec::new(), Vec::new()];
+    for name in ["a", "b_2", "key"] {
+        if dice.roll(100) < fullness {
+            let store = dice.pick(&["red", "green", "blue"], &["Red", "7"]);
+            let path = dice.pick(
+                &["x", "x/y", "x#f", "a b", "'10'"],
+                &["/x", "' x'", "10", "yes", "x//y", "../x", "''", "~", "x/"],
+            );
+            let policy = dice.pick(&["p", "q"], &["r", "P-q"]);
+            let mut fields = vec![
+                format!("store: {store}"),
+                format!("path: {path}"),
+                format!("policy: {policy}"),
+            ];
+            match dice.roll(80) {
+                0 => drop(fields.pop()),
+                1 => fields.push("more: 1".to_owned()),
+                _ => {}
+            }
+            kinds[0].push(format!("{name}: {{{}}}", fields.join(", ")));
+        }
+    }
+    for name in ["red", "green", "blue"] {
+        if dice.roll(100) < fullness + 15 {
+            let backend = dice.pick(&["one", "two"], &["three", "1"]);
+            let root = dice.pick(
+                &["mxm", "mxm/red/", "m", "a//"],
+                &["/", "''", "r#x", " ' '", "5"],
+            );
+            kinds[1].push(format!("{name}: {{backend: {backend}, root: {root}}}"));
+        }
+    }
+    for name in ["p", "q"] {
+        if dice.roll(100) < fullness + 40 {
+            let list = dice.pick(
+                &["[ops]", "[ops, dev]", "[dev]", "[]"],
+                &["ops", "[ops, ops]", "[a-b]", "[1]", "~"],
+            );
+            kinds[2].push(format!("{name}: {{allowed_principals: {list}}}"));
+        }
+    }
+    let mut parts = Vec::new();
+    for (kind, entries) in ["refs", "stores", "policies"].into_iter().zip(kinds) {
+        if !entries.is_empty() {
+            parts.push(format!("{kind}: {{{}}}", entries.join(", ")));
+        }
+    }
+    if dice.roll(12) == 0 {
+        parts.push("refs_only: yes".to_owned());
+    }
+    parts.join(", ")
+}
+
+#[test]
+fn generated_refs_follow_the_rules_as_python_has_them() {
+    const CASES: u64 = 300;
+    let Some(python) = support::program("python") else {
+        return;
+    };
+    let mut home = Home::new();
+    home.fake("tool", "echo secret");
+    home.set("KEY", "of env")
+        .set("A", "of env")
+        .set("B_2", "of env")
+        .set("OTHER", "of env");
+    home.set("A_F", "of env")
+        .set("KEY_F", "of env")
+        .set("B_2_F", "of env")
+        .set("OTHER_F", "of env");
+    let mut ours = Vec::new();
+    for seed in 0..CASES {
+        let mut dice = Dice(seed * 7919 + 3);
+        let case = format!("cases/{seed:04}");
+        let app = format!("{case}/apps/mxm-secrets");
+        let own = "one: {command: [tool, one, \"{reference}\"], names: any}, two: {command: [tool, two, \"{reference}\"], names: any}, backends: [env]";
+        let text = section(&mut dice, 60);
+        home.write(
+            &format!("{app}/default.yaml"),
+            format!("mxm_secrets: {{{own}, {text}}}\n"),
+        );
+        let mut command = home.mxm_secrets(["resolve"]);
+        let mut asked = String::new();
+        for (dimension, selectors) in [
+            ("environment", &["dev", "prod"][..]),
+            ("machine", &["m1", "m2"]),
+            ("role", &["ops", "ops", "dev", "dev", "x-y", ""]),
+        ] {
+            let selected = selectors[dice.roll(selectors.len())];
+            command.env(format!("MXM_{}", dimension.to_uppercase()), selected);
+            asked.push_str(&format!("\"{dimension}\":\"{selected}\","));
+            if dimension != "role" && dice.roll(2) == 0 {
+                let blocks = selectors.iter().map(|selector| {
+                    format!(
+                        "{selector}: {{mxm_secrets: {{{}}}}}\n",
+                        section(&mut dice, 15)
+                    )
+                });
+                home.write(
+                    &format!("{app}/{dimension}.yaml"),
+                    blocks.collect::<String>(),
+                );
+            }
+        }
+        let name = dice.pick(&["a", "b_2", "key", "other"], &[]);
+        let name = format!("{name}{}", dice.pick(&["", "", "", "#f"], &[]));
+        home.write(
+            &format!("{case}/case.json"),
+            format!("{{{asked}\"name\":\"{name}\"}}"),
+        );
+        command
+            .arg(&name)
+            .env("MXM_CONFIG_STORE", home.path().join(&case));
+        let seen = transcript(&mut command);
+        let out = String::from_utf8(seen.stdout).unwrap();
+        let answer = match seen.status {
+            Some(0) => match out.trim_end().split('\t').collect::<Vec<_>>()[..] {
+                [_, "env", _] => "chain".to_owned(),
+                [_, backend, locator] => format!(
+                    "ref {backend} {}",
+                    locator.strip_prefix(&format!("tool {backend} ")).unwrap()
+                ),
+                _ => unreachable!("{out}"),
+            },
+            // The fake has no fields, so asking for one is a miss.
+            Some(2) if seen.stderr.contains("denied: ") => "denied".to_owned(),
+            Some(2) => "error".to_owned(),
+            _ => panic!("{seed}: {out}{}", seen.stderr),
+        };
+        ours.push(format!("{seed:04} {answer}"));
+    }
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/config/refs.py");
+    let theirs = transcript(
+        Command::new(python)
+            .arg(script)
+            .arg(home.path().join("cases")),
+    );
+    let theirs = String::from_utf8(theirs.stdout).unwrap();
+    for (ours, theirs) in ours.iter().zip(theirs.lines()) {
+        let case = &ours[..4];
+        assert_eq!(
+            ours,
+            theirs,
+            "{}",
+            std::fs::read_to_string(
+                home.path()
+                    .join(format!("cases/{case}/apps/mxm-secrets/default.yaml"))
+            )
+            .unwrap()
+        );
+    }
+    assert_eq!(theirs.lines().count(), ours.len());
+    for kind in ["error", "denied", "chain", "ref one", "ref two"] {
+        assert!(
+            ours.iter()
+                .filter(|line| line[5..].starts_with(kind))
+                .count()
+                > 9,
+            "{kind}: {ours:?}"
+        );
+    }
+}
