@@ -335,7 +335,7 @@ fn problems_are_told_as_json() {
 fn the_first_line_of_an_entry_has_no_newline() {
     let home = home();
     home.fake("gopass", "printf 'pass word\\nuser: ann\\n'");
-    let script = "cat $F; printf /; cat; printf \"/$V/$D\"; cat $W";
+    let script = "cat $F; printf /; cat; printf %s \"/$V/$D\"; cat $W";
     let requests = [
         "--file=F=a/b#",
         "--stdin=a/b#",
