@@ -370,64 +370,110 @@ fn proceed(path: &Path, name: &Name, context: &Context) -> Result<(), Reason> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
     use std::os::unix::fs::symlink;
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
     use std::time::Duration;
 
     use super::*;
     use crate::deadline::Deadline;
 
+    const SWAPS: usize = 10_000;
+    const READS: usize = 2_000;
+
+    fn context() -> Context<'static> {
+        Context {
+            deadline: Deadline::after(Duration::from_secs(60)),
+            unattended: true,
+            login: false,
+            withheld: &[],
+            warn: &|_| {},
+        }
+    }
+
+    /// Writes a version as the kubelet does, and removes the one before it.
+    fn publish(mount: &Path, version: usize) {
+        let folder = mount.join(format!("..{version}"));
+        fs::create_dir_all(folder.join("store")).unwrap();
+        for file in ["a_b", "store/a.age"] {
+            fs::write(folder.join(file), format!("{version} ").repeat(2000)).unwrap();
+        }
+        symlink(format!("..{version}"), mount.join("..data_tmp")).unwrap();
+        fs::rename(mount.join("..data_tmp"), mount.join("..data")).unwrap();
+        if version > 0 {
+            fs::remove_dir_all(mount.join(format!("..{}", version - 1))).unwrap();
+        }
+    }
+
+    /// The version that `value` is of, all of it.
+    fn version(value: &Secret) -> usize {
+        let text = std::str::from_utf8(value.expose()).unwrap();
+        let mut words = text.split_terminator(' ');
+        let first = words.next().unwrap();
+        assert!(words.all(|word| word == first) && text.matches(' ').count() == 2000);
+        first.parse().unwrap()
+    }
+
     /// In one process the readers are quick enough to meet the moment between two versions, in which the old files
     /// are gone.
     #[test]
     fn no_lookup_falls_between_two_versions_of_a_volume() {
-        let mount = tempfile::tempdir().unwrap();
-        let mount = mount.path();
-        let publish = |version: usize| {
-            let folder = format!("..{version}");
-            fs::create_dir(mount.join(&folder)).unwrap();
-            fs::write(mount.join(&folder).join("a_b"), "value").unwrap();
-            symlink(&folder, mount.join("..data_tmp")).unwrap();
-            fs::rename(mount.join("..data_tmp"), mount.join("..data")).unwrap();
-            if version > 0 {
-                fs::remove_dir_all(mount.join(format!("..{}", version - 1))).unwrap();
-            }
+        let memory = Path::new("/dev/shm");
+        let mount = match memory.is_dir() {
+            true => tempfile::tempdir_in(memory),
+            false => tempfile::tempdir(),
         };
-        publish(0);
-        symlink("..data/a_b", mount.join("a_b")).unwrap();
-        let over = AtomicBool::new(false);
-        let name = Name::parse("a/b").unwrap();
-        let places = places(name.path());
+        let mount = mount.unwrap();
+        let mount = mount.path();
+        publish(mount, 0);
+        for link in ["a_b", "store"] {
+            symlink(format!("..data/{link}"), mount.join(link)).unwrap();
+        }
+        let backend = Credentials {
+            from_systemd: None,
+            configured: vec![mount.to_owned()],
+        };
+        let found = || match backend.ask(&Name::parse("a/b").unwrap(), &context()) {
+            Answer::Hit { secret, .. } => version(&secret),
+            other => panic!("{other:?}"),
+        };
+        let missed = || match backend.ask(&Name::parse("none").unwrap(), &context()) {
+            Answer::Miss(_) => 0,
+            other => panic!("{other:?}"),
+        };
+        // As the backend for age reads a store in such a volume.
+        let in_a_store = || {
+            let file = file::open(&mount.join("store/a.age"), context().deadline);
+            let secret = file::read_all(&file.unwrap().unwrap(), LIMIT, context().deadline);
+            version(&secret.unwrap())
+        };
+        let not_in_a_store = || {
+            let file = file::open(&mount.join("store/none.age"), context().deadline);
+            assert!(file.unwrap().is_none());
+            0
+        };
+        let (over, done) = (AtomicBool::new(false), AtomicUsize::new(0));
         std::thread::scope(|scope| {
-            let reader = || {
-                let mut answers = Vec::new();
-                while !over.load(Ordering::Relaxed) {
-                    let context = Context {
-                        deadline: Deadline::after(Duration::from_secs(60)),
-                        unattended: true,
-                        login: false,
-                        withheld: &[],
-                        warn: &|_| {},
-                    };
-                    match look(mount, &places, &name, &context) {
-                        Ok(Place::File(mut file, ..)) => {
-                            let mut value = String::new();
-                            file.read_to_string(&mut value).unwrap();
-                            assert_eq!(value, "value");
-                        }
-                        Ok(_) => answers.push("nothing".to_owned()),
-                        Err(reason) => answers.push(reason.text),
-                    }
+            let read = |kinds: [&(dyn Fn() -> usize + Sync); 2]| {
+                let mut last = 0;
+                let mut reads = 0;
+                while !over.load(Ordering::Relaxed) || reads < READS {
+                    let seen = kinds[reads % 2]();
+                    assert!(seen == 0 || seen >= last, "{seen} after {last}");
+                    last = seen.max(last);
+                    reads += 1;
+                    done.fetch_add(1, Ordering::Relaxed);
                 }
-                answers
             };
-            let readers = [scope.spawn(reader), scope.spawn(reader)];
-            (1..3000).for_each(publish);
+            let readers = [
+                scope.spawn(move || read([&found, &missed])),
+                scope.spawn(move || read([&in_a_store, &not_in_a_store])),
+            ];
+            (1..=SWAPS).for_each(|version| publish(mount, version));
             over.store(true, Ordering::Relaxed);
             for reader in readers {
-                assert_eq!(reader.join().unwrap(), Vec::<String>::new());
+                reader.join().unwrap();
             }
         });
+        assert!(done.into_inner() >= 2 * READS);
     }
 }
