@@ -6,6 +6,7 @@
 //! answers of a server in vault_faults.rs, plugins of age in age/plugin.rs.
 
 mod asked;
+mod file_misses;
 mod limits;
 mod matrix;
 mod misses;

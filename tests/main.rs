@@ -20,6 +20,8 @@ mod exec;
     feature = "vault"
 ))]
 mod faults;
+#[cfg(all(feature = "age", feature = "credentials"))]
+mod generated;
 mod get;
 mod gopass;
 mod help;
