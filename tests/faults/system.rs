@@ -78,7 +78,7 @@ pub fn scene(backend: &'static str, trouble: Trouble) -> Option<Scene> {
                 Some(file) => {
                     let file = scene.home().path().join(file).display().to_string();
                     let path = ["-P".to_owned(), file];
-                    [&path[..], &inject("openat:error=EMFILE")].concat()
+                    [&path[..], &inject("?open,openat:error=EMFILE")].concat()
                 }
                 None => inject("pipe,pipe2,socket,socketpair:error=EMFILE"),
             })?;
