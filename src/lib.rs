@@ -129,7 +129,6 @@ use watch::Watch;
 pub mod program {
     pub use crate::arena::Arena;
     pub use crate::cli::main as run;
-    pub use crate::sys::arguments;
 }
 
 /// Reads the secret `name` through the configured chain.

@@ -2,7 +2,8 @@
 //! output: the secret would vanish in it with status 0.
 #![cfg_attr(not(test), no_main)]
 
-use std::ffi::{c_char, c_int};
+use std::ffi::{CStr, OsStr, c_char, c_int};
+use std::os::unix::ffi::OsStrExt;
 
 use mxm_secrets::program::{self, Arena};
 
@@ -13,6 +14,10 @@ static ALLOCATOR: Arena = Arena::new();
 #[cfg_attr(not(test), unsafe(no_mangle))]
 #[cfg_attr(test, allow(dead_code))]
 extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
-    // SAFETY: argc and argv come from the C runtime.
-    program::run(unsafe { program::arguments(argc, argv) })
+    let arguments = (1..usize::try_from(argc).unwrap_or(0)).map(|index| {
+        // SAFETY: the C runtime hands over argc strings that end in NUL.
+        let argument = unsafe { CStr::from_ptr(*argv.add(index)) };
+        OsStr::from_bytes(argument.to_bytes()).to_owned()
+    });
+    program::run(arguments.collect())
 }

@@ -2,7 +2,7 @@
 //!
 //! | file | owns |
 //! | --- | --- |
-//! | `exec` | what this process was started with, what it becomes, and its end at once |
+//! | `exec` | what this process becomes, and its end at once |
 //! | `memory` | no core files, no debuggers; the end for want of memory |
 //! | `descriptors` | the standard ones, and who inherits them |
 //! | `files` | opened without waiting; sealed ones in memory |
@@ -10,7 +10,7 @@
 //! | `sockets` | begun without waiting; writing without SIGPIPE |
 //! | `children` | their end |
 //!
-//! Signals and waiting are in [`watch`](crate::watch). Only that and `exec` have unsafe code, and the allocator.
+//! Signals and waiting are in [`watch`](crate::watch). Only that and `exec` call libc.
 
 mod children;
 mod descriptors;
@@ -27,7 +27,7 @@ pub use children::{
 pub use descriptors::{
     fill_standard_streams, keep_at_exec, make_stdin, out_of_the_way, terminal_path,
 };
-pub use exec::{NOT_A_PROGRAM, arguments, execve};
+pub use exec::{NOT_A_PROGRAM, execve};
 #[cfg(feature = "config")]
 pub use files::open_no_link;
 pub use files::{NONBLOCK, open_to_read, sealed_file};

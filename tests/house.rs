@@ -171,3 +171,20 @@ fn an_import_that_goes_up_is_seen() {
         assert_eq!(offences(name, text), [""; 0], "{name}: {text}");
     }
 }
+
+/// What may do anything is little, and where it is looked for.
+#[test]
+fn little_is_unsafe_and_libc_stands_in_two_places() {
+    let mut count = 0;
+    for (name, text) in files(&source()) {
+        let text = product(&text);
+        let words = |text: &str, word: &str| {
+            let apart = |c: char| !(c.is_alphanumeric() || c == '_');
+            text.split(apart).filter(|part| *part == word).count()
+        };
+        count += words(&text, "unsafe");
+        let may = name.starts_with("watch") || name == "sys/exec.rs";
+        assert!(may || words(&text, "libc") == 0, "{name} names libc");
+    }
+    assert!((1..=20).contains(&count), "{count} times unsafe");
+}

@@ -1,25 +1,11 @@
-//! This process: what it was started with, what it becomes, and its end at once.
+//! This process: what it becomes, and its end at once.
 
-use std::ffi::{CStr, CString, OsString, c_char, c_int};
+use std::ffi::{CString, c_char, c_int};
 use std::io;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::secret::Secret;
-
-/// Turns a `main`'s arguments into strings, the program's own name left out.
-///
-/// # Safety
-/// `argv` must hold `argc` pointers to strings that end in NUL, as the C runtime hands them over.
-pub unsafe fn arguments(argc: c_int, argv: *const *const c_char) -> Vec<OsString> {
-    (1..usize::try_from(argc).unwrap_or(0))
-        .map(|index| {
-            // SAFETY: index is below argc, so the caller's promise covers both the pointer and the string.
-            let argument = unsafe { CStr::from_ptr(*argv.add(index)) };
-            OsString::from_vec(argument.to_bytes().to_vec())
-        })
-        .collect()
-}
 
 /// What [`execve`] says of a file that is neither a program nor begins with `#!`.
 pub const NOT_A_PROGRAM: i32 = libc::ENOEXEC;
