@@ -211,10 +211,11 @@ fn a_corrupt_file_or_a_wrong_key_is_a_failure() {
         store.insert("a", "value");
         fs::remove_dir_all(store.home.path().join("gnupg/private-keys-v1.d")).unwrap();
         store.end_agent();
-        store
-            .home
-            .run(["get", "a"])
-            .has(4, "", &["the key for a is locked, or not here"]);
+        store.home.run(["get", "a"]).has(
+            4,
+            "",
+            &["a cannot be decrypted: its key is locked, or not here"],
+        );
     });
 }
 
@@ -225,7 +226,7 @@ fn a_locked_key_fails_at_once_when_unattended() {
             return;
         };
         store.insert("a", "value");
-        let failed = "mxm-secrets: gopass failed: the key for a is locked, or not here\n\
+        let failed = "mxm-secrets: gopass failed: a cannot be decrypted: its key is locked, or not here\n\
              mxm-secrets: hint: unlock it in a terminal: gopass show -- a\n";
         let started = Instant::now();
         store.home.run(["get", "a"]).is(4, "", failed);
@@ -777,7 +778,7 @@ fn stores_of_age_are_read_and_those_that_hide_their_names() {
             .arg(plain);
         assert!(command.status().unwrap().success());
     };
-    let get = |name: &str| home.run(["get", "-v", "--backend", "gopass", name]);
+    let get = |name: &str| home.run(["get", "-v", "--timeout", "60", "--backend", "gopass", name]);
     encrypt("a.age", "value\n");
     encrypt("empty.age", "");
     get("a").has(0, "value\n", &[]);

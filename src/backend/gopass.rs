@@ -384,7 +384,7 @@ impl Gopass {
         let has = |words: &[&str]| words.iter().any(|word| output.stderr_has(word));
         if has(&["No secret key", "No pinentry", "Operation cancelled"]) {
             return Answer::Failed(
-                Reason::from(format!("the key for {name} is locked, or not here"))
+                Reason::from(format!("{name} cannot be decrypted: its key is locked, or not here"))
                     .hint(format!("unlock it in a terminal: {}", self.by_hand(path))),
             );
         }
