@@ -356,7 +356,16 @@ const ROWS: &[Row] = &[
                     ),
                 ),
             ),
-            ("own", Is(Program("exit 0"), Missing("mxm-secrets: leaks/canary is missing: not in own\n"))),
+            (
+                "own",
+                Is(
+                    Program("exit 0"),
+                    Missing(
+                        "mxm-secrets: leaks/canary is missing: not in own\n\
+                         mxm-secrets: own miss: leaks/canary is empty: program leaks/canary\n",
+                    ),
+                ),
+            ),
             ("age", Is(Program("exit 0"), Failed(says!(plugin, "ended without an answer")))),
             // The input of a program is at its end at once.
             ("gopass own", Is(Program("read line && exit 3; echo canary-value"), Value)),
@@ -372,7 +381,10 @@ const ROWS: &[Row] = &[
                 "credentials",
                 Is(
                     File(files::empty),
-                    Missing("mxm-secrets: leaks/canary is missing: not in credentials\n"),
+                    Missing(
+                        "mxm-secrets: leaks/canary is missing: not in credentials\n\
+                         mxm-secrets: credentials miss: leaks/canary is empty: {home}/mnt/leaks_canary\n",
+                    ),
                 ),
             ),
             ("keyring", Never(KERNEL)),
@@ -609,6 +621,30 @@ fn is_message(message: &str, seen: &str) -> bool {
     rest.is_empty()
 }
 
+/// The message of exec, which puts first what it is about and what became of it.
+fn in_exec(message: &str) -> String {
+    let line = |line: &str| {
+        let said = line.strip_prefix("mxm-secrets: ")?;
+        let said = said
+            .strip_prefix(NAME)
+            .unwrap_or(said)
+            .trim_start_matches([':', ' ']);
+        let (backend, rest) = said.split_once(' ')?;
+        let said = match rest.split_once(": ")? {
+            ("missing", why) if backend == "is" => format!("missing: {why}"),
+            ("failed", why) => format!("failed: {backend}: {why}"),
+            ("miss", why) => format!("missing: {backend}: {why}"),
+            ("unavailable", why) => format!("failed: {backend} unavailable: {why}"),
+            _ => return None,
+        };
+        Some(format!("mxm-secrets: {NAME}: {said}"))
+    };
+    let lines = message
+        .split('\n')
+        .map(|text| line(text).unwrap_or_else(|| text.to_owned()));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 /// Checks one cell; gives what is wrong with it.
 fn check(fault: &str, backend: &'static str, stage: Stage, gives: Gives) -> Vec<String> {
     let Some(scene) = scene(backend, stage) else {
@@ -630,7 +666,10 @@ fn check(fault: &str, backend: &'static str, stage: Stage, gives: Gives) -> Vec<
     let mut expect = |what: &str, arguments: &[&str], status: i32, stdout: &[u8]| {
         let seen =
             (scene.run)(scene.mxm_secrets(&[&arguments[..1], &timeout, &arguments[1..]].concat()));
-        let told = is_message(&message, &seen.stderr);
+        let told = match what {
+            "exec" => is_message(&in_exec(&message), &seen.stderr),
+            _ => is_message(&message, &seen.stderr),
+        };
         if (seen.status, seen.stdout.as_slice(), told) != (Some(status), stdout, true) {
             let stdout = String::from_utf8_lossy(&seen.stdout)
                 .chars()
