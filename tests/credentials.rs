@@ -6,9 +6,12 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use crate::support::rights::{again, bound};
-use crate::support::{Home, Transcript, find, not_run, program, program_under_test, transcript};
+use crate::support::{
+    Home, Spent, Transcript, find, not_run, program, program_under_test, spent, transcript,
+};
 
 const GET: [&str; 3] = ["get", "--backend", "credentials"];
 
@@ -204,6 +207,30 @@ fn the_limit_is_16_mib() {
     assert_eq!(get(&home, "large").stdout.len(), 16 << 20);
     file.set_len((16 << 20) + 1).unwrap();
     get(&home, "large").has(4, "", &["large: ", "is larger than 16 MiB"]);
+}
+
+#[test]
+fn nothing_is_read_without_end() {
+    let home = mounted();
+    let file = home.write("mnt/worst", "");
+    let file = fs::File::options().write(true).open(file).unwrap();
+    let links = home.path().join("mnt");
+    for number in 0..20_000 {
+        symlink("other", links.join(format!("link{number}"))).unwrap();
+    }
+    for (length, name, status) in [
+        (16 << 20, "worst", 0),
+        ((16 << 20) + 1, "worst", 4),
+        (1 << 40, "worst", 4),
+        (0, "none", 1),
+    ] {
+        file.set_len(length).unwrap();
+        let arguments = [&GET[..], &["--raw", "--timeout", "2", name]].concat();
+        let Spent { seen, cpu, memory } = spent(home.mxm_secrets(arguments));
+        assert_eq!(seen.status, Some(status), "{name}: {}", seen.stderr);
+        assert!(cpu < Duration::from_millis(2200), "{name}: {cpu:?}");
+        assert!(memory < 100_000_000, "{name}: {memory}");
+    }
 }
 
 #[test]

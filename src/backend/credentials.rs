@@ -335,7 +335,7 @@ fn read(
 ) -> Result<Secret, Reason> {
     let failed = |error| cannot_read(path, name, &error);
     loop {
-        let Some(secret) = SecretBuffer::new(LIMIT)
+        let Some(secret) = SecretBuffer::with_room(LIMIT, usize::try_from(before.0).unwrap_or(LIMIT))
             .read_all(&mut file)
             .map_err(failed)?
         else {
