@@ -329,4 +329,58 @@ mod tests {
         assert!(encoded(Encoder::Json, b"\xff").is_err());
         assert!(encoded(Encoder::Sh, b"a\0b").is_err());
     }
+
+    /// Python decodes what is encoded to the same bytes, whatever they are.
+    #[test]
+    fn another_implementation_decodes_every_value() {
+        use proptest::strategy::{Strategy, ValueTree};
+        use std::io::Write;
+        use std::process::{Command, Stdio};
+
+        let mut runner = proptest::test_runner::TestRunner::deterministic();
+        let bytes = proptest::collection::vec(proptest::arbitrary::any::<u8>(), 0..40);
+        let texts =
+            "[ -~\u{0}-\u{ff}\u{2028}\u{1f600}'\"\\\\$`]{0,20}".prop_map(String::into_bytes);
+        let values = proptest::prop_oneof![bytes, texts];
+        let hex = |bytes: &[u8]| -> String { bytes.iter().map(|it| format!("{it:02x}")).collect() };
+        let mut lines = String::new();
+        for _ in 0..2000 {
+            let value = values.new_tree(&mut runner).unwrap().current();
+            lines += &format!("{},", hex(&value));
+            for (_, encoder) in Encoder::WORDS {
+                let mut text = SecretBuffer::new(LIMIT);
+                lines += &match encoder.append(&value, &mut text) {
+                    Ok(()) => format!("{},", hex(text.expose())),
+                    Err(_) => "-,".to_owned(),
+                };
+            }
+            lines.push('\n');
+        }
+        let script = "import sys, json, shlex, base64, urllib.parse
+for line in sys.stdin:
+    value, url, js, sh, b64 = [None if it == '-' else bytes.fromhex(it) for it in line.strip().split(',')[:5]]
+    assert urllib.parse.unquote_to_bytes(url) == value and url.isascii()
+    assert base64.b64decode(b64, validate=True) == value
+    if js is None:
+        try: value.decode(); assert False, value
+        except UnicodeDecodeError: pass
+    else: assert json.loads('\"' + js.decode() + '\"').encode() == value
+    if sh is None: assert b'\\0' in value
+    else: assert [it.encode('utf-8', 'surrogateescape') for it in shlex.split(sh.decode('utf-8', 'surrogateescape'))] == [value]
+print('done')";
+        let python = Command::new("python3")
+            .args(["-c", script])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn();
+        // Where Python is not installed, tests/exec/texts.rs says so.
+        let Ok(mut python) = python else { return };
+        python
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(lines.as_bytes())
+            .unwrap();
+        assert_eq!(python.wait_with_output().unwrap().stdout, b"done\n");
+    }
 }

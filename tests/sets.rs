@@ -198,6 +198,23 @@ fn mistakes_are_told_with_their_places() {
 }
 
 #[test]
+fn what_a_variable_has_is_in_no_message() {
+    let mut home = home("");
+    home.set("ODD_NAME", "../canary-31")
+        .set("ODD_TEXT", "{{a|canary-31}}");
+    for entry in [
+        "\"${oc.env:ODD_NAME}\"",
+        "{name: \"${oc.env:ODD_NAME}\"}",
+        "{value: \"x${oc.env:ODD_TEXT}\"}",
+    ] {
+        home.write("s.yaml", format!("secrets: {{A: {entry}}}\n"));
+        let seen = home.run(["resolve", "--from", "s.yaml"]);
+        seen.has(2, "", &["s.yaml:1:11: secrets.A: "]);
+        assert!(!seen.stderr.contains("canary-31"), "{}", seen.stderr);
+    }
+}
+
+#[test]
 fn a_file_of_a_set_has_nothing_else() {
     let home = home("");
     for (text, why) in [
@@ -278,7 +295,10 @@ fn a_preflight_tells_every_problem_and_no_value() {
         "mxm-secrets: {}:5: failed: odd is not UTF-8, which a JSON string must be\n",
         s.display()
     );
-    let missing = |name| format!("mxm-secrets: {name} is missing: not in env\n");
+    let missing = |name: &str| {
+        let variable = name.replace('/', "_").to_uppercase();
+        format!("mxm-secrets: {name} is missing: not in env (${variable})\n")
+    };
     home.run(["resolve", "--from", "s.yaml"]).is(
         4,
         "odd\tenv\t$ODD\nprod/api-key\tenv\t$PROD_API_KEY\n",

@@ -87,6 +87,7 @@ impl<'c> Checker<'c> {
 
     /// An entry: the name of a secret, or a mapping; `None`: it is nothing, or wrong.
     fn request(&mut self, at: Location<'c>, key: &YamlKey, path: &Way) -> Option<Request> {
+        let whole = at.node;
         let mut given = Vec::new();
         match self.follow(at.clone(), path)? {
             Found::At(here) if matches!(here.node.data, Data::Map(_)) => {
@@ -133,6 +134,10 @@ impl<'c> Checker<'c> {
             return None;
         }
         let variable = key.text.clone();
+        // What a variable has may be a secret, and is in no message.
+        let node = whole.get(content.key).unwrap_or(whole);
+        let is_literal =
+            !matches!(&node.data, Data::Scalar(scalar) if scalar.text().contains("${"));
         let content = match (content.key, &content.value) {
             ("template", Value::Path(file)) => Ok(Content::Template(file.clone())),
             ("value", Value::Text(text)) => Text::parse(text.as_bytes())
@@ -157,8 +162,12 @@ impl<'c> Checker<'c> {
                 optional: flag("optional"),
                 place: self.source(place).to_string(),
             }),
-            Err(text) => {
+            Err(text) if is_literal => {
                 self.mistake(place, path, text);
+                None
+            }
+            Err(_) => {
+                self.mistake(place, path, "what ${...} gives is not valid here");
                 None
             }
         }
