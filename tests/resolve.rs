@@ -90,7 +90,7 @@ fn the_chain_is_a_table() {
     let failed = explained(&home, &["locked"], 4);
     assert!(failed.starts_with("locked: failed\n"), "{failed}");
     assert!(
-        failed.contains("\n      hint: see what it says in a terminal"),
+        failed.contains("\n      hint: to see its error output, run: "),
         "{failed}"
     );
     let quiet = explained(&home, &["locked", "--quiet"], 4);
