@@ -59,6 +59,8 @@ mod text;
 #[cfg(feature = "vault")]
 mod vault;
 #[cfg(feature = "vault")]
+mod vault_damage;
+#[cfg(feature = "vault")]
 mod vault_faults;
 #[cfg(feature = "vault")]
 mod vault_limits;

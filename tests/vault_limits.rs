@@ -48,7 +48,7 @@ fn is_revoked(server: &Scripted) -> bool {
 
 #[test]
 fn a_login_that_is_answered_late_leaves_no_token() {
-    let server = slow_login(Duration::from_millis(1500));
+    let server = slow_login(Duration::from_secs(1));
     let mut home = approle(&server);
     home.run(["get", "--timeout", "0.5", "a"])
         .has(4, "", &["gave no answer in time"]);

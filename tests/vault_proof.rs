@@ -145,6 +145,9 @@ fn a_path_below_a_mount_is_not_a_mount() {
             home.set("MXM_SECRETS_VAULT_MOUNT", mount)
                 .set("MXM_SECRETS_VAULT_KV_VERSION", version);
             fails(&home, "none", &[mount]);
+            if mount == "secret/data" {
+                fails(&home, "prod/api-key#value", &[mount]);
+            }
         }
     }
 }

@@ -191,3 +191,61 @@ fn list_backends_tells_why_a_server_would_not_answer() {
         "{reason}"
     );
 }
+
+/// A login is tried only with --login, and leaves no token.
+#[test]
+fn list_backends_tries_a_login_if_asked_to() {
+    let server = Scripted::start(|request, stream| {
+        use std::io::Write;
+        let line = request.lines().next().unwrap_or_default();
+        let auth = r#"{"auth":{"client_token":"hvs.example-of-a-token","token_type":"service"}}"#;
+        let answer = match line.split(' ').nth(1).unwrap_or_default() {
+            "/v1/auth/approle/login" if request.contains("\"good-secret-id\"") => answer(200, auth),
+            "/v1/auth/approle/login" => answer(400, r#"{"errors":["invalid role or secret ID"]}"#),
+            "/v1/auth/token/revoke-self" => answer(204, ""),
+            path if path.starts_with("/v1/sys/health") => {
+                answer(200, r#"{"initialized":true,"sealed":false}"#)
+            }
+            _ => answer(
+                200,
+                r#"{"data":{"path":"secret/","type":"kv","options":{"version":"2"}}}"#,
+            ),
+        };
+        let _ = stream.write_all(answer.as_bytes());
+    });
+    let mut home = server.home();
+    home.set("VAULT_TOKEN", "")
+        .set("MXM_SECRETS_VAULT_AUTH_METHOD", "approle")
+        .set("MXM_SECRETS_VAULT_ROLE_ID", "example-role-id");
+    let list = |home: &Home, arguments: &[&str]| {
+        let seen = home.run(arguments);
+        String::from_utf8(seen.stdout).unwrap()
+    };
+    for (secret_id, status) in [("good-secret-id", "ready"), ("bogus-one", "failed")] {
+        home.set("MXM_SECRETS_VAULT_SECRET_ID", secret_id);
+        let without = list(&home, &["list-backends", "--json"]);
+        assert!(
+            without.contains("\"in_chain\":true,\"status\":\"ready\""),
+            "{without}"
+        );
+        assert!(
+            without.contains("the login was not tried: use --login"),
+            "{without}"
+        );
+        let with = list(&home, &["list-backends", "--json", "--login"]);
+        assert!(
+            with.contains(&format!("\"in_chain\":true,\"status\":\"{status}\"")),
+            "{with}"
+        );
+        assert!(!with.contains("not tried"), "{with}");
+    }
+    let requests = server.requests();
+    let count = |path: &str| {
+        requests
+            .iter()
+            .filter(|request| request.starts_with(path))
+            .count()
+    };
+    assert_eq!(count("POST /v1/auth/approle/login "), 2);
+    assert_eq!(count("POST /v1/auth/token/revoke-self "), 1);
+}

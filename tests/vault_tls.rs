@@ -78,6 +78,8 @@ impl TlsServer {
             .args(["s_server", "-quiet", "-HTTP", "-accept"])
             .arg(format!("127.0.0.1:{port}"))
             .args(["-cert", "server.pem", "-key", "server.key"])
+            // It would not serve the small keys that some tests are about.
+            .args(["-cipher", "DEFAULT:@SECLEVEL=0"])
             .current_dir(ca.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -317,4 +319,85 @@ fn the_trust_store_of_the_system_counts() {
             "install ca-certificates",
         ],
     );
+}
+
+/// What openssl makes, and rustls refuses.
+#[test]
+fn a_certificate_of_an_unsupported_kind_is_refused_with_its_reason() {
+    for (key, names, words) in [
+        (
+            "-newkey ec -pkeyopt ec_paramgen_curve:P-521",
+            "IP:127.0.0.1",
+            "no way of TLS in common",
+        ),
+        ("-newkey rsa:1024", "IP:127.0.0.1", "at least 2048 bits"),
+        (
+            "-newkey rsa:2048",
+            "DNS:*.example",
+            "is not for this name, but for *.example",
+        ),
+    ] {
+        let ca = Ca::new();
+        openssl(
+            ca.path(),
+            &format!("req {key} -nodes -keyout server.key -out server.csr -subj /CN=x"),
+        );
+        fs::write(ca.path().join("ext"), format!("subjectAltName={names}\n")).unwrap();
+        openssl(
+            ca.path(),
+            "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile ext -out server.pem",
+        );
+        let server = TlsServer::start(&ca);
+        let mut home = server.home(&ca);
+        if names.starts_with("DNS") {
+            home.set("VAULT_TLS_SERVER_NAME", "vault.example");
+        }
+        let seen = home.run(["get", "--default", "d", "a"]);
+        seen.has(4, "", &["cannot connect to https://127.0.0.1:", words]);
+        assert!(!seen.stderr.contains("Other("), "{}", seen.stderr);
+    }
+    // Self-signed, as a CA.
+    let ca = Ca::new();
+    openssl(
+        ca.path(),
+        "req -x509 -newkey rsa:2048 -nodes -keyout server.key -out server.pem -days 2 -subj /CN=x -addext subjectAltName=IP:127.0.0.1",
+    );
+    fs::copy(ca.path().join("server.pem"), ca.path().join("ca.pem")).unwrap();
+    let server = TlsServer::start(&ca);
+    server.home(&ca).run(["get", "a"]).has(
+        4,
+        "",
+        &[
+            "is that of a CA (CA:TRUE), which no server may use",
+            "CA:FALSE",
+        ],
+    );
+}
+
+/// All files below the directory count, as for the official clients.
+#[test]
+fn a_directory_of_certificates_may_have_others_in_it() {
+    let ca = Ca::new();
+    ca.issue("IP:127.0.0.1", PAST, FUTURE);
+    let server = TlsServer::start(&ca);
+    let mut home = server.home(&ca);
+    home.write(
+        "cas/internal/two/ca.pem",
+        fs::read(ca.path().join("ca.pem")).unwrap(),
+    );
+    let cas = home.path().join("cas");
+    home.set("VAULT_CACERT", "").set("VAULT_CAPATH", cas);
+    home.run(["get", "a"])
+        .has(4, "", &["did not answer like a Vault server"]);
+    std::os::unix::fs::symlink(
+        home.path().join("cas"),
+        home.path().join("cas/internal/again"),
+    )
+    .unwrap();
+    home.run(["get", "a"])
+        .has(4, "", &["did not answer like a Vault server"]);
+    std::fs::create_dir(home.path().join("empty")).unwrap();
+    home.set("VAULT_CAPATH", home.path().join("empty"));
+    home.run(["get", "a"])
+        .has(4, "", &["there is no CA certificate in PEM in"]);
 }

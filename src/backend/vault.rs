@@ -289,24 +289,26 @@ impl Setup {
 
     /// Reads from an engine of which the server, the configuration or an earlier read says that it is of `version`.
     fn read_known(&self, question: &Question, version: Version) -> Result<Answer, Reason> {
-        match self.read(question, version)? {
+        let miss = match self.read(question, version)? {
+            // As version 1, what version 2 wraps around a secret is a secret without the field.
+            Read::Answer(miss @ Answer::Miss(_)) if version == Version::V1 => miss,
             Read::Answer(answer) => return Ok(answer),
             Read::Denied(reason) | Read::NotAPathOfV2(reason) => return Err(reason),
-            Read::Nothing => {}
-        }
+            Read::Nothing => question.absent(),
+        };
         match self.reported(question.api, question.identity, question.patience)? {
-            Some(reported) if reported == version => return Ok(question.absent()),
+            Some(reported) if reported == version => return Ok(miss),
             Some(reported) => return Err(self.contradiction(reported, version)),
             None => {}
         }
         // The server does not report it. An engine of version 2 is known by its words for the paths of version 1.
         match version {
             Version::V1 if self.is_ambiguous(&question.path) => Err(self.unknown_version(question)),
-            Version::V1 => Ok(question.absent()),
+            Version::V1 => Ok(miss),
             Version::V2 => match self.read(question, Version::V1)? {
-                Read::NotAPathOfV2(_) => Ok(question.absent()),
+                Read::NotAPathOfV2(_) => Ok(miss),
                 // Whoever may read the paths of version 2 alone was given them by someone who knows the version.
-                Read::Denied(_) if self.settings.version.is_some() => Ok(question.absent()),
+                Read::Denied(_) if self.settings.version.is_some() => Ok(miss),
                 Read::Answer(_) => Err(self.contradiction(Version::V1, version)),
                 Read::Denied(_) | Read::Nothing => Err(self.unknown_version(question)),
             },
@@ -772,4 +774,67 @@ fn gone(reply: &Reply, version: Version, place: &str) -> Option<Reason> {
     field("deletion_time")
         .filter(|time| !time.is_empty())
         .map(|_| format!("{place} has been deleted in its latest version").into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::deadline::Deadline;
+
+    /// Answers everything as an engine of version 2 that has one secret, on this port.
+    fn serve(listener: TcpListener) {
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let mut stream = stream;
+                let mut request = [0; 4096];
+                let count = stream.read(&mut request).unwrap_or(0);
+                let body = match request[..count].windows(5).any(|part| part == b"/sys/") {
+                    true => r#"{"data":{"path":"secret/","type":"kv","options":{"version":"2"}}}"#,
+                    false => r#"{"data":{"data":{"value":"v"},"metadata":{}}}"#,
+                };
+                let length = body.len();
+                let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}");
+            }
+        });
+    }
+
+    #[test]
+    fn an_open_vault_tries_again_what_has_failed() {
+        let port = {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            listener.local_addr().unwrap().port()
+        };
+        let mut settings = Settings::read(&Section::default()).unwrap();
+        settings.address = address::Address::parse(&format!("http://127.0.0.1:{port}"));
+        let vault = Vault {
+            setup: Setup::new(settings),
+        };
+        let context = Context {
+            deadline: Deadline::after(std::time::Duration::from_secs(20)),
+            unattended: true,
+            login: false,
+            withheld: &[],
+            warn: &|_| {},
+        };
+        let name = Name::parse("a").unwrap();
+        assert!(matches!(vault.ask(&name, &context), Answer::Failed(_)));
+        serve(TcpListener::bind(("127.0.0.1", port)).unwrap());
+        assert!(matches!(vault.ask(&name, &context), Answer::Hit { .. }));
+    }
+
+    #[test]
+    fn a_failure_is_that_of_all_who_ask_at_the_same_time() {
+        let shared = Shared::new();
+        let fails = |reason: &str| shared.get(|| Err::<u8, _>(reason.into())).map_err(|it| it.text);
+        assert_eq!(fails("one"), Err("one".to_owned()));
+        assert_eq!(fails("two"), Err("one".to_owned()));
+        shared.forget_failure();
+        assert_eq!(fails("three"), Err("three".to_owned()));
+        shared.forget_failure();
+        assert_eq!(shared.get(|| Ok(7)).copied(), Ok(7));
+        assert_eq!(fails("four"), Ok(&7));
+    }
 }

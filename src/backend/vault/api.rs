@@ -132,6 +132,11 @@ impl Api {
             response,
             said: String::new(),
         };
+        // What took so long to arrive or to check is not looked at any further.
+        let late = patience.deadline.go_on().is_err() && patience.after_signal.is_zero();
+        if late {
+            return Err(format!("{} gave no answer in time", self.address()).into());
+        }
         reply.said = reply.read_said();
         Ok(reply)
     }
