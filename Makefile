@@ -140,8 +140,9 @@ check: ## everything that must hold before a change lands
 	$(MAKE) lint type deny msrv doc test
 	$(if $(HAS_TARGET),$(MAKE) python,@echo "make check: no target $(TARGET): the Python package is not tested (rustup target add $(TARGET))" >&2)
 
-docs: ## rewrite the man page, the completions and the README's synopsis from the tables
+docs: ## rewrite the man page, the completions, the README's synopsis and tests/api.txt from the source
 	MXM_SECRETS_DOCS=write $(CARGO) test --all-features --lib docs
+	MXM_SECRETS_DOCS=write $(CARGO) test --all-features --test all house::
 
 bench: $(PROGRAM) $(WITHOUT:%=target/without/%) ## whole processes, side by side, beside their goals
 	MXM_SECRETS_BENCH='$(abspath $(PROGRAM))' MXM_SECRETS_BENCH_WITHOUT='$(abspath target/without)' \

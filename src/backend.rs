@@ -4,11 +4,11 @@
 //! file, its test, and its line in [`BACKENDS`].
 
 #[cfg(all(fuzzing, feature = "age"))]
-pub(crate) use age::fuzzing::{age_file, age_identities};
+pub(crate) use self::age::fuzzing::{age_file, age_identities};
 #[cfg(fuzzing)]
-pub(crate) use gopass::fuzzing::gopass_output;
+pub(crate) use self::gopass::fuzzing::gopass_output;
 #[cfg(all(fuzzing, feature = "vault"))]
-pub(crate) use vault::fuzzing::{vault_address, vault_answers};
+pub(crate) use self::vault::fuzzing::{vault_address, vault_answers};
 
 pub use crate::schema::{Context, Reason};
 

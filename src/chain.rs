@@ -52,10 +52,11 @@ pub enum OnError {
 
 impl OnError {
     /// The words for it: `stop` and `continue`.
-    pub const WORDS: &'static [&'static str] = &[OnError::Stop.word(), OnError::Continue.word()];
+    pub(crate) const WORDS: &'static [&'static str] =
+        &[OnError::Stop.word(), OnError::Continue.word()];
 
     /// The word for it.
-    pub const fn word(self) -> &'static str {
+    pub(crate) const fn word(self) -> &'static str {
         match self {
             OnError::Stop => "stop",
             OnError::Continue => "continue",
@@ -63,7 +64,7 @@ impl OnError {
     }
 
     /// What `word` stands for.
-    pub fn parse(word: &str) -> Option<OnError> {
+    pub(crate) fn parse(word: &str) -> Option<OnError> {
         [OnError::Stop, OnError::Continue]
             .into_iter()
             .find(|on_error| on_error.word() == word)

@@ -11,7 +11,7 @@ use crate::schema::Reason;
 #[derive(Debug)]
 pub struct Report {
     /// The name that was looked up.
-    pub name: Name,
+    pub(crate) name: Name,
     /// Where it leads to, if it is a ref.
     pub(crate) target: Option<Box<Target>>,
     /// One step per backend of the chain, in order, those that were not asked included.
@@ -86,7 +86,7 @@ impl Report {
     }
 
     /// The same, each line with the name first and then what became of it, for programs: `a/b: missing: …`.
-    pub fn told(&self) -> Vec<Reason> {
+    pub(crate) fn told(&self) -> Vec<Reason> {
         if self.hit().is_some() {
             return Vec::new();
         }
@@ -140,7 +140,7 @@ impl Report {
     }
 
     /// What the backends said that could not tell, a line for each: also those that the lookup has passed over.
-    pub fn failures(&self) -> Vec<Reason> {
+    pub(crate) fn failures(&self) -> Vec<Reason> {
         self.explained(|step| step.verdict == Verdict::Failed)
     }
 
@@ -172,6 +172,11 @@ impl Report {
             })
         });
         explained.collect()
+    }
+
+    /// The name that was looked up.
+    pub fn name(&self) -> &str {
+        self.name.as_str()
     }
 
     /// The step that has the secret.

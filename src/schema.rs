@@ -392,7 +392,7 @@ pub struct Reason {
 
 impl Reason {
     /// Adds what the user can do about it.
-    pub fn hint(mut self, hint: impl Into<String>) -> Reason {
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Reason {
         self.hint = Some(text::line(&hint.into()));
         self
     }

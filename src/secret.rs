@@ -36,7 +36,7 @@ impl Secret {
 
     /// The bytes, to be written over: what is decrypted is decrypted where it stays.
     #[cfg(feature = "age")]
-    pub fn expose_mut(&mut self) -> &mut [u8] {
+    pub(crate) fn expose_mut(&mut self) -> &mut [u8] {
         &mut self.bytes
     }
 

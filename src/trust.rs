@@ -31,7 +31,7 @@ const ACCOUNTS: u64 = 8 << 20;
 
 /// What is wrong with the rights of a file.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Doubt {
+pub(crate) struct Doubt {
     /// Which file or directory it is, whose it is, and who else can do what with it.
     pub text: String,
     /// The command that fixes it.

@@ -188,3 +188,155 @@ fn little_is_unsafe_and_libc_stands_in_two_places() {
     }
     assert!((1..=20).contains(&count), "{count} times unsafe");
 }
+
+/// The name after `keyword`, if the line begins with it.
+fn after<'a>(line: &'a str, keyword: &str) -> Option<&'a str> {
+    let rest = line.strip_prefix(keyword)?;
+    rest.split(|c: char| !c.is_alphanumeric() && c != '_')
+        .next()
+}
+
+/// The lines of the block that each line for which `begins` holds opens.
+fn blocks(text: &str, begins: impl Fn(&str) -> bool) -> Vec<&str> {
+    let mut all = Vec::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if begins(line) && line.ends_with('{') {
+            all.extend(lines.by_ref().take_while(|line| *line != "}"));
+        }
+    }
+    all
+}
+
+/// What the text of lib.rs shows to others, and what belongs to it in `files`: rustfmt has put each where it can be read.
+fn shown(lib: &str, files: &[String]) -> Vec<String> {
+    let visible = |line: &&str| line.starts_with("pub ");
+    let lib = product(lib);
+    let mut all: Vec<String> = Vec::new();
+    let mut types: Vec<&str> = Vec::new();
+    let mut hidden = false;
+    for line in lib.lines() {
+        if visible(&line) && !hidden {
+            match line
+                .strip_prefix("pub use ")
+                .and_then(|path| path.rsplit_once("::"))
+            {
+                Some((_, names)) => types.extend(
+                    names
+                        .split([',', '{', '}', ';', ' '])
+                        .filter(|name| !name.is_empty()),
+                ),
+                None => {
+                    let own = ["pub enum ", "pub struct "].iter();
+                    match own.filter_map(|keyword| after(line, keyword)).next() {
+                        Some(name) => types.push(name),
+                        None => all.push(line.trim_end_matches([' ', '{', ';']).to_owned()),
+                    }
+                }
+            }
+        }
+        hidden = line.contains("doc(hidden)") || hidden && line.starts_with("#[");
+    }
+    for name in types {
+        for text in files {
+            let is = |keyword: &str, line: &str| after(line, keyword) == Some(name);
+            let before = all.len();
+            for member in blocks(text, |line| is("pub struct ", line)) {
+                all.extend(
+                    member
+                        .strip_prefix("    pub ")
+                        .map(|field| format!("{name}.{}", field.trim_end_matches(','))),
+                );
+            }
+            for member in blocks(text, |line| is("pub enum ", line)) {
+                let variant = member
+                    .strip_prefix("    ")
+                    .filter(|variant| variant.starts_with(char::is_uppercase));
+                all.extend(variant.map(|variant| {
+                    format!("{name}::{}", variant.trim_end_matches([',', ' ', '{']))
+                }));
+            }
+            if all.len() > before
+                || text
+                    .lines()
+                    .any(|line| is("pub struct ", line) || is("pub enum ", line))
+            {
+                all.push(name.to_owned());
+            }
+            let mut open: Option<String> = None;
+            for member in blocks(text, |line| is("impl ", line) && !line.contains(" for ")) {
+                if let Some(signature) = member.strip_prefix("    pub ") {
+                    open = Some(format!("{name}::{signature}"));
+                } else if let Some(open) = &mut open {
+                    let gap = if open.ends_with('(') || member.trim() == ")" {
+                        ""
+                    } else {
+                        " "
+                    };
+                    open.push_str(gap);
+                    open.push_str(member.trim());
+                }
+                if let Some(end) = open
+                    .as_ref()
+                    .and_then(|signature| signature.find(['{', ';']))
+                {
+                    all.extend(
+                        open.take()
+                            .map(|signature| signature[..end].trim_end().to_owned()),
+                    );
+                }
+            }
+        }
+    }
+    all.sort();
+    all
+}
+
+#[test]
+fn the_library_shows_what_is_listed() {
+    let files: Vec<String> = files(&source())
+        .into_iter()
+        .map(|(_, text)| product(&text))
+        .collect();
+    let lib = fs::read_to_string(source().join("lib.rs")).unwrap();
+    let shown = shown(&lib, &files);
+    assert!(shown.len() <= 60, "{} items", shown.len());
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/api.txt");
+    let shown = shown.join("\n") + "\n";
+    if std::env::var_os("MXM_SECRETS_DOCS").is_some_and(|what| what == "write") {
+        fs::write(path, shown).unwrap();
+    } else {
+        assert_eq!(
+            fs::read_to_string(path).unwrap(),
+            shown,
+            "if that is meant: make docs"
+        );
+    }
+}
+
+#[test]
+fn what_the_library_shows_is_seen() {
+    let lib = "mod a;\npub use a::{One, Two};\npub use b::Three;\n#[doc(hidden)]\npub mod program {\n    pub use c::Four;\n}\n\
+               pub mod open;\npub fn get(name: &str) -> u8 {\n}\n";
+    let file = "pub struct One {\n    pub a: u8,\n    b: u8,\n}\nimpl One {\n    pub fn new(\n        a: u8,\n    ) -> One {\n    }\n\
+                \x20   pub(crate) fn no() {}\n    fn own() {}\n}\npub enum Two {\n    A,\n    B(u8),\n}\nimpl Drop for One {\n    pub fn x() {}\n}\n\
+                pub struct Three(u8);\nimpl Three {\n    pub const C: u8 = 1;\n}\npub struct Four {\n    pub z: u8,\n}\n";
+    assert_eq!(
+        shown(lib, &[file.to_owned()]),
+        [
+            "One",
+            "One.a: u8",
+            "One::new(a: u8, ) -> One",
+            "Three",
+            "Three::C: u8 = 1",
+            "Two",
+            "Two::A",
+            "Two::B(u8)",
+            "pub fn get(name: &str) -> u8",
+            "pub mod open"
+        ]
+        .map(|item| item
+            .replace("One::new", "One::fn new")
+            .replace("Three::C", "Three::const C"))
+    );
+}

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use super::{Parsed, Stop, exec, message, requests};
+use super::{Parsed, Stop, exec, requests};
 
 /// Reads a command line as the program does, up to the first question to a backend.
 pub fn command_line(arguments: Vec<OsString>) {

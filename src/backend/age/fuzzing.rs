@@ -2,17 +2,7 @@
 
 use super::*;
 use crate::deadline::Deadline;
-use crate::fuzzing::is_clean;
-
-fn context() -> Context<'static> {
-    Context {
-        deadline: Deadline::never(),
-        unattended: true,
-        login: false,
-        withheld: &[],
-        warn: &|_| {},
-    }
-}
+use crate::fuzzing::{context, is_clean};
 
 pub fn age_identities(text: &[u8]) {
     let path = Path::new("identities");

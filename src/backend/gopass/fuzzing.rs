@@ -5,8 +5,7 @@ use std::process::ExitStatus;
 
 use super::*;
 use crate::chain::Outcome;
-use crate::deadline::Deadline;
-use crate::fuzzing::{CANARY, judge};
+use crate::fuzzing::{context, CANARY, judge};
 
 pub fn gopass_output(dialect: u8, status: u8, field: bool, stdout: &[u8], stderr: &[u8]) {
     let gopass = Gopass::open(&Section::default());
@@ -35,12 +34,7 @@ pub fn gopass_output(dialect: u8, status: u8, field: bool, stdout: &[u8], stderr
         stdout: Secret::copy_of(if status == 0 { stdout } else { &secret }),
         stderr: Secret::copy_of(&[stderr, CANARY.as_bytes()].concat()),
     };
-    let context = Context {
-        deadline: Deadline::never(),
-        unattended: true,
-        login: false,
-        warn: &|_| {},
-    };
+    let context = context();
     let (vouched, attached) = (
         vouched(&output),
         attachment::decode(&output.stdout).is_some(),

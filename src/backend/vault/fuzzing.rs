@@ -11,8 +11,7 @@ use super::socket::Socket;
 use super::tls::Bytes;
 use super::*;
 use crate::backend::State;
-use crate::deadline::Deadline;
-use crate::fuzzing::{TOKEN, ask};
+use crate::fuzzing::{context, TOKEN, ask};
 
 /// A connection on which every request gets the next one of the answers.
 struct Script {
@@ -81,13 +80,7 @@ pub fn vault_answers(flags: u8, piece: usize, answers: &[&[u8]]) {
     }
     let vault = Vault { setup: Ok(setup) };
     if flags & 8 != 0 {
-        let context = Context {
-            deadline: Deadline::never(),
-            unattended: true,
-            login: false,
-            withheld: &[],
-            warn: &|_| {},
-        };
+        let context = context();
         let status = vault.status(&context);
         assert_eq!(status.state == State::Ready, status.reason.is_none());
         // The health is asked for without the token, so what the server says then is not searched for it.

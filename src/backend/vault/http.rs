@@ -65,7 +65,7 @@ impl Proxy {
 
 /// Why there is no answer.
 #[derive(Debug)]
-pub struct Failure {
+pub(crate) struct Failure {
     pub reason: Reason,
     kind: Kind,
 }
