@@ -1,6 +1,8 @@
 //! The configuration: its places, the layers of the MXM store, its mistakes, and `config`.
 
 #[cfg(feature = "config")]
+mod bounds;
+#[cfg(feature = "config")]
 mod differential;
 #[cfg(feature = "config")]
 mod layers;

@@ -41,7 +41,7 @@ type Elsewhere<'r> = Option<&'r dyn Fn(&str) -> bool>;
 pub fn section(raw: &Raw, root: &Node, elsewhere: Elsewhere) -> Result<Configured, Vec<Wrong>> {
     let mut checker = Checker {
         raw,
-        tree: Tree::new(root),
+        tree: Tree::new(root, raw.deadline),
         elsewhere,
         wrong: Vec::new(),
     };
@@ -56,7 +56,7 @@ pub fn section(raw: &Raw, root: &Node, elsewhere: Elsewhere) -> Result<Configure
 pub fn set_file(raw: &Raw, root: &Node) -> Result<Vec<Request>, Vec<Wrong>> {
     let mut checker = Checker {
         raw,
-        tree: Tree::new(root),
+        tree: Tree::new(root, raw.deadline),
         elsewhere: None,
         wrong: Vec::new(),
     };
@@ -87,9 +87,10 @@ pub fn all(mut raw: Raw) -> Result<Checked, UsageError> {
             });
         }
         for selector in layer.selectors() {
+            raw.deadline.go_on().map_err(late)?;
             let mut root = base.clone();
-            let found = match layer.block(selector) {
-                Ok(block) => layers::merge(&mut root, block)
+            let found = match layer.block(selector, raw.deadline) {
+                Ok(block) => layers::merge(&mut root, block, raw.deadline)
                     .map_err(|error| vec![error])
                     .and_then(|()| section(&raw, &root, elsewhere))
                     .map_err(|wrong| in_block(wrong, layer.file, selector)),
@@ -214,8 +215,8 @@ fn combine<'l>(
         for selector in layer.selectors() {
             let mut root = root.clone();
             match layer
-                .block(selector)
-                .and_then(|block| layers::merge(&mut root, block))
+                .block(selector, raw.deadline)
+                .and_then(|block| layers::merge(&mut root, block, raw.deadline))
             {
                 Ok(()) => {
                     chosen.push(selector);

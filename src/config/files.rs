@@ -45,6 +45,9 @@ pub struct Raw {
     pub deadline: Deadline,
 }
 
+/// How many mistakes are told.
+const MISTAKES: usize = 100;
+
 /// How long reading a configuration may take if no timeout was given.
 const TIME: Duration = super::DEFAULT_TIMEOUT;
 
@@ -289,6 +292,7 @@ impl Raw {
     pub fn report(&self, wrong: &[Wrong]) -> UsageError {
         let lines: Vec<String> = wrong
             .iter()
+            .take(MISTAKES)
             .map(|wrong| {
                 let block = self
                     .blocks

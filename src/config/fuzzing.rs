@@ -7,6 +7,7 @@ use super::files::Raw;
 use super::interpolation::Tree;
 use super::layers::{self, DIMENSIONS, Layer};
 use super::yaml::{self, Data, Meaning, Node, Scalar, Style, python_float};
+use crate::deadline::Deadline;
 
 /// Every dimension, by its place in the list of files.
 static LAYERS: [layers::Dimension; 4] = DIMENSIONS;
@@ -22,7 +23,7 @@ pub fn configuration(files: &[&[u8]]) {
         files: vec![Path::new("default.yaml").into()],
         base: Some(base),
         is_store: files.len() > 1,
-        layers: Vec::new(),
+        ..Raw::default()
     };
     for (dimension, text) in LAYERS.iter().zip(others) {
         let file = raw.files.len();
@@ -43,13 +44,13 @@ pub fn configuration(files: &[&[u8]]) {
         let mut all = base.clone();
         for layer in &raw.layers {
             for selector in layer.selectors() {
-                let Ok(block) = layer.block(selector) else {
+                let Ok(block) = layer.block(selector, Deadline::never()) else {
                     continue;
                 };
-                let _ = layers::merge(&mut all, block);
+                let _ = layers::merge(&mut all, block, Deadline::never());
             }
         }
-        every_scalar(&Tree::new(&all), &all);
+        every_scalar(&Tree::new(&all, Deadline::never()), &all);
     }
     if let Err(error) = check::all(raw) {
         assert!(error.lines().count() > 0);

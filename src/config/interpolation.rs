@@ -11,6 +11,7 @@ use std::cell::Cell;
 use reader::Reader;
 
 use super::yaml::{Data, Meaning, Node, python_float};
+use crate::deadline::Deadline;
 use crate::nearest::{did_you_mean, nearest};
 
 /// How deep interpolations may lead to, or stand in, each other.
@@ -18,6 +19,9 @@ const DEPTH: usize = 100;
 
 /// How many may be resolved for one configuration.
 const STEPS: usize = 10_000;
+
+/// How many keys are looked through for what may have been meant.
+const CANDIDATES: usize = 100;
 
 /// The longest text that they may make, in bytes.
 const LENGTH: usize = 64 << 10;
@@ -29,6 +33,7 @@ pub struct Tree<'t> {
     depth: Cell<usize>,
     /// Whether an environment variable is in what was followed last.
     variable: Cell<bool>,
+    deadline: Deadline,
 }
 
 /// A node, and the lists and mappings it stands in, the outermost first.
@@ -82,10 +87,13 @@ impl<'t> Location<'t> {
         Location { node, above }
     }
 
-    /// The node below that the keys lead to, with the mappings between.
-    pub fn descend(mut self, keys: &[&str]) -> Option<Location<'t>> {
-        for key in keys {
-            let node = self.node.get(key)?;
+    /// The node below that these places in mappings lead to.
+    pub fn descend(mut self, way: &[usize]) -> Option<Location<'t>> {
+        for &at in way {
+            let Data::Map(entries) = &self.node.data else {
+                return None;
+            };
+            let (_, node) = entries.get(at)?;
             self.above.push(self.node);
             self.node = node;
         }
@@ -94,12 +102,13 @@ impl<'t> Location<'t> {
 }
 
 impl<'t> Tree<'t> {
-    pub fn new(root: &'t Node) -> Tree<'t> {
+    pub fn new(root: &'t Node, deadline: Deadline) -> Tree<'t> {
         Tree {
             root,
             steps: Cell::new(0),
             depth: Cell::new(0),
             variable: Cell::new(false),
+            deadline,
         }
     }
 
@@ -232,6 +241,10 @@ impl<'t> Tree<'t> {
         at: &Location<'t>,
         trail: &mut Vec<*const Node>,
     ) -> Result<Found<'t>, Trouble> {
+        if let Err(ended) = self.deadline.go_on() {
+            let late = ended.before_it_was("read");
+            return Err(mistake(format!("the configuration {late}")));
+        }
         self.steps.set(self.steps.get() + 1);
         self.depth.set(self.depth.get() + 1);
         if self.depth.get() > DEPTH {
@@ -356,8 +369,14 @@ pub fn split_key(key: &str) -> Option<Vec<String>> {
 
 fn no_key(key: &str, part: &str, container: &Node) -> Trouble {
     let advice = match &container.data {
-        Data::Map(entries) => nearest(part, entries.iter().map(|(key, _)| key.text.as_str()))
-            .map_or(String::new(), |near| format!(": {}", did_you_mean(near))),
+        Data::Map(entries) => nearest(
+            part,
+            entries
+                .iter()
+                .take(CANDIDATES)
+                .map(|(key, _)| key.text.as_str()),
+        )
+        .map_or(String::new(), |near| format!(": {}", did_you_mean(near))),
         _ => String::new(),
     };
     Trouble {

@@ -10,6 +10,7 @@ use super::files::Raw;
 use super::interpolation::{Found, Tree, split_key};
 use super::variable;
 use super::yaml::{Data, Key, Node, Place, Wrong};
+use crate::deadline::Deadline;
 use crate::nearest::{advice, there_are};
 use crate::schema::UsageError;
 use crate::sys;
@@ -82,7 +83,7 @@ impl Raw {
             let file = layer.file;
             let (value, block) = self.selected(layer)?;
             self.blocks.push((file, value));
-            merge(&mut root, block).map_err(|wrong| self.report(&[wrong]))?;
+            merge(&mut root, block, self.deadline).map_err(|wrong| self.report(&[wrong]))?;
         }
         Ok(Some(root))
     }
@@ -107,7 +108,7 @@ impl Raw {
     /// The block of `layer` that is in effect here.
     fn selected(&self, layer: Layer) -> Result<(String, Node), UsageError> {
         let value = self.selector(&layer)?;
-        let block = layer.into_block(&value);
+        let block = layer.into_block(&value, self.deadline);
         let block = block.map_err(|wrong| self.report(&[wrong]))?;
         Ok((value, block))
     }
@@ -172,8 +173,8 @@ impl Layer {
     }
 
     /// The block that `value` selects.
-    pub fn block(&self, value: &str) -> Result<Node, Wrong> {
-        let tree = Tree::new(&self.tree);
+    pub fn block(&self, value: &str, deadline: Deadline) -> Result<Node, Wrong> {
+        let tree = Tree::new(&self.tree, deadline);
         let wrong = |place, text| Wrong {
             place,
             text: format!("{value}: {text}"),
@@ -195,7 +196,7 @@ impl Layer {
     }
 
     /// The same, where the layer is of no further use.
-    fn into_block(mut self, value: &str) -> Result<Node, Wrong> {
+    fn into_block(mut self, value: &str, deadline: Deadline) -> Result<Node, Wrong> {
         if let Data::Map(entries) = &mut self.tree.data
             && let Some(index) = entries
                 .iter()
@@ -205,7 +206,7 @@ impl Layer {
         {
             return Ok(entries.swap_remove(index).1);
         }
-        self.block(value)
+        self.block(value, deadline)
     }
 
     /// Whether a block has something at `path` (`a.b[0]`).

@@ -23,7 +23,7 @@ use node::wrong;
 const DEPTH: usize = 100;
 
 /// How many nodes a file may have, aliases expanded.
-const NODES: usize = 100_000;
+pub const NODES: usize = 100_000;
 
 /// The tree of the YAML text `bytes`, the file number `file`; an empty text is an empty mapping.
 ///
@@ -38,7 +38,7 @@ pub fn parse(bytes: &[u8], file: usize) -> Result<Node, Wrong> {
     let mut builder = Builder {
         file,
         stack: Vec::new(),
-        anchors: Vec::new(),
+        anchors: HashMap::new(),
         nodes: 0,
         root: None,
     };
@@ -100,7 +100,7 @@ fn place(file: usize, marker: &Marker) -> Place {
 struct Builder {
     file: usize,
     stack: Vec<Frame>,
-    anchors: Vec<(usize, Node)>,
+    anchors: HashMap<usize, Node>,
     nodes: usize,
     root: Option<Node>,
 }
@@ -160,8 +160,8 @@ impl Builder {
                 )
             }
             Event::SequenceEnd | Event::MappingEnd => self.end(),
-            Event::Alias(anchor) => match self.anchors.iter().find(|(known, _)| *known == anchor) {
-                Some((_, node)) => {
+            Event::Alias(anchor) => match self.anchors.get(&anchor) {
+                Some(node) => {
                     self.nodes += node.size();
                     if self.nodes > NODES {
                         return Err(too_many(place));
@@ -219,7 +219,10 @@ impl Builder {
         self.nodes += 1;
         if anchor != 0 {
             self.nodes += node.size();
-            self.anchors.push((anchor, node.clone()));
+            if self.nodes > NODES {
+                return Err(too_many(node.place));
+            }
+            self.anchors.insert(anchor, node.clone());
         }
         if self.nodes > NODES {
             return Err(too_many(node.place));

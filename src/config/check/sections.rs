@@ -218,7 +218,7 @@ mod tests {
         let root = yaml::parse(text.as_bytes(), 0).unwrap();
         let mut checker = Checker {
             raw: &raw,
-            tree: Tree::new(&root),
+            tree: Tree::new(&root, raw.deadline),
             elsewhere: None,
             wrong: Vec::new(),
         };

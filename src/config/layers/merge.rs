@@ -1,99 +1,141 @@
 //! One tree put over another.
 
+use std::collections::HashMap;
+
 use crate::config::check::SECTION;
 use crate::config::interpolation::{Found, Tree};
-use crate::config::yaml::{Data, Key, Node, Wrong};
+use crate::config::yaml::{Data, Key, NODES, Node, Wrong};
+use crate::deadline::Deadline;
 
 /// Puts `over` over `root` as OmegaConf does it: mappings are merged, everything else is replaced, and a mapping that
 /// an interpolation of `root` leads to is copied to where something is put over it.
 ///
 /// # Errors
-/// A list over a mapping, and a mapping over a list, in our own section.
-pub fn merge(root: &mut Node, over: Node) -> Result<(), Wrong> {
-    merge_at(root, &mut Vec::new(), over)
-}
-
-fn merge_at(root: &mut Node, path: &mut Vec<Key>, over: Node) -> Result<(), Wrong> {
-    let Data::Map(entries) = over.data else {
-        return Ok(());
+/// A list over a mapping, and a mapping over a list, in our own section; copies without measure.
+pub fn merge(root: &mut Node, over: Node, deadline: Deadline) -> Result<(), Wrong> {
+    let mut merge = Merge {
+        root,
+        keys: Vec::new(),
+        way: Vec::new(),
+        copied: 0,
+        deadline,
     };
-    for (key, node) in entries {
-        path.push(key);
-        expand(root, path);
-        let ours = path.first().is_some_and(|key| key.text == SECTION);
-        // The node that is there, or the mapping in which it is to be.
-        match node_at(root, path) {
-            Some(there) => match (&there.data, &node.data) {
-                (_, Data::Scalar(scalar)) if scalar.is_missing() => {}
-                (Data::Map(_), Data::Map(_)) => merge_at(root, path, node)?,
-                (Data::Map(_), Data::List(_)) | (Data::List(_), Data::Map(_)) if ours => {
-                    let names: Vec<&str> = path.iter().map(|key| key.text.as_str()).collect();
-                    return Err(Wrong {
-                        place: node.place,
-                        text: format!(
-                            "{}: {} cannot take the place of {}",
-                            names.join("."),
-                            node.kind(),
-                            there.kind()
-                        ),
-                    });
-                }
-                _ => *there = node,
-            },
-            None => {
-                if let Some((key, above)) = path.split_last()
-                    && let Some(Node {
-                        data: Data::Map(entries),
-                        ..
-                    }) = node_at(root, above)
-                {
-                    entries.push((key.clone(), node));
-                }
-            }
-        }
-        path.pop();
-    }
-    Ok(())
+    merge.put(over)
 }
 
-/// The node that the keys lead to.
-fn node_at<'n>(root: &'n mut Node, path: &[Key]) -> Option<&'n mut Node> {
-    let mut node = root;
-    for key in path {
-        match &mut node.data {
-            Data::Map(entries) => {
-                node = entries
-                    .iter_mut()
-                    .find(|(there, _)| there == key)
-                    .map(|(_, value)| value)?;
-            }
-            _ => return None,
-        }
-    }
-    Some(node)
+struct Merge<'r> {
+    root: &'r mut Node,
+    /// The keys that lead to the mapping under work, and their places in the mappings that they stand in.
+    keys: Vec<Key>,
+    way: Vec<usize>,
+    /// How much has been copied.
+    copied: usize,
+    deadline: Deadline,
 }
 
-/// Replaces the node at `path` by a copy of the list or mapping that its interpolation leads to, if it does.
-fn expand(root: &mut Node, path: &[Key]) {
-    let interpolated = node_at(root, path)
-        .is_some_and(|node| matches!(&node.data, Data::Scalar(scalar) if scalar.is_interpolated()));
-    if !interpolated || path.iter().any(|key| !key.is_text) {
-        return;
-    }
-    let copy = {
-        let tree = Tree::new(root);
-        let names: Vec<&str> = path.iter().map(|key| key.text.as_str()).collect();
-        let Some(location) = tree.root().descend(&names) else {
-            return;
+impl Merge<'_> {
+    fn put(&mut self, over: Node) -> Result<(), Wrong> {
+        let Data::Map(entries) = over.data else {
+            return Ok(());
         };
-        match tree.follow(location) {
-            Ok(Found::At(location)) if !matches!(location.node.data, Data::Scalar(_)) => {
-                location.node.clone()
+        let known: HashMap<Key, usize> = match self.here().map(|node| &node.data) {
+            Some(Data::Map(there)) => {
+                let keys = there.iter().map(|(key, _)| key.clone());
+                keys.zip(0..).collect()
             }
-            _ => return,
+            _ => return Ok(()),
+        };
+        for (key, node) in entries {
+            let Some(&at) = known.get(&key) else {
+                if let Some(Data::Map(there)) = self.here().map(|node| &mut node.data) {
+                    there.push((key, node));
+                }
+                continue;
+            };
+            self.keys.push(key);
+            self.way.push(at);
+            self.put_here(node)?;
+            self.way.pop();
+            self.keys.pop();
         }
-    };
-    if let Some(node) = node_at(root, path) {
-        *node = copy;
+        Ok(())
+    }
+
+    /// Puts `node` over the one that is here.
+    fn put_here(&mut self, node: Node) -> Result<(), Wrong> {
+        let ours = self.keys.first().is_some_and(|key| key.text == SECTION);
+        // A scalar takes the place of whatever is there, wherever that leads.
+        if matches!(node.data, Data::Map(_)) || ours && matches!(node.data, Data::List(_)) {
+            self.expand(&node)?;
+        }
+        let names: Vec<&str> = self.keys.iter().map(|key| key.text.as_str()).collect();
+        let names = names.join(".");
+        let Some(there) = self.here() else {
+            return Ok(());
+        };
+        match (&there.data, &node.data) {
+            (_, Data::Scalar(scalar)) if scalar.is_missing() => {}
+            (Data::Map(_), Data::Map(_)) => self.put(node)?,
+            (Data::Map(_), Data::List(_)) | (Data::List(_), Data::Map(_)) if ours => {
+                return Err(Wrong {
+                    place: node.place,
+                    text: format!(
+                        "{names}: {} cannot take the place of {}",
+                        node.kind(),
+                        there.kind()
+                    ),
+                });
+            }
+            _ => *there = node,
+        }
+        Ok(())
+    }
+
+    /// The node that is under work.
+    fn here(&mut self) -> Option<&mut Node> {
+        let mut node = &mut *self.root;
+        for &at in &self.way {
+            let Data::Map(entries) = &mut node.data else {
+                return None;
+            };
+            node = entries.get_mut(at).map(|(_, node)| node)?;
+        }
+        Some(node)
+    }
+
+    /// Replaces the node here by a copy of the list or mapping that its interpolation leads to, if it does.
+    fn expand(&mut self, over: &Node) -> Result<(), Wrong> {
+        let interpolated = |node: &mut Node| matches!(&node.data, Data::Scalar(scalar) if scalar.is_interpolated());
+        if !self.here().is_some_and(interpolated) || self.keys.iter().any(|key| !key.is_text) {
+            return Ok(());
+        }
+        let wrong = |text: String| Wrong {
+            place: over.place,
+            text,
+        };
+        let copy = {
+            let tree = Tree::new(self.root, self.deadline);
+            let Some(location) = tree.root().descend(&self.way) else {
+                return Ok(());
+            };
+            match tree.follow(location) {
+                Ok(Found::At(location)) if !matches!(location.node.data, Data::Scalar(_)) => {
+                    self.copied += location.node.size();
+                    if self.copied > NODES {
+                        let text = format!(
+                            "the layers copy more than {NODES} values that interpolations lead to"
+                        );
+                        return Err(wrong(text));
+                    }
+                    location.node.clone()
+                }
+                Err(trouble) if self.deadline.go_on().is_err() => return Err(wrong(trouble.text)),
+                _ => return Ok(()),
+            }
+        };
+        if let Some(node) = self.here() {
+            *node = copy;
+        }
+        Ok(())
     }
 }

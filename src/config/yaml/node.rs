@@ -51,6 +51,14 @@ impl Key {
     }
 }
 
+impl Eq for Key {}
+
+impl std::hash::Hash for Key {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.identity().hash(state);
+    }
+}
+
 impl PartialEq for Key {
     fn eq(&self, other: &Key) -> bool {
         self.identity() == other.identity()
@@ -83,12 +91,18 @@ impl Node {
         }
     }
 
-    /// How many nodes it consists of.
+    /// How many nodes it consists of; a long text counts as several.
     pub fn size(&self) -> usize {
-        match &self.data {
-            Data::Scalar(_) => 1,
-            Data::List(items) => 1 + items.iter().map(Node::size).sum::<usize>(),
-            Data::Map(entries) => 1 + entries.iter().map(|(_, node)| node.size()).sum::<usize>(),
+        let long = |text: &str| text.len() / 32;
+        1 + match &self.data {
+            Data::Scalar(scalar) => long(scalar.text()),
+            Data::List(items) => items.iter().map(Node::size).sum(),
+            Data::Map(entries) => {
+                let sizes = entries
+                    .iter()
+                    .map(|(key, node)| long(&key.text) + node.size());
+                sizes.sum()
+            }
         }
     }
 }
