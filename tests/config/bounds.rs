@@ -10,6 +10,7 @@ const STORE: &str = "mxm-config-store/apps/mxm-secrets";
 
 /// Runs a command to its end; it must be there in time, and must not have had more than 100 MB.
 #[track_caller]
+#[expect(clippy::zombie_processes, reason = "wait4 waits for it")]
 fn bounded(command: &mut Command, timeout: f64, what: &str) {
     let started = Instant::now();
     let child = command
