@@ -13,8 +13,9 @@
 //! that needs none.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use zeroize::Zeroize;
 
@@ -29,16 +30,18 @@ const LARGEST: usize = 64 << 10;
 
 /// See the module.
 pub struct Arena {
-    /// Atomic, so that a shared arena may be written to. Each byte is handed out once, to one owner, by a step of `used`.
-    block: [AtomicU8; SIZE],
+    block: UnsafeCell<[u8; SIZE]>,
     used: AtomicUsize,
 }
+
+// SAFETY: each byte of the block is handed out once, to one owner, by an atomic step of `used`.
+unsafe impl Sync for Arena {}
 
 impl Arena {
     /// A block that nothing has been taken from.
     pub const fn new() -> Arena {
         Arena {
-            block: [const { AtomicU8::new(0) }; SIZE],
+            block: UnsafeCell::new([0; SIZE]),
             used: AtomicUsize::new(0),
         }
     }
@@ -48,7 +51,7 @@ impl Arena {
         if layout.size() > LARGEST {
             return None;
         }
-        let start = self.block.as_ptr().cast_mut().cast::<u8>();
+        let start = self.block.get().cast::<u8>();
         let mut used = self.used.load(Ordering::Relaxed);
         loop {
             let gap = (start as usize + used).wrapping_neg() & (layout.align() - 1);
@@ -68,7 +71,7 @@ impl Arena {
 
     /// Makes the piece of `old` bytes longer, if nothing has been taken after it and there is room.
     fn grow(&self, piece: *mut u8, old: usize, new: usize) -> bool {
-        let start = piece as usize - self.block.as_ptr() as usize;
+        let start = piece as usize - self.block.get() as usize;
         let end = start + new;
         new <= LARGEST
             && end <= SIZE
@@ -80,7 +83,7 @@ impl Arena {
 
     /// Whether `piece` is of the block.
     fn owns(&self, piece: *mut u8) -> bool {
-        (piece as usize).wrapping_sub(self.block.as_ptr() as usize) < SIZE
+        (piece as usize).wrapping_sub(self.block.get() as usize) < SIZE
     }
 }
 
