@@ -23,6 +23,7 @@ use std::ffi::{OsString, c_int};
 use std::io;
 
 use crate::chain::Outcome;
+use crate::name::Name;
 use crate::schema::UsageError;
 use crate::sys;
 use crate::watch::{self, Watch};
@@ -118,7 +119,11 @@ fn run(arguments: Vec<OsString>) -> u8 {
 fn explain(error: &anyhow::Error) -> Status {
     if let Some(mistakes) = error.downcast_ref::<UsageError>() {
         for mistake in mistakes.lines() {
-            message::problem("usage", None, &mistake.into());
+            // What a policy denies begins with the name.
+            let denied = mistake.split_once(": denied: ");
+            let name = denied.and_then(|(name, _)| Name::parse(name).ok());
+            let what = if name.is_some() { "denied" } else { "usage" };
+            message::problem(what, name.as_ref(), &mistake.into());
         }
         Status::Usage
     } else {

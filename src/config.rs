@@ -322,11 +322,16 @@ pub fn check(options: &Options) -> Result<Checked, UsageError> {
     let not_here = not_here?;
     // What is in effect here leaves nothing to other machines.
     if not_here.is_none() {
-        let sets = configured(options)?.sets.into_iter();
-        let wrong: Vec<String> = sets
-            .flat_map(|set| set.requests)
-            .filter_map(|mut request| Some(request.load().err()?.to_string()))
-            .collect();
+        let Configured { sets, refs, .. } = configured(options)?;
+        let mut wrong = Vec::new();
+        for mut request in sets.into_iter().flat_map(|set| set.requests) {
+            wrong.extend(request.load().err().map(|error| error.to_string()));
+            let unknown = request.names().filter(|name| !refs.has_room_for(name));
+            wrong.extend(unknown.map(|name| {
+                let place = &request.place;
+                format!("{place}: {name} is not in refs, and refs_only allows no other name")
+            }));
+        }
         if !wrong.is_empty() {
             return Err(UsageError::all(wrong));
         }

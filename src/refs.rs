@@ -95,6 +95,11 @@ pub fn is_identifier(text: &str) -> bool {
 pub const IDENTIFIER: &str = "expected a lower-case letter and then a-z, 0-9 and _";
 
 impl Refs {
+    /// Whether `name` may be asked for at all, whatever the role.
+    pub fn has_room_for(&self, name: &Name) -> bool {
+        !self.only || self.refs.iter().any(|it| it.name == name.path())
+    }
+
     /// Where `name` leads to; `None`: it is no ref, so the chain is asked.
     ///
     /// # Errors
@@ -129,7 +134,7 @@ impl Refs {
         };
         if !allowed.contains(&role) {
             return Err(format!(
-                "denied: the policy {policy} of {known} does not allow the role {role}"
+                "{name}: denied: the policy {policy} does not allow the role {role}"
             ));
         }
         let Some(place) = self.stores.iter().find(|known| known.name == *store) else {

@@ -65,12 +65,12 @@ fn denied_is_denied() {
         (
             "trader",
             "denied",
-            "denied: the policy nobody of denied does not allow the role trader",
+            "denied: denied: the policy nobody does not allow the role trader",
         ),
         (
             "other",
             "key",
-            "denied: the policy p of key does not allow the role other",
+            "key: denied: the policy p does not allow the role other",
         ),
         (
             "",
@@ -541,4 +541,34 @@ fn generated_refs_follow_the_rules_as_python_has_them() {
             "{kind}: {ours:?}"
         );
     }
+}
+
+/// A set whose secrets are refs: `exec` says which are denied, and `--check` which are no refs.
+#[test]
+fn a_set_of_refs_is_denied_and_checked() {
+    let sets = "  refs_only: yes\n  sets: {s: {A: key, B: denied, C: {value: \"{{other}}\"}}}\n";
+    let home = home(&format!("{TEXT}{sets}"), "echo secret");
+    let check = home.run(["config", "--check"]);
+    let place = home.path().join("c.yaml").display().to_string();
+    let unknown = "other is not in refs, and refs_only allows no other name";
+    check.is(2, "", &format!("mxm-secrets: {place}:11: {unknown}\n"));
+    let exec = ["exec", "--set", "s", "--", "tool"];
+    let denied = "denied: denied: the policy nobody does not allow the role trader";
+    run(&home, "trader", &exec).is(
+        125,
+        "",
+        &format!("mxm-secrets: {denied}\nmxm-secrets: {unknown}\n"),
+    );
+    let json = run(
+        &home,
+        "trader",
+        &["exec", "--json-errors", "--set", "s", "--", "tool"],
+    );
+    let first = json.stderr.lines().next().unwrap();
+    let start = r#"{"schema":1,"problem":"denied","name":"denied","message":""#;
+    assert!(
+        json.status == Some(125) && first.starts_with(start),
+        "{first}"
+    );
+    assert_eq!(home.log("tool"), Vec::<String>::new());
 }
