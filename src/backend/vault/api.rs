@@ -240,12 +240,13 @@ impl Reply<'_> {
 
     /// Whether it says that there is nothing, and not a word of why: `{"errors":[]}`.
     pub fn says_only_that_there_is_nothing(&self) -> bool {
-        let json = self.json();
-        let member = |name| json.and_then(|json| json.get(name));
-        let is_empty = |value: Value| value.is_null() || value.is_empty_array();
-        member("errors").is_some_and(Value::is_empty_array)
-            && member("warnings").is_none_or(is_empty)
-            && member("data").is_none_or(Value::is_null)
+        let Some(json) = self.json() else {
+            return false;
+        };
+        json.get("errors").is_some_and(Value::is_empty_array)
+            && json
+                .members()
+                .all(|(_, value)| value.is_null() || value.is_empty_array())
     }
 
     /// `text`, which came from the server, if it may be shown: on one line, and not too long.
