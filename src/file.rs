@@ -12,6 +12,8 @@ use std::path::Path;
 
 use crate::deadline::Deadline;
 use crate::secret::{Progress, Secret, SecretBuffer};
+#[cfg(feature = "vault")]
+use crate::trust;
 use crate::{sys, watch};
 
 /// Reads the file at `path`, of at most `limit` bytes.
@@ -23,6 +25,27 @@ pub fn read(path: &Path, limit: usize, deadline: Deadline) -> Result<Secret, Str
     let shown = path.display();
     let file = sys::open_to_read(path).map_err(|error| format!("cannot read {shown}: {error}"))?;
     read_all(&file, limit, deadline).map_err(|problem| format!("{shown} {problem}"))
+}
+
+/// The same for a key or a credential, which nobody else may be able to change.
+///
+/// # Errors
+/// What is wrong, naming the file.
+#[cfg(feature = "vault")]
+pub fn read_key(path: &Path, limit: usize, deadline: Deadline) -> Result<Secret, String> {
+    if let Ok(file) = sys::open_to_read(path)
+        && let Err(doubt) = trust::key_file(path, &file)
+    {
+        let fix = doubt
+            .fix
+            .map_or(String::new(), |fix| format!("; fix it with: {fix}"));
+        return Err(format!(
+            "{} is not read: {}{fix}",
+            path.display(),
+            doubt.text
+        ));
+    }
+    read(path, limit, deadline)
 }
 
 /// Opens the file at `path`; `None` when there is nothing at all: see [`is_absent`].

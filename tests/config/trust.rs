@@ -301,3 +301,18 @@ fn a_program_that_others_can_change_is_not_started() {
         );
     }
 }
+
+#[cfg(feature = "vault")]
+#[test]
+fn a_token_that_others_can_change_is_not_used() {
+    let mut home = Home::new();
+    home.set("VAULT_ADDR", "http://127.0.0.1:1");
+    let token = home.write(".vault-token", "hvs.canary");
+    mode(&token, 0o602);
+    let seen = home.run(["get", "a", "--backend", "vault"]);
+    let fix = format!("; fix it with: chmod o-w {}", token.display());
+    seen.has(4, "", &["is not read: everyone can write to ", &fix]);
+    mode(&token, 0o600);
+    home.run(["get", "a", "--backend", "vault"])
+        .has(4, "", &["127.0.0.1:1"]);
+}

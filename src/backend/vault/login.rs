@@ -84,7 +84,7 @@ impl Identity {
         let token = match official_name("TOKEN") {
             Some(name) => secret_variable(name),
             None => token_file()
-                .map(|path| file::read(&path, FILE_LIMIT, deadline))
+                .map(|path| file::read_key(&path, FILE_LIMIT, deadline))
                 .transpose()?,
         };
         let token = token.map(trimmed).filter(|token| !token.is_empty());
@@ -373,7 +373,7 @@ fn credential(
 ) -> Result<Secret, Missing> {
     let whole = match (secret_variable(variable), file) {
         (Some(value), _) => value,
-        (None, Some(file)) => file::read(file, FILE_LIMIT, deadline)
+        (None, Some(file)) => file::read_key(file, FILE_LIMIT, deadline)
             .map_err(|problem| Missing::Unreadable(problem.into()))?,
         (None, None) => {
             return Err(Missing::NotGiven(

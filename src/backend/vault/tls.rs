@@ -116,7 +116,7 @@ impl Tls {
                     .collect::<Result<Vec<_>, _>>()
                     .map_err(|error| bad(certificate, "certificate in PEM", error))?;
                 // rustls takes the key over as it is; it lives as long as the client.
-                let private = PrivateKeyDer::from_pem_slice(read(key)?.expose())
+                let private = PrivateKeyDer::from_pem_slice(file::read_key(key, FILE_LIMIT, deadline)?.expose())
                     .map_err(|error| bad(key, "private key in PEM", error))?;
                 builder
                     .with_client_auth_cert(chain, private)
