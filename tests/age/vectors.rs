@@ -28,7 +28,11 @@ const EMPTY: &str = "stream_empty_payload";
 const WORDS: &[(&str, &[&str])] = &[
     (
         "armor failure",
-        &["has a damaged armor", "is not an age file"],
+        &[
+            "has a damaged armor",
+            "is not an age file",
+            "has text before the line -----BEGIN AGE ENCRYPTED FILE-----",
+        ],
     ),
     (
         "header failure",
@@ -39,6 +43,7 @@ const WORDS: &[(&str, &[&str])] = &[
             "is empty",
             "has an unknown version of the age format",
             "has a damaged armor",
+            "was damaged by a conversion of its line ends to CRLF",
         ],
     ),
     (

@@ -146,7 +146,7 @@ impl Place {
                 place.home().link(&["cat"]);
                 place.home().write(NAME, &text);
                 place.home().write(BINARY, &binary);
-                let text = "mxm_secrets:\n  own: {command: [cat, \"{name}\"]}\n";
+                let text = "mxm_secrets:\n  own: {command: [cat, \"{name}\"], miss: {status: 1, says: No such file}}\n";
                 place
                     .home()
                     .write("mxm-config-store/apps/mxm-secrets/default.yaml", text);
