@@ -60,6 +60,17 @@ pub fn program(path: &Path) -> Result<(), Doubt> {
     }
 }
 
+/// The same for `program` as a command names it: one without a slash is looked for on PATH, which is the caller's choice.
+///
+/// # Errors
+/// The doubt.
+pub fn named_program(program: &str) -> Result<(), Doubt> {
+    match program.contains('/') {
+        true => self::program(program.as_ref()),
+        false => Ok(()),
+    }
+}
+
 /// The same for a file that holds a key or a credential and was opened as `file`. What is returned is a warning: others
 /// can read it.
 ///

@@ -104,10 +104,7 @@ impl Own {
 
     /// Whether nobody else can change a program that is named by its path.
     fn trusted(&self) -> Result<(), Reason> {
-        match self.program().contains('/') {
-            true => trust::program(self.program().as_ref()).map_err(Reason::from),
-            false => Ok(()),
-        }
+        trust::named_program(self.program()).map_err(Reason::from)
     }
 
     /// Why there is no program.

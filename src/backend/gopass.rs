@@ -28,6 +28,7 @@ use crate::schema::{Key, Kind, Section};
 use crate::secret::Secret;
 use crate::sys;
 use crate::text::shell;
+use crate::trust;
 use store::{Crypto, Entry as There, Store};
 
 pub const DECLARATION: Declaration = Declaration {
@@ -519,6 +520,9 @@ impl Backend for Gopass {
     }
 
     fn ask(&self, name: &Name, context: &Context) -> Answer {
+        if let Err(reason) = trust::named_program(&self.command) {
+            return Answer::Failed(reason.into());
+        }
         let path = self.path(name);
         match self.answer(name, &path, context) {
             Ok(answer) => answer,
@@ -528,6 +532,9 @@ impl Backend for Gopass {
     }
 
     fn status(&self, context: &Context) -> Status {
+        if let Err(reason) = trust::named_program(&self.command) {
+            return Status::failed(&self.command, reason);
+        }
         self.check(true, context)
     }
 

@@ -316,3 +316,23 @@ fn a_token_that_others_can_change_is_not_used() {
     home.run(["get", "a", "--backend", "vault"])
         .has(4, "", &["127.0.0.1:1"]);
 }
+
+#[test]
+fn nor_is_a_gopass_that_others_can_change() {
+    let home = Home::new();
+    home.write(
+        FILE,
+        "mxm_secrets: {backends: [gopass], gopass: {command: ~/open/gopass}}\n",
+    );
+    home.fake("gopass", "echo secret");
+    fs::create_dir(home.path().join("open")).unwrap();
+    copy_program(
+        &home.path().join("bin/gopass"),
+        &home.path().join("open/gopass"),
+    );
+    mode(home.path().join("open"), 0o777);
+    let fix = format!("hint: chmod o-w {}/open", home.path().display());
+    home.run(["get", "a"])
+        .has(4, "", &["gopass failed: everyone can write to ", &fix]);
+    assert!(home.log("gopass").is_empty());
+}
