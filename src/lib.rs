@@ -75,7 +75,6 @@ mod arena;
 mod backend;
 mod chain;
 mod cli;
-#[allow(dead_code, reason = "templates come next")]
 mod compose;
 mod config;
 mod deadline;
