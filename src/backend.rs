@@ -249,6 +249,15 @@ impl Answer {
                 locator,
             },
             Some(field) => match field::pick(&whole, field) {
+                Some(_) if field::is_block(&whole, field) => {
+                    let reason = format!(
+                        "field {field} of {} is a YAML block of several lines, which is not read: {locator}",
+                        name.path()
+                    );
+                    Answer::Failed(
+                        Reason::from(reason).hint("ask for the whole secret, without a field"),
+                    )
+                }
                 Some(secret) => Answer::Hit {
                     secret,
                     locator: format!("{locator}#{field}"),

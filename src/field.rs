@@ -13,6 +13,16 @@ pub fn pick(whole: &Secret, field: &str) -> Option<Secret> {
     }
 }
 
+/// Whether the line that [`pick`] took for `field` only starts a YAML block: the value is in the indented lines below it,
+/// which are not read.
+pub fn is_block(whole: &Secret, field: &str) -> bool {
+    let mut lines = whole.expose().split(|&byte| byte == b'\n').skip(1);
+    let found = lines.find_map(|line| value(line, field.as_bytes()));
+    let block = matches!(found, Some([b'|' | b'>', marks @ ..])
+        if marks.iter().all(|mark| matches!(mark, b'+' | b'-' | b'0'..=b'9' | b' ')));
+    block && lines.next().is_some_and(|line| line.starts_with(b" "))
+}
+
 /// The first line of `whole` without its end, LF or CRLF.
 pub fn first_line(whole: &Secret) -> Secret {
     let text = whole.expose();
@@ -24,16 +34,20 @@ pub fn first_line(whole: &Secret) -> Secret {
 }
 
 fn line<'a>(text: &'a [u8], field: &[u8]) -> Option<&'a [u8]> {
-    text.split(|&byte| byte == b'\n').skip(1).find_map(|line| {
-        let value = line.strip_prefix(field)?.strip_prefix(b":")?;
-        let value = value.strip_suffix(b"\r").unwrap_or(value);
-        let blanks = value
-            .iter()
-            .take_while(|byte| matches!(byte, b' ' | b'\t'))
-            .count();
-        // Without a blank after the colon it is another thing: https://… is no field "https".
-        (blanks > 0 || value.is_empty()).then(|| &value[blanks..])
-    })
+    let mut lines = text.split(|&byte| byte == b'\n').skip(1);
+    lines.find_map(|line| value(line, field))
+}
+
+/// The value of a line `FIELD: value`.
+fn value<'a>(line: &'a [u8], field: &[u8]) -> Option<&'a [u8]> {
+    let value = line.strip_prefix(field)?.strip_prefix(b":")?;
+    let value = value.strip_suffix(b"\r").unwrap_or(value);
+    let blanks = value
+        .iter()
+        .take_while(|byte| matches!(byte, b' ' | b'\t'))
+        .count();
+    // Without a space after the colon it is something else: https://… is no field "https".
+    (blanks > 0 || value.is_empty()).then(|| &value[blanks..])
 }
 
 #[cfg(test)]
@@ -57,6 +71,24 @@ mod tests {
         ] {
             let first = first_line(&Secret::copy_of(whole.as_bytes()));
             assert_eq!(first.expose(), line.as_bytes(), "{whole:?}");
+        }
+    }
+
+    #[test]
+    fn a_block_of_yaml_is_not_its_mark() {
+        for (whole, block) in [
+            ("pw\nkey: |\n  aaa\n  bbb\n", true),
+            ("pw\nkey: >-\r\n  aaa\r\n", true),
+            ("pw\n---\nkey: |2+\n  aaa", true),
+            // A password may be one character.
+            ("pw\nkey: |\nother: x\n", false),
+            ("pw\nkey: |", false),
+            ("pw\nkey: |x\n  aaa", false),
+            ("pw\nkey: x\n  aaa", false),
+            ("key: |\n  aaa", false),
+        ] {
+            let whole = Secret::copy_of(whole.as_bytes());
+            assert_eq!(is_block(&whole, "key"), block, "{:?}", whole.expose());
         }
     }
 

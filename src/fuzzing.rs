@@ -106,8 +106,10 @@ pub(crate) fn ask(backend: Box<dyn Backend>, name: &Name) -> Lookup {
         timeout: Duration::from_secs(60),
         timeout_for_prompts: false,
         unattended: true,
+        refs: crate::refs::Refs::default(),
+        stores: Vec::new(),
     };
-    let lookup = chain.find(name, &());
+    let lookup = chain.find(name, &()).expect("no refs refuse it");
     let problems = lookup.report.problems();
     match &lookup.outcome {
         Outcome::Found(secret) | Outcome::Defaulted(secret) => {

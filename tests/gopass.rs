@@ -588,25 +588,28 @@ fn stores_are_read_where_gopass_reads_them() {
         named.env("GOPASS_CONFIG_COUNT", "1");
         named
             .env("GOPASS_CONFIG_KEY_0", "mounts.far.path")
-            .env("GOPASS_CONFIG_VALUE_0", "/no/far");
-        gone(&mut named, "/no/far");
+            .env("GOPASS_CONFIG_VALUE_0", "/proc/no/far");
+        gone(&mut named, "/proc/no/far");
         // Void, since one is missing, for gopass too.
         let mut void = home.mxm_secrets(["get", "far/x"]);
         void.env("GOPASS_CONFIG_COUNT", "2");
         void.env("GOPASS_CONFIG_KEY_0", "mounts.far.path")
-            .env("GOPASS_CONFIG_VALUE_0", "/no/far");
+            .env("GOPASS_CONFIG_VALUE_0", "/proc/no/far");
         transcript(&mut void).is(0, "of the root store\n", "");
         let configuration = home.path().join(".config/gopass/config");
         let usual = fs::read_to_string(&configuration).unwrap();
         for spelling in [
-            "[mounts \"far\"]\n path = /no/far # gone",
-            "[Mounts far]\nPATH=\"/no/far\"",
-            "[mounts \"far\"]\n; path = /here\npath = /no/far\npath = /here",
+            "[mounts \"far\"]\n path = /proc/no/far # gone",
+            "[Mounts far]\nPATH=\"/proc/no/far\"",
+            "[mounts \"far\"]\n; path = /here\npath = /proc/no/far\npath = /here",
             "[include]\npath = other",
         ] {
-            home.write(".config/gopass/other", "[mounts \"far\"]\npath = /no/far\n");
+            home.write(
+                ".config/gopass/other",
+                "[mounts \"far\"]\npath = /proc/no/far\n",
+            );
             fs::write(&configuration, format!("{usual}{spelling}\n")).unwrap();
-            gone(&mut home.mxm_secrets([""; 0]), "/no/far");
+            gone(&mut home.mxm_secrets([""; 0]), "/proc/no/far");
         }
         fs::write(
             &configuration,
@@ -621,10 +624,10 @@ fn stores_are_read_where_gopass_reads_them() {
         fs::write(&configuration, usual).unwrap();
         fs::write(
             store.root().join("config"),
-            "[mounts \"far\"]\npath = /no/far\n",
+            "[mounts \"far\"]\npath = /proc/no/far\n",
         )
         .unwrap();
-        gone(&mut home.mxm_secrets([""; 0]), "/no/far");
+        gone(&mut home.mxm_secrets([""; 0]), "/proc/no/far");
     });
 }
 

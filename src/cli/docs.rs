@@ -46,7 +46,8 @@ fn the_synopsis_in_the_readme_is_fresh() {
     let (before, rest) = readme.split_once("<!-- synopsis -->\n").unwrap();
     let (_, after) = rest.split_once("<!-- end of synopsis -->").unwrap();
     let help = help::help(None, false);
-    let (help, _) = help.split_once("\nOptions:\n").unwrap();
+    let commands = help.find("Commands:\n").unwrap();
+    let help = &help[commands..help.find("\nOptions:\n").unwrap()];
     let block = format!("```text\n{help}```\n");
     drawn(
         "README.md",

@@ -88,8 +88,8 @@ fn every_scalar(tree: &Tree, node: &Node) {
         }
         Data::List(items) => items.iter().for_each(|item| every_scalar(tree, item)),
         Data::Map(entries) => {
-            for (key, value) in entries {
-                if let Some(at) = tree.root().descend(&[&key.text]) {
+            for (place, (_, value)) in entries.iter().enumerate() {
+                if let Some(at) = tree.root().descend(&[place]) {
                     let _ = tree.follow(at);
                 }
                 every_scalar(tree, value);
