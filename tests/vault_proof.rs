@@ -20,13 +20,16 @@ fn fails(home: &Home, name: &str, words: &[&str]) {
     assert!(json.contains("\"outcome\":\"failed\""), "{json}");
 }
 
-/// What the server answers to the request, as HTTP.
+/// What the server answers to the request and its token, as HTTP.
 fn forward(server: &Server, request: &str) -> String {
     let path = request.split(' ').nth(1).unwrap();
+    let token = request
+        .lines()
+        .find(|line| line.starts_with("X-Vault-Token: "));
     let output = Command::new("curl")
         .args(["-q", "--noproxy", "*", "-s", "--cacert"])
         .arg(&server.ca)
-        .args(["-H", &format!("X-Vault-Token: {ROOT}")])
+        .args(["-H", token.unwrap()])
         .args(["-w", "\n%{http_code}"])
         .arg(format!("{}{path}", server.address))
         .output()
@@ -55,6 +58,9 @@ fn mounts(server: &Server) {
             r#"{"type":"kv","options":{"version":"1"}}"#,
         );
         server.set_up("proof/prod/api-key", r#"{"value":"one"}"#);
+        server.set_up("sys/mounts/plain", r#"{"type":"kv"}"#);
+        server.set_up("plain/prod/api-key", r#"{"value":"zero"}"#);
+        server.set_up("plain/prod/ttl", r#"{"value":"zero","ttl":"0"}"#);
         server.put("prod/api-key", r#"{"value":"two"}"#);
         server.put("prod/null", r#"{"a":null,"b":null}"#);
     });
@@ -107,6 +113,101 @@ fn an_engine_of_a_version_that_is_not_told_is_asked_as_both() {
         &["proof is a KV engine of version 1, but kv_version is 2"],
     );
     fails(&home, "prod/none", &["is unknown"]);
+}
+
+#[test]
+fn a_given_version_is_believed_only_with_the_words_of_the_engine() {
+    let Some(server) = Server::shared() else {
+        return;
+    };
+    mounts(server);
+    let gateway = gateway(server);
+    let policy = ["secret", "proof"]
+        .map(|it| format!("path \"{it}/data/*\" {{ capabilities = [\"read\"] }}"));
+    let mut home = Home::new();
+    home.set("VAULT_ADDR", gateway.address())
+        .set(
+            "VAULT_TOKEN",
+            server.token("of-version-2", &policy.concat()),
+        )
+        .set("PROD_API_KEY", "stale")
+        .set("MXM_SECRETS_BACKENDS", "vault")
+        .set("MXM_SECRETS_VAULT_KV_VERSION", "2");
+    home.run(["get", "prod/api-key"]).is(0, "two\n", "");
+    home.run(["get", "prod/none"]).has(1, "", &["missing"]);
+    home.set("MXM_SECRETS_VAULT_MOUNT", "proof");
+    for name in ["prod/api-key", "prod/none"] {
+        fails(
+            &home,
+            name,
+            &["the version of the KV engine proof is unknown"],
+        );
+    }
+}
+
+#[test]
+fn an_engine_without_options_is_of_version_1() {
+    let Some(server) = Server::shared() else {
+        return;
+    };
+    mounts(server);
+    let mut home = server.root_home();
+    home.set("MXM_SECRETS_VAULT_MOUNT", "plain");
+    for version in ["auto", "1"] {
+        home.set("MXM_SECRETS_VAULT_KV_VERSION", version);
+        home.run(["get", "prod/api-key"]).is(0, "zero\n", "");
+        for name in ["prod/none", "prod/api-key#none", "prod/ttl#none"] {
+            home.run(["get", name]).has(1, "", &["missing"]);
+        }
+    }
+}
+
+#[test]
+fn what_is_no_secret_of_version_1_lacks_no_field() {
+    let leased = r#"{"lease_duration":2764800,"data":{"a":"a","b":"b"}}"#;
+    let other = r#"{"lease_duration":0,"data":{"a":"a","b":"b"}}"#;
+    let bare = r#"{"data":{"a":"a","b":"b"}}"#;
+    let own = r#"{"lease_duration":0,"data":{"a":"a","ttl":"0"}}"#;
+    let one = r#""type":"kv","options":{"version":"1"}"#;
+    for (mount, body, missing) in [
+        (one, leased, true),
+        (r#""type":"kv","options":{}"#, leased, true),
+        (r#""type":"kv","options":null"#, leased, true),
+        (r#""type":"generic","options":null"#, leased, true),
+        (one, own, true),
+        (one, other, false),
+        (one, bare, false),
+        (r#""type":"kv","options":{}"#, other, false),
+        (r#""type":"kv","options":{"version":null}"#, leased, false),
+        (r#""type":"kv","options":{"version":""}"#, leased, false),
+        (r#""type":"kv","options":{"version":1}"#, leased, false),
+        (r#""type":"kv","options":"""#, other, false),
+        (r#""type":"kv""#, other, false),
+        (r#""options":{"version":"1"}"#, leased, false),
+        (r#""type":null,"options":{"version":"1"}"#, leased, false),
+    ] {
+        let told = format!(r#"{{"data":{{"path":"secret/",{mount}}}}}"#);
+        let server = Scripted::start(move |request, stream| {
+            let reply = match request.split(' ').nth(1).unwrap_or_default() {
+                path if path.contains("/sys/") => answer(200, &told),
+                "/v1/secret/a" => answer(200, body),
+                _ => answer(404, r#"{"errors":[]}"#),
+            };
+            let _ = stream.write_all(reply.as_bytes());
+        });
+        let mut home = server.home();
+        home.set("MXM_SECRETS_VAULT_KV_VERSION", "auto");
+        if missing {
+            home.run(["get", "--default", "d", "a#value"])
+                .is(3, "d\n", "");
+        } else {
+            fails(&home, "a#value", &["vault failed: "]);
+        }
+        home.set("MXM_SECRETS_VAULT_KV_VERSION", "1");
+        if !missing {
+            fails(&home, "a#value", &["vault failed: "]);
+        }
+    }
 }
 
 #[test]

@@ -307,12 +307,30 @@ impl Setup {
             Version::V1 => Ok(miss),
             Version::V2 => match self.read(question, Version::V1)? {
                 Read::NotAPathOfV2(_) => Ok(miss),
-                // Whoever may read the paths of version 2 alone was given them by someone who knows the version.
-                Read::Denied(_) if self.settings.version.is_some() => Ok(miss),
+                // A policy often allows the paths of version 2 alone.
+                Read::Denied(_) if self.has_versions(question)? => Ok(miss),
                 Read::Answer(_) => Err(self.contradiction(Version::V1, version)),
                 Read::Denied(_) | Read::Nothing => Err(self.unknown_version(question)),
             },
         }
+    }
+
+    /// Whether the engine refuses a version of a secret that is not a number: one of version 1 does not look at it.
+    fn has_versions(&self, question: &Question) -> Result<bool, Reason> {
+        let call = Call {
+            path: &format!("{}?version=none", self.encoded(question, Version::V2)),
+            token: question.identity.token.as_ref(),
+            ..Call::default()
+        };
+        let reply = question.api.call(&call, question.patience)?;
+        Ok(reply.response.status == 400 && reply.says("field \"version\""))
+    }
+
+    /// The encoded path to read, from an engine of `version`.
+    fn encoded(&self, question: &Question, version: Version) -> String {
+        let data = if version == Version::V2 { "/data" } else { "" };
+        let mount = encode_path(&self.settings.mount);
+        format!("{mount}{data}/{}", encode_path(&question.path))
     }
 
     /// Reads from an engine of unknown version: as version 2, then as version 1.
@@ -363,7 +381,7 @@ impl Setup {
             question.place,
             self.settings.mount
         ))
-        .hint("set kv_version to 1 or 2")
+        .hint("set kv_version to that of the engine, 1 or 2")
     }
 
     fn read(&self, question: &Question, version: Version) -> Result<Read, Reason> {
@@ -373,18 +391,20 @@ impl Setup {
             place,
             ..
         } = question;
-        let mount = &self.settings.mount;
-        let data = if version == Version::V2 { "/data" } else { "" };
         let call = Call {
-            path: &format!(
-                "{}{data}/{}",
-                encode_path(mount),
-                encode_path(&question.path)
-            ),
+            path: &self.encoded(question, version),
             token: identity.token.as_ref(),
             ..Call::default()
         };
         let reply = api.call(&call, question.patience)?;
+        let not_of_version = || {
+            let address = api.address();
+            let number = version as u8;
+            Reason::from(format!(
+                "the answer of {address} for {place} is not that of a KV v{number} engine"
+            ))
+            .hint("check the address, mount and kv_version")
+        };
         let answer = match reply.response.status {
             200 => {
                 let (fields, metadata) = match (reply.data(), version) {
@@ -396,16 +416,20 @@ impl Setup {
                 match fields.filter(|fields| whole && fields.is_object()) {
                     Some(fields) => {
                         let _ = self.seen.set(version);
-                        self.pick(fields, question, &reply)?
+                        match self.pick(fields, question, &reply)? {
+                            // Any object looks like a secret of version 1 without the field. Only version 1 gives a
+                            // lease with it: as long as the secret's own ttl or lease, which may be 0.
+                            Answer::Miss(_)
+                                if version == Version::V1
+                                    && !reply.has_lease()
+                                    && fields.get("ttl").or(fields.get("lease")).is_none() =>
+                            {
+                                return Err(not_of_version());
+                            }
+                            answer => answer,
+                        }
                     }
-                    None => {
-                        return Err(Reason::from(format!(
-                            "the answer of {} for {place} is not that of a KV v{} engine",
-                            api.address(),
-                            version as u8
-                        ))
-                        .hint("check the address, mount and kv_version"));
-                    }
+                    None => return Err(not_of_version()),
                 }
             }
             404 => match gone(&reply, version, place) {
@@ -582,7 +606,7 @@ impl Setup {
             (200, Some(data)) => {
                 let text = |value: Option<Value>| value.and_then(Value::text);
                 let kind = text(data.get("type"));
-                if kind.is_some_and(|kind| !matches!(kind.expose(), b"kv" | b"generic")) {
+                if kind.is_none_or(|kind| !matches!(kind.expose(), b"kv" | b"generic")) {
                     return Err(Reason::from(format!("{mount} is not a KV engine"))
                         .hint("check mount: vault secrets list"));
                 }
@@ -613,18 +637,23 @@ impl Setup {
                         ),
                     }));
                 }
+                // Version 1 need not be among the options, which a server always gives.
                 let options = data.get("options");
-                let version = text(options.and_then(|options| options.get("version")));
-                match version.as_ref().map(Secret::expose) {
+                let Some(options) = options.filter(|it| it.is_object() || it.is_null()) else {
+                    return Ok(None);
+                };
+                let version = options.get("version");
+                match version.and_then(Value::text).as_ref().map(Secret::expose) {
                     Some(b"2") => Ok(Some(Version::V2)),
-                    Some(b"1") | None => Ok(Some(Version::V1)),
-                    Some(_) => Err(Reason::from(format!(
+                    Some(b"1") => Ok(Some(Version::V1)),
+                    None if version.is_none() => Ok(Some(Version::V1)),
+                    _ => Err(Reason::from(format!(
                         "{mount} is a KV engine of an unknown version"
                     ))),
                 }
             }
             // A token that may not do anything there, no such mount, an old server, or a gateway in between.
-            (401 | 403 | 404, _) if reply.json().is_some() => Ok(None),
+            (401 | 403 | 404, None) if reply.json().is_some() => Ok(None),
             (400, _) if reply.says("missing client token") => Ok(None),
             (200, None) => Err(Reason::from(format!(
                 "{} did not answer like a Vault server",

@@ -227,6 +227,13 @@ impl Reply<'_> {
         self.json()?.get("data").filter(|data| data.is_object())
     }
 
+    /// Whether the server gives it for longer than no time.
+    pub fn has_lease(&self) -> bool {
+        let lease = self.json().and_then(|json| json.get("lease_duration"));
+        let seconds = lease.and_then(Value::field);
+        seconds.is_some_and(|it| matches!(it.expose(), [b'1'..=b'9', ..]))
+    }
+
     /// Whether the body is one that Vault may have made.
     fn is_vaults(&self) -> bool {
         let body = self.response.body.expose();
