@@ -55,6 +55,8 @@
 //! | `trust` | who can change a file |
 //! | `sys` | the calls to the operating system that std does not have, a file per subject |
 
+// Nothing is left elsewhere, so that the program says why in one sentence (main.rs).
+#![cfg(unix)]
 #![cfg_attr(
     any(test, fuzzing),
     allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)

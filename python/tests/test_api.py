@@ -121,6 +121,51 @@ class Answers(Home):
         self.assertEqual(self.said(script), "ProgramMissing True\n")
 
 
+class Refs(Home):
+    SETUP = """
+        from mxm.secrets.api import SecretsApi
+        class Me:
+            def __init__(self, role): self.role = role
+        api = SecretsApi.from_config_data({
+            "stores": {"red": {"backend": "env", "root": "mxm"}, "gone": {"backend": "vault", "root": "x"}},
+            "policies": {"p": {"allowed_principals": ["trader"]}},
+            "refs": {"key": {"store": "red", "path": "a", "policy": "p"}, "no": {"store": "red", "path": "b", "policy": "p"},
+                     "far": {"store": "gone", "path": "b", "policy": "p"}},
+        })
+        def says(call):
+            try:
+                print(call())
+            except Exception as error:
+                print(type(error).__name__, isinstance(error, PermissionError), isinstance(error, ValueError))
+    """
+
+    def test_a_ref_is_read_denied_missing_unknown_and_failed(self) -> None:
+        script = self.SETUP + """
+        says(lambda: api.get_secret("key", identity=Me("trader")))
+        says(lambda: api.get_secret("no", identity=Me("trader"), default="d"))
+        says(lambda: api.get_secret("key", identity=Me("other"), default="d"))
+        says(lambda: api.get_secret("key", identity=Me("Not-A-Role"), default="d"))
+        says(lambda: api.get_secret("mxm/a", identity=Me("trader"), default="d"))
+        says(lambda: api.get_secret("far", identity=Me("trader"), default="d"))
+        says(lambda: SecretsApi.from_config_data({"refs": {}}))
+        says(api.check_ready)
+        """
+        self.assertEqual(
+            self.said(script, MXM_A="value", MXM_ROLE="trader").splitlines(),
+            ["value", "d", "SecretDenied True False", "UsageError False True", "KeyError False False",
+             "SecretFailed False False", "TypeError False False", "False"],
+        )
+
+    def test_a_configured_ref_is_denied(self) -> None:
+        path = os.path.join(self.home, "c.yaml")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("mxm_secrets: {stores: {red: {backend: env, root: mxm}}, policies: {p: {allowed_principals: [trader]}},"
+                       " refs: {key: {store: red, path: a, policy: p}}}\n")
+        kind, _, key, *_ = self.raised(f"get_secret('key', 'd', config={path!r})", MXM_A="v", MXM_ROLE="other")
+        self.assertEqual((kind, key), ("SecretDenied", "key"))
+        self.assertEqual(self.said(f"print(get_secret('key', config={path!r}))", MXM_A="v", MXM_ROLE="trader"), "v\n")
+
+
 class CommandLine(Home):
     def main(self, *arguments: str, **more: str) -> tuple[int, str, str]:
         ended = subprocess.run(

@@ -123,7 +123,9 @@ def _end(child: subprocess.Popen[bytes]) -> None:
         child.wait()
 
 
-def _run(arguments: list[str], environment: dict[str, str]) -> tuple[_Buffer, str]:
+def _run(
+    arguments: list[str], environment: dict[str, str], descriptors: Sequence[int]
+) -> tuple[_Buffer, str]:
     """Standard output, which the caller wipes, and standard error."""
     output, messages = _Buffer(), _Buffer()
     try:
@@ -134,6 +136,7 @@ def _run(arguments: list[str], environment: dict[str, str]) -> tuple[_Buffer, st
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             close_fds=True,
+            pass_fds=descriptors,
         )
     except (ValueError, UnicodeEncodeError):
         raise UsageError("a name or an option has a character that no argument can have") from None
@@ -183,7 +186,7 @@ def _refusal(messages: str, keys: Sequence[str]) -> SecretsError:
     said = [line.removeprefix(f"{NAME}: ") for line in messages.splitlines()]
     hints = tuple(line.removeprefix("hint: ") for line in said if line.startswith("hint: "))
     reasons = tuple(line for line in said if not line.startswith("hint: "))
-    key = next((key for key in keys if any(line.startswith(f"{key} denied") for line in reasons)), "")
+    key = next((key for key in keys if any(line.startswith(f"{key}: denied") for line in reasons)), "")
     message = "; ".join(reasons) or f"{NAME} gave no answer"
     if key:
         return SecretDenied(message, key, reasons, hints)
@@ -200,6 +203,7 @@ def ask(
     no_input: bool | None = None,
     config: Path | None = None,
     environment: Mapping[str, str] | None = None,
+    descriptors: Sequence[int] = (),
 ) -> list[_Answer]:
     """Asks the program for all keys at once; the answers are in the order of the keys.
 
@@ -217,7 +221,7 @@ def ask(
             raise UsageError("a key must not have a NUL character")
     options = _options(backends, on_error, timeout, config)
     arguments = [program(), "get", "--json", "--default=", *options, "--", *keys]
-    output, messages = _run(arguments, _environment(no_input, environment or {}))
+    output, messages = _run(arguments, _environment(no_input, environment or {}), descriptors)
     try:
         answers = _answers(output)
     finally:
@@ -227,6 +231,16 @@ def ask(
             wipe(answer.value)
         raise _refusal(messages, keys)
     return answers
+
+
+def statuses(config: Path, descriptors: Sequence[int]) -> dict[str, str]:
+    """What every backend says of itself: its name and ready, unavailable, failed or not built in."""
+    arguments = [program(), "list-backends", "--json", "--config=" + os.fspath(config)]
+    output, messages = _run(arguments, _environment(True, {}), descriptors)
+    lines = bytes(output.bytes[: output.used]).splitlines()
+    if not lines:
+        raise _refusal(messages, ())
+    return {record["backend"]: record["status"] for record in map(json.loads, lines)}
 
 
 def wipe(value: bytearray | None) -> None:
