@@ -1,7 +1,17 @@
 # bash completion for mxm-secrets. Drawn from the table of commands and flags by make docs.
 
+# Names from the configuration, which the one on the PATH reads; it asks no store.
+_mxm_secrets_configured() {
+    command mxm-secrets config --json "${config[@]}" 2>/dev/null </dev/null | sed -n "$1"
+}
+
+# The names in refs that begin with $2, after $1.
+_mxm_secrets_refs() {
+    mapfile -t COMPREPLY < <(compgen -P "$1" -W "$(_mxm_secrets_configured 's/^{"schema":1,"key":"refs\.\([a-z0-9_]*\)\.store".*/\1/p')" -- "$2")
+}
+
 _mxm_secrets() {
-    local -a words=('')
+    local -a words=('') config=()
     local piece last='' cur prev command='' flags values word i
     COMPREPLY=()
     # bash splits at every =, so that --flag=value comes in three pieces: put them together again.
@@ -32,6 +42,8 @@ _mxm_secrets() {
     cur=${words[${#words[@]} - 1]} prev=${words[${#words[@]} - 2]}
     for ((i = 1; i < ${#words[@]} - 1; i++)); do
         case ${words[i]} in
+            --config) config=(--config "${words[i + 1]/#\~\//$HOME/}") ;;&
+            --config=*) config=("${words[i]}") ;;
             --default | --secret | --optional | --file | --value | --template | --stdin | --set | --from | --keep | --config | --backend | --on-error | --timeout) ((i++)) ;;
             -*) ;;
             *) [[ -n $command ]] || command=${words[i]} ;;
@@ -39,18 +51,28 @@ _mxm_secrets() {
     done
     # What stands before the value stays on the line, unless bash takes --flag=value for one word.
     local before=''
-    if [[ $cur == --*=* ]]; then
-        prev=${cur%%=*} cur=${cur#*=}
-        [[ ${COMP_WORDS[COMP_CWORD]} == --*=* ]] && before=$prev=
-    fi
+    [[ ${COMP_WORDS[COMP_CWORD]} == ?*=* ]] && before=${COMP_WORDS[COMP_CWORD]%=*}=
+    [[ $cur == --*=* ]] && prev=${cur%%=*} cur=${cur#*=}
     case $prev in
         --default) return ;;
-        --secret) return ;;
-        --optional) return ;;
-        --file) return ;;
+        --secret)
+            _mxm_secrets_refs "$before" "${cur#*=}"
+            return
+            ;;
+        --optional)
+            _mxm_secrets_refs "$before" "${cur#*=}"
+            return
+            ;;
+        --file)
+            [[ $cur != *=* ]] || _mxm_secrets_refs "$before" "${cur#*=}"
+            return
+            ;;
         --value) return ;;
         --template) return ;;
-        --stdin) return ;;
+        --stdin)
+            _mxm_secrets_refs "$before" "${cur#*=}"
+            return
+            ;;
         --set) return ;;
         --from)
             compopt -o default 2>/dev/null
@@ -69,7 +91,7 @@ _mxm_secrets() {
             local given=''
             [[ $cur == *,* ]] && given=${cur%,*},
             values=''
-            for word in gopass env age vault credentials keyring; do
+            for word in gopass env age vault credentials keyring $(_mxm_secrets_configured '/"key":"sets\./d; s/^{"schema":1,"key":"\([a-z0-9_-]*\)\.names".*/\1/p'); do
                 [[ ,$given == *,$word,* ]] || values+=" $word"
             done
             mapfile -t COMPREPLY < <(compgen -P "$before$given" -W "$values" -- "${cur##*,}")
@@ -96,6 +118,8 @@ _mxm_secrets() {
         mapfile -t COMPREPLY < <(compgen -W "$flags" -- "$cur")
     elif [[ -z $command || $command == help ]]; then
         mapfile -t COMPREPLY < <(compgen -W 'get exec resolve list-backends config help version' -- "$cur")
+    elif [[ " get resolve " == *" $command "* ]]; then
+        _mxm_secrets_refs '' "$cur"
     fi
 }
 complete -F _mxm_secrets mxm-secrets

@@ -9,9 +9,33 @@ function __mxm_secrets_command_line
     echo (string join ' ' -- (string escape -- $words) (commandline -ct))
 end
 
+# Names from the configuration, which the one on the PATH reads; it asks no store.
+function __mxm_secrets_configured
+    set -l words (commandline -opc)
+    set -l config (string match -- '--config=*' $words)
+    if set -l at (contains -i -- --config $words)
+        set config --config=(string replace -r '^~/' "$HOME/" -- $words[(math $at + 1)])
+    end
+    command mxm-secrets config --json $config 2>/dev/null </dev/null | sed -n $argv[1]
+end
+
+function __mxm_secrets_refs
+    __mxm_secrets_configured 's/^{"schema":1,"key":"refs\.\([a-z0-9_]*\)\.store".*/\1/p'
+end
+
+# The names in refs, after VAR= where the word has it; with an argument, only there.
+function __mxm_secrets_names
+    set -l word (commandline -ct | string replace -r '^--[a-z]+=' '')
+    set -l given (string replace -r '[^=]*$' '' -- $word)
+    test -n "$given" -o (count $argv) -eq 0; or return
+    for name in (__mxm_secrets_refs)
+        echo $given$name
+    end
+end
+
 function __mxm_secrets_backends
     set -l given (string replace -r '[^,]*$' '' -- (commandline -ct | string replace -r '^--backend=' ''))
-    for backend in gopass env age vault credentials keyring
+    for backend in gopass env age vault credentials keyring (__mxm_secrets_configured '/"key":"sets\./d; s/^{"schema":1,"key":"\([a-z0-9_-]*\)\.names".*/\1/p')
         string match -q -- '*,'$backend',*' ,$given; or echo $given$backend
     end
 end
@@ -39,15 +63,16 @@ complete -c mxm-secrets -n 'not __fish_seen_subcommand_from get exec resolve lis
 complete -c mxm-secrets -n 'not __fish_seen_subcommand_from get exec resolve list-backends config help version' -a help -d 'show help, like --help'
 complete -c mxm-secrets -n 'not __fish_seen_subcommand_from get exec resolve list-backends config help version' -a version -d 'show the version, like --version'
 complete -c mxm-secrets -n '__mxm_secrets_in help' -a 'get exec resolve list-backends config help version'
+complete -c mxm-secrets -n '__mxm_secrets_in get resolve' -a '(__mxm_secrets_refs)'
 complete -c mxm-secrets -n '__mxm_secrets_in get' -l default -x -d 'if the secret is missing, print V, exit with 3'
 complete -c mxm-secrets -n '__mxm_secrets_in get' -l default-ok -d 'with --default: exit with 0 instead of 3'
 complete -c mxm-secrets -n '__mxm_secrets_in get' -l raw -d 'print the exact bytes, without adding a newline'
-complete -c mxm-secrets -n '__mxm_secrets_in exec' -l secret -x -d 'set the variable VAR to the secret'
-complete -c mxm-secrets -n '__mxm_secrets_in exec' -l optional -x -d 'like --secret, but if it is missing, unset VAR'
-complete -c mxm-secrets -n '__mxm_secrets_in exec' -l file -x -d 'set VAR to the path of a file with the secret'
+complete -c mxm-secrets -n '__mxm_secrets_in exec' -l secret -x -a '(__mxm_secrets_names)' -d 'set the variable VAR to the secret'
+complete -c mxm-secrets -n '__mxm_secrets_in exec' -l optional -x -a '(__mxm_secrets_names)' -d 'like --secret, but if it is missing, unset VAR'
+complete -c mxm-secrets -n '__mxm_secrets_in exec' -l file -x -a '(__mxm_secrets_names after)' -d 'set VAR to the path of a file with the secret'
 complete -c mxm-secrets -n '__mxm_secrets_in exec' -l value -x -d 'set VAR to TEXT, with secrets for {{NAME}}'
 complete -c mxm-secrets -n '__mxm_secrets_in exec' -l template -x -d 'set VAR to the path of FILE with secrets filled in'
-complete -c mxm-secrets -n '__mxm_secrets_in exec' -l stdin -x -d 'give the command the secret as its standard input'
+complete -c mxm-secrets -n '__mxm_secrets_in exec' -l stdin -x -a '(__mxm_secrets_names)' -d 'give the command the secret as its standard input'
 complete -c mxm-secrets -n '__mxm_secrets_in exec resolve' -l set -x -d 'all that SET of the configuration asks for'
 complete -c mxm-secrets -n '__mxm_secrets_in exec resolve' -l from -r -F -d 'all that the set in FILE asks for'
 complete -c mxm-secrets -n '__mxm_secrets_in exec' -l clean-env -d 'give the command no other environment variables'

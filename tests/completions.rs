@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::support::terminal::Terminal;
-use crate::support::{Home, program, transcript};
+use crate::support::{Home, program, program_under_test, transcript};
 
 /// Long enough for the slowest machine; a test that waits this long has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -26,6 +26,38 @@ fn command(home: &Home, shell: &Path) -> Command {
         .env("TERM", "xterm")
         .env("AN_EXPORTED_ONE", "1");
     command
+}
+
+/// Refs, and backends of the user's own; a set whose key looks like one of a backend.
+const CONFIGURATION: &str = "mxm_secrets:
+  backends: [own]
+  own: {command: [asked, \"{name}\"], names: any}
+  my-own_2: {command: [asked, \"{name}\"]}
+  sets: {names: {A: key}}
+  stores: {red: {backend: own, root: r}}
+  policies: {p: {allowed_principals: []}}
+  refs:
+    key: {store: red, path: a/b, policy: p}
+    key_2: {store: red, path: c, policy: p}
+    part: {store: blue, path: c, policy: p}
+";
+
+/// A home with a configuration, a second one, a wrong one, and the program on the PATH.
+fn configured() -> Home {
+    let home = Home::new();
+    home.fake("tool", "");
+    home.fake("asked", "echo secret");
+    home.install("mxm-secrets", program_under_test());
+    home.write(
+        "mxm-config-store/apps/mxm-secrets/default.yaml",
+        CONFIGURATION,
+    );
+    home.write("other.yaml", CONFIGURATION.replace("key:", "elsewhere:"));
+    home.write(
+        "wrong.yaml",
+        CONFIGURATION.replace("policy: p", "policy: q"),
+    );
+    home
 }
 
 /// What is offered at the end of a line.
@@ -93,13 +125,16 @@ fn common(shell: &Shell) {
     );
     shell.offers("mxm-secrets exec --keep AN_EXP", &["AN_EXPORTED_ONE"], &[]);
     shell.offers("mxm-secrets get --backend ", &["gopass", "env"], &["stop"]);
-    // Names of secrets are nobody's business.
     for line in [
-        "mxm-secrets get ",
         "mxm-secrets get prod",
-        "mxm-secrets exec --secret KEY=",
+        "mxm-secrets get --config wrong.yaml ",
+        "mxm-secrets exec --file k",
+        "mxm-secrets exec --value A=",
     ] {
         assert_eq!((shell.offers)(line), [""; 0], "{}: {line}", shell.name);
+    }
+    if cfg!(feature = "config") {
+        configured_names(shell);
     }
     // After -- of exec stands a command, and what it completes itself.
     shell.offers(
@@ -115,6 +150,27 @@ fn common(shell: &Shell) {
     shell.offers("mxm-secrets exec -- tool al", &["alpha"], &["beta"]);
 }
 
+/// The names in refs and the user's own backends, from the configuration that the line names; no other name is known.
+fn configured_names(shell: &Shell) {
+    let refs = ["key", "key_2", "part"];
+    shell.offers("mxm-secrets get ", &refs, &["get", "a/b", "red", "own"]);
+    shell.offers("mxm-secrets resolve key ke", &["key", "key_2"], &["part"]);
+    shell.offers("mxm-secrets exec --secret ", &refs, &["tool", "--"]);
+    shell.offers("mxm-secrets exec --stdin k", &["key"], &["part"]);
+    for file in ["other.yaml", "~/other.yaml"] {
+        let line = format!("mxm-secrets get --config {file} ");
+        shell.offers(&line, &["elsewhere", "part"], &["key"]);
+    }
+    let own = ["own", "my-own_2", "gopass"];
+    shell.offers("mxm-secrets get --backend ", &own, &["sets", "stores"]);
+    shell.offers("mxm-secrets get --backend my", &["my-own_2"], &["own"]);
+    shell.offers(
+        "mxm-secrets get --config wrong.yaml --backend ",
+        &["gopass", "env"],
+        &["own"],
+    );
+}
+
 fn bash(with_bash_completion: bool) -> Option<Shell> {
     let program = program("bash")?;
     let library = Path::new("/usr/share/bash-completion/bash_completion");
@@ -122,8 +178,7 @@ fn bash(with_bash_completion: bool) -> Option<Shell> {
         crate::support::not_run("bash-completion is not installed");
         return None;
     }
-    let home = Home::new();
-    home.fake("tool", "");
+    let home = configured();
     let source = if with_bash_completion {
         format!("source {}\n", library.display())
     } else {
@@ -147,6 +202,7 @@ fn bash(with_bash_completion: bool) -> Option<Shell> {
         };
         command.arg("script").arg(line).args(end.split(' '));
         let seen = transcript(&mut command);
+        assert_eq!(home.log("asked"), [""; 0]);
         String::from_utf8(seen.stdout)
             .unwrap()
             .lines()
@@ -175,6 +231,17 @@ fn bash_completes() {
         &["env,env"],
     );
     shell.offers("mxm-secrets get --on-error=s", &["stop"], &["continue"]);
+    if cfg!(feature = "config") {
+        for line in [
+            "mxm-secrets exec --secret KEY=",
+            "mxm-secrets exec --file KEY=k",
+            "mxm-secrets exec --secret=KEY=k",
+            "mxm-secrets get --config=other.yaml --config wrong.yaml --config ~/mxm-config-store/apps/mxm-secrets/default.yaml k",
+        ] {
+            shell.offers(line, &["key", "key_2"], &["KEY=key", "elsewhere"]);
+        }
+        shell.offers("mxm-secrets get --backend=own,my", &["own,my-own_2"], &[]);
+    }
     // A flag before the subcommand.
     shell.offers("mxm-secrets --backend=env get --", &["--raw"], &["--check"]);
     shell.offers(
@@ -239,8 +306,7 @@ fn zsh_completes() {
         completion("").display()
     );
     let offers = move |line: &str| {
-        let home = Home::new();
-        home.fake("tool", "");
+        let home = configured();
         home.write("setup", &setup);
         let mut command = command(&home, &program);
         command.args(["-f", "-i"]);
@@ -253,6 +319,7 @@ fn zsh_completes() {
             assert!(Instant::now() < end, "no answer: {}", terminal.screen());
             std::thread::sleep(Duration::from_millis(5));
         }
+        assert_eq!(home.log("asked"), [""; 0]);
         let offered = fs::read_to_string(home.path().join("offered")).unwrap();
         offered
             .lines()
@@ -267,6 +334,15 @@ fn zsh_completes() {
     common(&shell);
     shell.offers("mxm-secrets get --backend=", &["gopass", "env"], &["--raw"]);
     shell.offers("mxm-secrets get --backend env,", &["gopass"], &["env"]);
+    if cfg!(feature = "config") {
+        for line in [
+            "mxm-secrets exec --secret KEY=",
+            "mxm-secrets exec --file KEY=k",
+            "mxm-secrets exec --secret=KEY=k",
+        ] {
+            shell.offers(line, &["key", "key_2"], &["tool"]);
+        }
+    }
     shell.offers(
         "mxm-secrets get --on-error=",
         &["stop", "continue"],
@@ -279,8 +355,7 @@ fn fish_completes() {
     let Some(program) = program("fish") else {
         return;
     };
-    let home = Home::new();
-    home.fake("tool", "");
+    let home = configured();
     let offers = move |line: &str| {
         let mut command = command(&home, &program);
         command.args(["--no-config", "-c"]).arg(format!(
@@ -288,6 +363,7 @@ fn fish_completes() {
             completion("mxm-secrets.fish").display()
         ));
         let seen = transcript(command.arg(line));
+        assert_eq!(home.log("asked"), [""; 0]);
         let text = String::from_utf8(seen.stdout).unwrap();
         text.lines()
             .map(|offer| offer.split('\t').next().unwrap_or_default().to_owned())
@@ -318,4 +394,13 @@ fn fish_completes() {
         &["--on-error=stop", "--on-error=continue"],
         &[],
     );
+    if cfg!(feature = "config") {
+        shell.offers("mxm-secrets exec --secret KEY=", &["KEY=key"], &["key"]);
+        shell.offers("mxm-secrets exec --file KEY=k", &["KEY=key_2"], &["key_2"]);
+        shell.offers(
+            "mxm-secrets exec --secret=KEY=k",
+            &["--secret=KEY=key"],
+            &[],
+        );
+    }
 }

@@ -89,3 +89,22 @@ fn spellings(flag: &Flag) -> Vec<String> {
         .chain([format!("--{}", flag.long)])
         .collect()
 }
+
+/// What the program says of its configuration, of which a completion keeps the names in `refs`.
+const REFS: &str = r#"s/^{"schema":1,"key":"refs\.\([a-z0-9_]*\)\.store".*/\1/p"#;
+
+/// The same for the user's own backends, which alone have the key `names`; a set has any.
+const OWN: &str = r#"/"key":"sets\./d; s/^{"schema":1,"key":"\([a-z0-9_-]*\)\.names".*/\1/p"#;
+
+/// Whether `flag` takes the name of a secret, and then what must stand before the name (`""`: nothing).
+fn takes_name(flag: &Flag) -> Option<&'static str> {
+    match flag.takes {
+        Takes::Text(value) => value.strip_suffix("NAME"),
+        _ => None,
+    }
+}
+
+/// Whether the operands of `command` are names of secrets.
+fn names_secrets(command: &Command) -> bool {
+    command.usage.contains("NAME") && !command.runs_another
+}

@@ -2,12 +2,24 @@
 
 use std::fmt::Write as _;
 
-use super::{COMMANDS, FLAGS, Takes, backends, flags, spellings};
+use super::{
+    COMMANDS, FLAGS, OWN, REFS, Takes, backends, flags, names_secrets, spellings, takes_name,
+};
 
 const HEAD: &str = r#"# bash completion for mxm-secrets. Drawn from the table of commands and flags by make docs.
 
+# Names from the configuration, which the one on the PATH reads; it asks no store.
+_mxm_secrets_configured() {
+    command mxm-secrets config --json "${config[@]}" 2>/dev/null </dev/null | sed -n "$1"
+}
+
+# The names in refs that begin with $2, after $1.
+_mxm_secrets_refs() {
+    mapfile -t COMPREPLY < <(compgen -P "$1" -W "$(_mxm_secrets_configured '@REFS@')" -- "$2")
+}
+
 _mxm_secrets() {
-    local -a words=('')
+    local -a words=('') config=()
     local piece last='' cur prev command='' flags values word i
     COMPREPLY=()
     # bash splits at every =, so that --flag=value comes in three pieces: put them together again.
@@ -38,6 +50,8 @@ _mxm_secrets() {
     cur=${words[${#words[@]} - 1]} prev=${words[${#words[@]} - 2]}
     for ((i = 1; i < ${#words[@]} - 1; i++)); do
         case ${words[i]} in
+            --config) config=(--config "${words[i + 1]/#\~\//$HOME/}") ;;&
+            --config=*) config=("${words[i]}") ;;
             @VALUED@) ((i++)) ;;
             -*) ;;
             *) [[ -n $command ]] || command=${words[i]} ;;
@@ -45,16 +59,16 @@ _mxm_secrets() {
     done
     # What stands before the value stays on the line, unless bash takes --flag=value for one word.
     local before=''
-    if [[ $cur == --*=* ]]; then
-        prev=${cur%%=*} cur=${cur#*=}
-        [[ ${COMP_WORDS[COMP_CWORD]} == --*=* ]] && before=$prev=
-    fi
+    [[ ${COMP_WORDS[COMP_CWORD]} == ?*=* ]] && before=${COMP_WORDS[COMP_CWORD]%=*}=
+    [[ $cur == --*=* ]] && prev=${cur%%=*} cur=${cur#*=}
 "#;
 
 const TAIL: &str = r#"    if [[ $cur == -* || " @NAMELESS@ " == *" ${command:-/} "* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$flags" -- "$cur")
     elif [[ -z $command || $command == help ]]; then
         mapfile -t COMPREPLY < <(compgen -W '@COMMANDS@' -- "$cur")
+    elif [[ " @NAMING@ " == *" $command "* ]]; then
+        _mxm_secrets_refs '' "$cur"
     fi
 }
 complete -F _mxm_secrets mxm-secrets
@@ -67,12 +81,23 @@ pub fn draw() -> String {
         .filter(|flag| flag.takes.value().is_some())
         .flat_map(spellings)
         .collect();
-    let mut text = HEAD.replace("@VALUED@", &list(valued, " | "));
+    let mut text = HEAD
+        .replace("@VALUED@", &list(valued, " | "))
+        .replace("@REFS@", REFS);
     text.push_str("    case $prev in\n");
     for flag in FLAGS {
         let complete = match flag.takes {
             Takes::Nothing => continue,
-            Takes::Text(_) => "return ;;\n".to_owned(),
+            Takes::Text(_) => match takes_name(flag) {
+                None => "return ;;\n".to_owned(),
+                // The variable must stand before the name.
+                Some("VAR=") => {
+                    "\n            [[ $cur != *=* ]] || _mxm_secrets_refs \"$before\" \"${cur#*=}\"\n            return\n            ;;\n".to_owned()
+                }
+                Some(_) => {
+                    "\n            _mxm_secrets_refs \"$before\" \"${cur#*=}\"\n            return\n            ;;\n".to_owned()
+                }
+            },
             Takes::Variable(_) => {
                 "\n            mapfile -t COMPREPLY < <(compgen -P \"$before\" -e -- \"$cur\")\n            return\n            ;;\n".to_owned()
             }
@@ -88,7 +113,7 @@ pub fn draw() -> String {
             local given=''
             [[ $cur == *,* ]] && given=${{cur%,*}},
             values=''
-            for word in {}; do
+            for word in {} $(_mxm_secrets_configured '{OWN}'); do
                 [[ ,$given == *,$word,* ]] || values+=" $word"
             done
             mapfile -t COMPREPLY < <(compgen -P "$before$given" -W "$values" -- "${{cur##*,}}")
@@ -139,7 +164,11 @@ pub fn draw() -> String {
         .filter(|command| !command.usage.contains("NAME") && command.name != "help")
         .map(|command| command.name.to_owned())
         .collect();
-    let tail = TAIL.replace("@NAMELESS@", &list(nameless, " "));
+    let naming = COMMANDS.iter().filter(|command| names_secrets(command));
+    let naming = naming.map(|command| command.name.to_owned()).collect();
+    let tail = TAIL
+        .replace("@NAMELESS@", &list(nameless, " "))
+        .replace("@NAMING@", &list(naming, " "));
     text.push_str(&tail.replace("@COMMANDS@", &list(commands, " ")));
     let runners = COMMANDS.iter().filter(|command| command.runs_another);
     text.replace(

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::{COMMANDS, FLAGS, Takes, backends};
+use super::{COMMANDS, FLAGS, OWN, REFS, Takes, backends, names_secrets, takes_name};
 
-const HEAD: &str = r"# fish completion for mxm-secrets. Drawn from the table of commands and flags by make docs.
+const HEAD: &str = r#"# fish completion for mxm-secrets. Drawn from the table of commands and flags by make docs.
 
 # The words after `--`, where another command begins.
 function __mxm_secrets_command_line
@@ -15,9 +15,33 @@ function __mxm_secrets_command_line
     echo (string join ' ' -- (string escape -- $words) (commandline -ct))
 end
 
+# Names from the configuration, which the one on the PATH reads; it asks no store.
+function __mxm_secrets_configured
+    set -l words (commandline -opc)
+    set -l config (string match -- '--config=*' $words)
+    if set -l at (contains -i -- --config $words)
+        set config --config=(string replace -r '^~/' "$HOME/" -- $words[(math $at + 1)])
+    end
+    command mxm-secrets config --json $config 2>/dev/null </dev/null | sed -n $argv[1]
+end
+
+function __mxm_secrets_refs
+    __mxm_secrets_configured '@REFS@'
+end
+
+# The names in refs, after VAR= where the word has it; with an argument, only there.
+function __mxm_secrets_names
+    set -l word (commandline -ct | string replace -r '^--[a-z]+=' '')
+    set -l given (string replace -r '[^=]*$' '' -- $word)
+    test -n "$given" -o (count $argv) -eq 0; or return
+    for name in (__mxm_secrets_refs)
+        echo $given$name
+    end
+end
+
 function __mxm_secrets_backends
     set -l given (string replace -r '[^,]*$' '' -- (commandline -ct | string replace -r '^--backend=' ''))
-    for backend in @BACKENDS@
+    for backend in @BACKENDS@ (__mxm_secrets_configured '@OWN@')
         string match -q -- '*,'$backend',*' ,$given; or echo $given$backend
     end
 end
@@ -37,7 +61,7 @@ end
 complete -c mxm-secrets -f
 complete -c mxm-secrets -n '__mxm_secrets_command_line >/dev/null' \
     -a '(complete -C (__mxm_secrets_command_line))'
-";
+"#;
 
 pub fn draw() -> String {
     let runners: Vec<&str> = COMMANDS
@@ -49,7 +73,9 @@ pub fn draw() -> String {
     let mut text = HEAD
         .replace("@EXEC@", &runners.join(" "))
         .replace("@COMMANDS@", &names.join(" "))
-        .replace("@BACKENDS@", &backends());
+        .replace("@BACKENDS@", &backends())
+        .replace("@REFS@", REFS)
+        .replace("@OWN@", OWN);
     for command in COMMANDS {
         let _ = writeln!(
             text,
@@ -63,6 +89,13 @@ pub fn draw() -> String {
         text,
         "complete -c mxm-secrets -n '__mxm_secrets_in help' -a '{}'",
         names.join(" ")
+    );
+    let naming = COMMANDS.iter().filter(|command| names_secrets(command));
+    let naming: Vec<&str> = naming.map(|command| command.name).collect();
+    let _ = writeln!(
+        text,
+        "complete -c mxm-secrets -n '__mxm_secrets_in {}' -a '(__mxm_secrets_refs)'",
+        naming.join(" ")
     );
     for flag in FLAGS {
         let commands = if flag.commands.is_empty() {
@@ -80,7 +113,11 @@ pub fn draw() -> String {
             .unwrap_or_default();
         let value = match flag.takes {
             Takes::Nothing => String::new(),
-            Takes::Text(_) => " -x".to_owned(),
+            Takes::Text(_) => match takes_name(flag) {
+                None => " -x".to_owned(),
+                Some("VAR=") => " -x -a '(__mxm_secrets_names after)'".to_owned(),
+                Some(_) => " -x -a '(__mxm_secrets_names)'".to_owned(),
+            },
             Takes::Variable(_) => " -x -a '(set -nx)'".to_owned(),
             Takes::Path(_) => " -r -F".to_owned(),
             Takes::Word(_, words) => format!(" -x -a {}", quote(&words.join(" "))),

@@ -2,13 +2,30 @@
 
 use std::fmt::Write as _;
 
-use super::{COMMANDS, Command, FLAGS, Flag, Takes, backends, flags, spellings};
+use super::{
+    COMMANDS, Command, FLAGS, Flag, OWN, REFS, Takes, backends, flags, names_secrets, spellings,
+    takes_name,
+};
 
 const HEAD: &str = r#"#compdef mxm-secrets
 # zsh completion for mxm-secrets. Drawn from the table of commands and flags by make docs.
 
+# Names from the configuration, which the one on the PATH reads; it asks no store.
+_mxm_secrets_configured() {
+    local -a config
+    [[ -n ${opt_args[--config]} ]] && config=(--config=${${(Q)opt_args[--config]}/#\~\//$HOME/})
+    command mxm-secrets config --json $config 2>/dev/null </dev/null | sed -n $1
+}
+
+_mxm_secrets_names() {
+    local -a names
+    local expl
+    names=($(_mxm_secrets_configured '@REFS@'))
+    _wanted names expl name compadd -a names
+}
+
 _mxm_secrets_backends() {
-    _values -s , backend @BACKENDS@
+    _values -s , backend @BACKENDS@ $(_mxm_secrets_configured '@OWN@')
 }
 
 _mxm_secrets() {
@@ -68,6 +85,7 @@ pub fn draw() -> String {
         let rest = match command.name {
             "help" => format!("'1:command:({})'", names.join(" ")),
             _ if command.runs_another => "'1:dashes:(--)'".to_owned(),
+            _ if names_secrets(command) => "'*:name:_mxm_secrets_names'".to_owned(),
             _ => "'*:name: '".to_owned(),
         };
         let _ = writeln!(
@@ -80,6 +98,8 @@ pub fn draw() -> String {
         .map(|flag| format!("        {} \\\n", specification(flag, &COMMANDS[0])))
         .collect::<String>();
     HEAD.replace("@BACKENDS@", &backends())
+        .replace("@REFS@", REFS)
+        .replace("@OWN@", OWN)
         .replace("@COMMANDS@", &commands)
         .replace("@GENERAL@", &general)
         .replace("@CASES@", &cases)
@@ -105,7 +125,15 @@ fn specification(flag: &Flag, command: &Command) -> String {
         .collect();
     let values = match flag.takes {
         Takes::Nothing => String::new(),
-        Takes::Text(name) => format!(":{}: ", escape(name)),
+        Takes::Text(name) => {
+            let complete = match takes_name(flag) {
+                None => " ",
+                Some("") => "_mxm_secrets_names",
+                Some("VAR=") => r#"{compset -P "*=" && _mxm_secrets_names}"#,
+                Some(_) => r#"{compset -P "*="; _mxm_secrets_names}"#,
+            };
+            format!(":{}:{complete}", escape(name))
+        }
         Takes::Variable(name) => format!(":{name}:_parameters -g \"*export*\""),
         Takes::Path(name) => format!(":{name}:_files"),
         Takes::Word(name, words) => format!(":{name}:({})", words.join(" ")),
