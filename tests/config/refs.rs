@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use crate::support::store::Store;
 use crate::support::{self, Home, Transcript, transcript};
 
 const STORE: &str = "mxm-config-store/apps/mxm-secrets";
@@ -338,7 +339,145 @@ fn every_combination_of_layers_is_checked() {
     );
 }
 
-/// The real stores behind refs.
+/// Refs into the store of `backend`, which has `pw` and a field `user` at mxm/red/a/b.
+fn lead_into(home: &mut Home, backend: &str) {
+    let text = TEXT.replace("backend: own", &format!("backend: {backend}"));
+    let more = "    first: {store: red, path: \"a/b#\", policy: p}\n    lost: {store: red, path: lost, policy: p}\n";
+    home.write("c.yaml", text.replace("  own: ", &format!("{more}  own: ")));
+    home.set("MXM_SECRETS_CONFIG", "c.yaml")
+        .set("MXM_SECRETS_BACKENDS", "env")
+        .set("KEY", "of env")
+        .set("LOST", "of env")
+        .link(&["sh"]);
+}
+
+/// What a store gives behind refs, whatever its backend.
+#[track_caller]
+fn is_behind_refs(home: &Home, backend: &str) {
+    run(home, "ops", &["get", "--raw", "key"]).is(0, "pw\nuser: ann\n", "");
+    for (name, value) in [
+        ("key#", "pw"),
+        ("first", "pw"),
+        ("part", "ann"),
+        ("key#user", "ann"),
+    ] {
+        let seen = run(home, "ops", &["get", name]);
+        assert_eq!(seen.stderr, "", "{name}");
+        seen.is(0, format!("{value}\n"), "");
+    }
+    let exec = ["exec", "--secret", "key#", "--secret", "part", "--", "sh"];
+    let exec = [&exec[..], &["-c", "echo $KEY $PART"]].concat();
+    run(home, "trader", &exec).is(0, "pw ann\n", "");
+    let found = run(home, "ops", &["resolve", "part"]);
+    let start = format!("part\t{backend}\t").into_bytes();
+    assert!(found.stdout.starts_with(&start), "{found:?}");
+    let missing = format!("lost is missing: not in {backend}");
+    run(home, "ops", &["get", "lost"]).has(1, "", &[&missing]);
+    run(home, "ops", &["get", "lost", "--default", "d"]).is(3, "d\n", "");
+    run(home, "ops", &["get", "key#none", "--default", "d"]).is(3, "d\n", "");
+    for (role, name, why) in [
+        ("ops", "part#x", "the path of part already names a field"),
+        ("ops", "first#x", "the path of first already names a field"),
+        ("ops", "denied", "does not allow the role ops"),
+        ("dev", "part", "does not allow the role dev"),
+    ] {
+        run(home, role, &["get", name, "--default", "d"]).has(2, "", &[why]);
+    }
+}
+
+#[test]
+fn a_ref_may_lead_into_gopass() {
+    for version in ["1.15.18", "1.16.1"] {
+        let Some(mut store) = Store::new(version) else {
+            continue;
+        };
+        store.insert("mxm/red/a/b", "pw\nuser: ann\n");
+        lead_into(&mut store.home, "gopass");
+        is_behind_refs(&store.home, "gopass");
+    }
+    // A locked key is failed, whatever default is given.
+    let Some(mut store) = Store::locked("1.16.1") else {
+        return;
+    };
+    std::fs::create_dir_all(store.root().join("mxm/red/a")).unwrap();
+    store.encrypt("mxm/red/a/b", b"pw\n");
+    lead_into(&mut store.home, "gopass");
+    let seen = run(&store.home, "ops", &["get", "key", "--default", "d"]);
+    seen.has(4, "", &["key: gopass failed: "]);
+}
+
+#[cfg(feature = "age")]
+#[test]
+fn a_ref_may_lead_into_age() {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+    let (Some(age), Some(keygen)) = (support::program("age"), support::program("age-keygen"))
+    else {
+        return;
+    };
+    let mut home = Home::new();
+    let identities = home.command(keygen).output().unwrap().stdout;
+    let identities = home.write(".passage/identities", identities);
+    fs::set_permissions(&identities, Permissions::from_mode(0o600)).unwrap();
+    let plain = home.write("plain", "pw\nuser: ann\n");
+    let file = home.write(".passage/store/mxm/red/a/b.age", "");
+    let mut encrypt = home.command(age);
+    encrypt
+        .args(["-e", "-i"])
+        .arg(identities)
+        .arg("-o")
+        .arg(file);
+    assert_eq!(transcript(encrypt.arg(plain)).status, Some(0));
+    lead_into(&mut home, "age");
+    is_behind_refs(&home, "age");
+}
+
+#[cfg(feature = "vault")]
+#[test]
+fn a_ref_may_lead_into_vault() {
+    let Some(server) = support::vault::Server::shared() else {
+        return;
+    };
+    server.put("mxm/red/a/b", r#"{"value":"pw\nuser: ann\n","user":"ann"}"#);
+    let mut home = server.root_home();
+    lead_into(&mut home, "vault");
+    is_behind_refs(&home, "vault");
+    // A token that must not read is failed, whatever default is given.
+    let policy = r#"path "secret/data/none" { capabilities = ["read"] }"#;
+    home.set("VAULT_TOKEN", server.token("norefs", policy));
+    let seen = run(&home, "ops", &["get", "key", "--default", "d"]);
+    seen.has(4, "", &["key: vault failed: "]);
+}
+
+/// Also a name that is no ref: the configuration is wrong.
+#[test]
+fn a_store_needs_a_backend_that_is_built_in() {
+    for (backend, is_built_in) in [
+        ("age", cfg!(feature = "age")),
+        ("vault", cfg!(feature = "vault")),
+        ("credentials", cfg!(feature = "credentials")),
+        ("keyring", cfg!(feature = "keyring")),
+    ] {
+        if is_built_in {
+            continue;
+        }
+        let home = home(
+            &TEXT.replace("backend: own", &format!("backend: {backend}")),
+            "",
+        );
+        let why = format!(
+            "c.yaml:3:27: mxm_secrets.stores.red.backend: the backend {backend} is not built into this program"
+        );
+        for command in [
+            &["get", "key", "--default", "d"][..],
+            &["get", "other"],
+            &["config", "--check"],
+        ] {
+            run(&home, "ops", command).has(2, "", &[&why]);
+        }
+    }
+}
+
 #[test]
 fn a_ref_may_lead_into_any_backend() {
     let mut home = home(
