@@ -28,8 +28,6 @@ pub use descriptors::{
     fill_standard_streams, keep_at_exec, make_stdin, out_of_the_way, terminal_path,
 };
 pub use exec::{NOT_A_PROGRAM, execve};
-#[cfg(feature = "config")]
-pub use files::open_no_link;
 pub use files::{NONBLOCK, open_to_read, sealed_file};
 pub(crate) use memory::end_without_memory;
 pub use memory::{protect_memory, restore_core_limit, set_status_without_memory};

@@ -122,6 +122,13 @@ fn mistakes_are_told_with_their_places() {
     for (entry, place, why) in [
         ("KEY: ../a", 6, "KEY: bad name \"../a\""),
         ("KEY: [a, b]", 6, "KEY: it takes a text"),
+        ("KEY: 1", 6, "KEY: it takes a text, and this is a number"),
+        ("KEY: yes", 6, "KEY: it takes a text, and this is a boolean"),
+        (
+            "KEY: {name: 1.5}",
+            6,
+            "KEY.name: it takes a text, and this is a number",
+        ),
         ("1KEY: a", 6, "1KEY: \"1KEY\" is not the name of a variable"),
         ("A-B: a", 6, "is not the name of a variable"),
         (
@@ -147,23 +154,15 @@ fn mistakes_are_told_with_their_places() {
         (
             "KEY: {name: a, optinal: yes}",
             6,
-            "optinal: there is no such key: did you mean optional?",
+            "optinal: unknown key: did you mean optional?",
         ),
         (
             "KEY: {name: a, required: yes}",
             6,
-            "required: there is no such key: expected one of name, value",
+            "required: unknown key: expected one of name, value",
         ),
-        (
-            "KEY: {name: a, command: x}",
-            6,
-            "command: there is no such key",
-        ),
-        (
-            "KEY: {name: a, backend: env}",
-            6,
-            "backend: there is no such key",
-        ),
+        ("KEY: {name: a, command: x}", 6, "command: unknown key"),
+        ("KEY: {name: a, backend: env}", 6, "backend: unknown key"),
         ("KEY: {name: a, file: maybe}", 6, "file: it takes yes or no"),
         (
             "KEY: {value: \"a{{b\"}",

@@ -249,7 +249,10 @@ fn replace(
         } else {
             ""
         };
-        let reason = Reason::from(format!("{}: command not found", program.display()));
+        let reason = Reason::from(match program.is_empty() {
+            true => "the name of the command is empty".to_owned(),
+            false => format!("{}: command not found", program.display()),
+        });
         messages.problem(
             "command",
             None,

@@ -1,7 +1,7 @@
 //! The files of the configuration: where they are, and how they are read.
 
 use std::fs::File;
-use std::io;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,9 +13,9 @@ use crate::config::Options;
 use crate::deadline::{Deadline, Ended};
 use crate::request::SECRETS;
 use crate::schema::UsageError;
-use crate::sys;
 use crate::text::clipped;
 use crate::trust::Trust;
+use crate::{file, sys};
 
 /// Why a configuration must be trusted.
 const PROGRAMS: &str = "it can name programs";
@@ -81,7 +81,16 @@ pub fn read(options: &Options) -> Result<Raw, UsageError> {
         // What the file names is relative to it, and must not depend on where we go.
         let path = std::path::absolute(&path).unwrap_or(path);
         trust = Trust::of_any_owner();
-        match raw.take(open(&path)?, &path, (&mut trust, PROGRAMS), &mut wrong)? {
+        let file = open(&path, raw.deadline)?;
+        let data = file.as_ref().and_then(|file| file.metadata().ok());
+        // A full disk leaves a file like this.
+        if data.is_some_and(|data| data.is_file() && data.len() == 0) {
+            return Err(UsageError::new(format!(
+                "{source}: {} is empty; for no configuration, give {NONE}",
+                path.display()
+            )));
+        }
+        match raw.take(file, &path, (&mut trust, PROGRAMS), &mut wrong)? {
             Some(tree) => raw.base = Some(tree),
             None => {
                 return Err(UsageError::new(format!(
@@ -95,7 +104,12 @@ pub fn read(options: &Options) -> Result<Raw, UsageError> {
         for dimension in &DIMENSIONS {
             let path = root.join(dimension.name).with_extension("yaml");
             let file = raw.files.len();
-            if let Some(tree) = raw.take(open(&path)?, &path, (&mut trust, PROGRAMS), &mut wrong)? {
+            if let Some(tree) = raw.take(
+                open(&path, raw.deadline)?,
+                &path,
+                (&mut trust, PROGRAMS),
+                &mut wrong,
+            )? {
                 raw.layers.push(Layer {
                     dimension,
                     file,
@@ -104,7 +118,12 @@ pub fn read(options: &Options) -> Result<Raw, UsageError> {
             }
         }
     } else if let Some(path) = user_file() {
-        raw.base = raw.take(open_own(&path)?, &path, (&mut trust, PROGRAMS), &mut wrong)?;
+        raw.base = raw.take(
+            open(&path, raw.deadline)?,
+            &path,
+            (&mut trust, PROGRAMS),
+            &mut wrong,
+        )?;
     }
     if wrong.is_empty() {
         Ok(raw)
@@ -122,7 +141,12 @@ pub fn read_set(path: &Path) -> Result<Raw, UsageError> {
     let mut wrong = Vec::new();
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let mut trust = Trust::of_any_owner();
-    raw.base = raw.take(open(&path)?, &path, (&mut trust, SECRETS), &mut wrong)?;
+    raw.base = raw.take(
+        open(&path, raw.deadline)?,
+        &path,
+        (&mut trust, SECRETS),
+        &mut wrong,
+    )?;
     match raw.base {
         None => Err(UsageError::new(format!(
             "{} does not exist",
@@ -150,37 +174,17 @@ fn user_file() -> Option<PathBuf> {
     Some(base.join("mxm-secrets/config.yaml"))
 }
 
-/// Opens the user's own file; `None`: it does not exist. A link to nothing does: what it leads to may be on a disk that
-/// is not there.
-fn open_own(path: &Path) -> Result<Option<File>, UsageError> {
-    match opened(sys::open_no_link(path), path) {
-        // Most have no file, so that is found out with one call.
-        Err(_) => match open(path)? {
-            Some(file) => Ok(Some(file)),
-            None => Err(UsageError::new(format!(
-                "{} is a link to nothing",
-                path.display()
-            ))),
-        },
-        found => found,
-    }
-}
-
-/// Opens a file or directory; `None`: it does not exist.
-fn open(path: &Path) -> Result<Option<File>, UsageError> {
-    opened(sys::open_to_read(path), path)
-}
-
-fn opened(result: io::Result<File>, path: &Path) -> Result<Option<File>, UsageError> {
-    match result {
+/// Opens a file or directory; `None`: there is nothing. A link to nothing is an error, wherever on the way it is: what
+/// it leads to may be on a disk that is not there.
+fn open(path: &Path, deadline: Deadline) -> Result<Option<File>, UsageError> {
+    match sys::open_to_read(path) {
         Ok(file) => Ok(Some(file)),
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            ) =>
-        {
-            Ok(None)
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            // Most have no file, so that is found out with few calls.
+            if matches!(file::is_absent(path), Ok(true)) {
+                return Ok(None);
+            }
+            file::open(path, deadline).map_err(|error| UsageError::new(error.to_string()))
         }
         Err(error) => Err(UsageError::new(format!(
             "{} cannot be read: {error}",
@@ -216,12 +220,17 @@ impl Raw {
         }
         let root = store.join("apps").join(name);
         let default = root.join("default.yaml");
-        self.base = self.take(open(&default)?, &default, (trust, PROGRAMS), wrong)?;
+        self.base = self.take(
+            open(&default, self.deadline)?,
+            &default,
+            (trust, PROGRAMS),
+            wrong,
+        )?;
         if self.base.is_some() {
             return Ok(Some(root));
         }
         // Opened, not looked at: with the user's own file, this is all that a program without a configuration costs.
-        if open(&root)?.is_some() {
+        if open(&root, self.deadline)?.is_some() {
             return Err(UsageError::new(format!(
                 "{} does not exist: a configuration store has one for each program",
                 default.display()
@@ -233,11 +242,20 @@ impl Raw {
                 root.display()
             )));
         }
-        if given.is_some() && open(&store)?.is_none() {
-            return Err(UsageError::new(format!(
-                "MXM_CONFIG_STORE: {} does not exist",
-                store.display()
-            )));
+        if given.is_some() {
+            let wrong = |place: &Path, what: &str| {
+                let place = place.display();
+                UsageError::new(format!("MXM_CONFIG_STORE: {place} {what}"))
+            };
+            if open(&store, self.deadline)?.is_none() {
+                return Err(wrong(&store, "does not exist"));
+            }
+            // It may lack all of this, and not have a file in its place.
+            for place in [&store, &store.join("apps")] {
+                if place.exists() && !place.is_dir() {
+                    return Err(wrong(place, "is not a directory"));
+                }
+            }
         }
         Ok(None)
     }

@@ -16,20 +16,7 @@ pub const NONBLOCK: i32 = OFlags::NONBLOCK.bits().cast_signed();
 /// # Errors
 /// What `open` says.
 pub fn open_to_read(path: &Path) -> io::Result<File> {
-    open(path, OFlags::empty())
-}
-
-/// The same for what is no symbolic link.
-///
-/// # Errors
-/// What `open` says; of a link, anything but that it does not exist.
-#[cfg(feature = "config")]
-pub fn open_no_link(path: &Path) -> io::Result<File> {
-    open(path, OFlags::NOFOLLOW)
-}
-
-fn open(path: &Path, flags: OFlags) -> io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY | flags;
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
 }
 

@@ -119,6 +119,97 @@ fn what_is_asked_for_and_is_not_there_is_an_error() {
     );
 }
 
+/// What such a link leads to may be on a disk that is not there: a default would be another configuration.
+#[test]
+fn a_link_to_nothing_on_the_way_is_an_error() {
+    let link = |home: &Home, place: &str| {
+        let link = home.path().join(place);
+        fs::create_dir_all(link.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink("nowhere", &link).unwrap();
+        format!("mxm-secrets: {} is a link to nothing\n", link.display())
+    };
+    for place in [
+        ".config",
+        ".config/mxm-secrets",
+        "mxm-config-store",
+        "mxm-config-store/apps",
+        STORE,
+        &format!("{STORE}/default.yaml"),
+    ] {
+        let home = Home::new();
+        let says = link(&home, place);
+        home.run(["get", "a"]).is(2, "", &says);
+        home.run(["config", "--check"]).is(2, "", &says);
+    }
+    for place in [STORE, "mxm-config-store/apps", "mxm-config-store"] {
+        let home = Home::new();
+        let says = link(&home, place);
+        let store = home.path().join("mxm-config-store");
+        let store = [("MXM_CONFIG_STORE", store.to_str().unwrap())];
+        run(&home, &["get", "a"], &store).is(2, "", &says);
+    }
+    let home = Home::new();
+    home.write(&format!("{STORE}/default.yaml"), file("env"));
+    let says = link(&home, &format!("{STORE}/environment.yaml"));
+    home.run(["get", "a"]).is(2, "", &says);
+    // A directory behind a link is one like any other.
+    let home = Home::new();
+    home.write("real/mxm-secrets/config.yaml", file("env"));
+    std::os::unix::fs::symlink("real", home.path().join(".config")).unwrap();
+    assert_eq!(chain(&home, &[]), "env");
+}
+
+#[test]
+fn a_named_store_is_a_directory() {
+    let home = Home::new();
+    let path = home.path().display().to_string();
+    home.write("file", "x");
+    home.write("store/apps", "x");
+    for (store, wrong) in [
+        ("file", "file is not a directory"),
+        ("file/below", "file/below does not exist"),
+        ("store", "store/apps is not a directory"),
+    ] {
+        let store = format!("{path}/{store}");
+        run(&home, &["get", "a"], &[("MXM_CONFIG_STORE", &store)]).is(
+            2,
+            "",
+            &format!("mxm-secrets: MXM_CONFIG_STORE: {path}/{wrong}\n"),
+        );
+    }
+    // It may have files of other programs alone.
+    home.write("other/apps/app/default.yaml", "{}");
+    let store = format!("{path}/other");
+    run(
+        &home,
+        &["get", "a", "--backend", "env"],
+        &[("MXM_CONFIG_STORE", &store)],
+    )
+    .has(1, "", &[]);
+}
+
+/// A full disk cuts a file to nothing, and the default would be another configuration.
+#[test]
+fn a_named_file_is_not_empty() {
+    let home = Home::new();
+    let path = home.write("c.yaml", "").display().to_string();
+    let says = |source: &str| {
+        format!("mxm-secrets: {source}: {path} is empty; for no configuration, give /dev/null\n")
+    };
+    home.run(["get", "a", "--config", "c.yaml"])
+        .is(2, "", &says("--config"));
+    home.run(["config", "--check", "--config", "c.yaml"])
+        .is(2, "", &says("--config"));
+    run(&home, &["get", "a"], &[("MXM_SECRETS_CONFIG", "c.yaml")]).is(
+        2,
+        "",
+        &says("MXM_SECRETS_CONFIG"),
+    );
+    home.write("c.yaml", "# nothing is configured\n");
+    home.run(["get", "a", "--backend", "env", "--config", "c.yaml"])
+        .has(1, "", &["a is missing"]);
+}
+
 #[test]
 fn files_that_cannot_be_trusted_or_read_are_errors() {
     let home = Home::new();
@@ -374,11 +465,12 @@ fn without_a_configuration_three_opens_fail() {
     let trace = fs::read_to_string(trace).unwrap();
     let ours = home.path().to_str().unwrap();
     let looked: Vec<&str> = trace.lines().filter(|line| line.contains(ours)).collect();
-    assert!(looked.len() <= 3, "{looked:?}");
+    let opens: Vec<&&str> = looked.iter().filter(|line| line.contains("open")).collect();
+    assert!(opens.len() <= 3, "{looked:?}");
     assert!(
-        looked
-            .iter()
-            .all(|line| line.contains("open") && line.contains("ENOENT")),
+        opens.iter().all(|line| line.contains("ENOENT")),
         "{looked:?}"
     );
+    // For each, the way down to what is missing: home, what is not in it, and whether that is a link.
+    assert!(looked.len() <= 3 + 3 * 3, "{looked:?}");
 }

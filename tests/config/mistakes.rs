@@ -116,7 +116,7 @@ const CORPUS: &[(&[u8], &str)] = &[
     ),
     (
         b"mxm_secrets: {backend: [env]}\n",
-        "1:15: mxm_secrets.backend: there is no such key: did you mean backends?",
+        "1:15: mxm_secrets.backend: unknown key: did you mean backends?",
     ),
     (
         b"mxm_secrets: {backends: [evn]}\n",
@@ -176,19 +176,19 @@ const CORPUS: &[(&[u8], &str)] = &[
     ),
     (
         b"mxm_secrets:\n  gopas:\n    prefix: x\n",
-        "2:3: mxm_secrets.gopas: there is no such key: did you mean gopass?",
+        "2:3: mxm_secrets.gopas: unknown key: did you mean gopass?",
     ),
     (
         b"mxm_secrets: {nothing_like_it: {prefix: x}}\n",
-        "1:15: mxm_secrets.nothing_like_it: there is no such key, and a backend of your own has a command",
+        "1:15: mxm_secrets.nothing_like_it: unknown key; a custom backend needs a `command`",
     ),
     (
         b"mxm_secrets: {env: {prefx: x}}\n",
-        "1:21: mxm_secrets.env.prefx: there is no such key: did you mean prefix?",
+        "1:21: mxm_secrets.env.prefx: unknown key: did you mean prefix?",
     ),
     (
         b"mxm_secrets: {env: {zzz: x}}\n",
-        "1:21: mxm_secrets.env.zzz: there is no such key: expected one of prefix, required",
+        "1:21: mxm_secrets.env.zzz: unknown key: expected one of prefix, required",
     ),
     (
         b"mxm_secrets: {env: prefix}\n",
@@ -208,11 +208,11 @@ const CORPUS: &[(&[u8], &str)] = &[
     ),
     (
         b"mxm_secrets: {env: {\"required \": yes}}\n",
-        "1:21: mxm_secrets.env.required : there is no such key: did you mean required?",
+        "1:21: mxm_secrets.env.required : unknown key: did you mean required?",
     ),
     (
         b"mxm_secrets: {1: x}\n",
-        "1:15: mxm_secrets.1: there is no such key, and a backend of your own has a command",
+        "1:15: mxm_secrets.1: unknown key; a custom backend needs a `command`",
     ),
     (
         b"mxm_secrets: {token: x}\n",
@@ -268,7 +268,7 @@ const CORPUS: &[(&[u8], &str)] = &[
     ),
     (
         b"mxm_secrets: {own: {command: [a, \"{name}\"], mis: [44]}}\n",
-        "1:45: mxm_secrets.own.mis: there is no such key: did you mean miss?",
+        "1:45: mxm_secrets.own.mis: unknown key: did you mean miss?",
     ),
     (
         b"mxm_secrets: {env: {prefix: \"${a.b}\"}}\n",
@@ -348,7 +348,7 @@ const CORPUS: &[(&[u8], &str)] = &[
     ),
     (
         b"mxm_secrets: {on_error: halt, timeout: soon, env: {prefx: a, prefix: [b]}, gopas: {}}\n",
-        "1:25: mxm_secrets.on_error: it takes stop or continue\n1:40: mxm_secrets.timeout: it takes a number of seconds from 0.001 to 86400\n1:52: mxm_secrets.env.prefx: there is no such key: did you mean prefix?\n1:70: mxm_secrets.env.prefix: it takes a text, and this is a list\n1:76: mxm_secrets.gopas: there is no such key: did you mean gopass?",
+        "1:25: mxm_secrets.on_error: it takes stop or continue\n1:40: mxm_secrets.timeout: it takes a number of seconds from 0.001 to 86400\n1:52: mxm_secrets.env.prefx: unknown key: did you mean prefix?\n1:70: mxm_secrets.env.prefix: it takes a text, and this is a list\n1:76: mxm_secrets.gopas: unknown key: did you mean gopass?",
     ),
     (
         b"mxm_secrets: {vault: {address: \"https://user:example@vault.example:8200\"}}\n",
@@ -532,7 +532,7 @@ fn check_finds_the_mistakes_of_every_layer() {
          1: {}\ncloud: {mxm_secrets: {backends: [evn], on_error: \"${no.where}\"}}\n",
     );
     let expected = format!(
-        "mxm-secrets: {0}:2:43: prod: mxm_secrets.timout: there is no such key: did you mean timeout?\n\
+        "mxm-secrets: {0}:2:43: prod: mxm_secrets.timout: unknown key: did you mean timeout?\n\
          mxm-secrets: {1}:2:1: 1: YAML does not read this as a text: put it between quotes\n\
          mxm-secrets: {1}:3:33: cloud: mxm_secrets.backends: unknown backend \"evn\": did you mean env?\n\
          mxm-secrets: {1}:3:50: cloud: mxm_secrets.on_error: ${{no.where}} leads nowhere: there is no key no\n",

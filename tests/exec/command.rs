@@ -307,8 +307,10 @@ fn what_cannot_be_run_has_the_statuses_of_env() {
         ]);
         assert_eq!(seen.status, Some(expected), "{command:?}: {}", seen.stderr);
         assert!(
-            seen.stderr
-                .starts_with(&format!("mxm-secrets: {command}: ")),
+            seen.stderr.starts_with(&match command {
+                "" => "mxm-secrets: the name of the command is empty\n".to_owned(),
+                _ => format!("mxm-secrets: {command}: "),
+            }),
             "{}",
             seen.stderr
         );

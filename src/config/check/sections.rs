@@ -52,8 +52,8 @@ impl<'c> Checker<'c> {
         if command.is_none() && !elsewhere {
             let text = match near {
                 _ if SECRETS.contains(&name) => SECRET.to_owned(),
-                Some(near) => format!("there is no such key: {}", did_you_mean(near)),
-                None => "there is no such key, and a backend of your own has a command".to_owned(),
+                Some(near) => format!("unknown key: {}", did_you_mean(near)),
+                None => "unknown key; a custom backend needs a `command`".to_owned(),
             };
             self.mistake(place, path, text);
             return None;
@@ -127,7 +127,7 @@ impl<'c> Checker<'c> {
             let known = keys.iter().chain(more).find(|key| key.name == name);
             if let Some((outer, inner)) = known.and(key.text.rsplit_once('.')) {
                 let advice = format!("it is written as {inner} in the section {outer}");
-                self.mistake(key.place, path, format!("there is no such key: {advice}"));
+                self.mistake(key.place, path, format!("unknown key: {advice}"));
                 continue;
             }
             if let Some(key) = known {
@@ -173,7 +173,7 @@ impl<'c> Checker<'c> {
                 let mut known: Vec<&str> = known.collect();
                 known.dedup();
                 let advice = advice(&key.text, &known);
-                self.mistake(key.place, path, format!("there is no such key: {advice}"));
+                self.mistake(key.place, path, format!("unknown key: {advice}"));
             }
         }
     }
@@ -278,11 +278,11 @@ mod tests {
             ),
             (
                 "auth.method: x",
-                "v.auth.method: there is no such key: it is written as method in the section auth",
+                "v.auth.method: unknown key: it is written as method in the section auth",
             ),
             (
                 "auth: {mehtod: x}",
-                "v.auth.mehtod: there is no such key: did you mean method?",
+                "v.auth.mehtod: unknown key: did you mean method?",
             ),
             ("auth: x", "v.auth: it takes a mapping, and this is a text"),
         ] {

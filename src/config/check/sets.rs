@@ -10,7 +10,7 @@ use crate::schema::{Given, Key, Kind, Value};
 
 /// The keys of an entry that is more than the name of a secret.
 const KEYS: &[Key] = &[
-    key("name", Kind::Text, "the secret"),
+    key("name", Kind::Strict, "the secret"),
     key("value", Kind::Text, "a text with secrets for {{NAME}}"),
     key("template", Kind::Path, "a file with such a text"),
     key(
@@ -94,7 +94,7 @@ impl<'c> Checker<'c> {
                 self.keys(&here, path, "", (KEYS, None), &mut given);
             }
             _ => {
-                let (value, source) = self.value(at, path, Kind::Text)?;
+                let (value, source) = self.value(at, path, Kind::Strict)?;
                 let key = "name";
                 given.push(Given { key, value, source });
             }
