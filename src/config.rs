@@ -371,7 +371,7 @@ pub fn set_file(path: &Path) -> Result<Vec<Request>, UsageError> {
 #[cfg(not(feature = "config"))]
 pub fn set_file(_: &Path) -> Result<Vec<Request>, UsageError> {
     Err(UsageError::new(
-        "--from: reading a configuration is not built into this program".to_owned(),
+        "--from: this build has no configuration support (Cargo feature config)",
     ))
 }
 

@@ -9,7 +9,6 @@
     feature = "vault"
 ))]
 pub mod place;
-#[cfg(any(feature = "age", feature = "credentials"))]
 pub mod rights;
 pub mod store;
 pub mod terminal;
@@ -18,7 +17,7 @@ pub mod vault;
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io::{PipeReader, PipeWriter, Read as _, Seek as _, Write as _};
+use std::io::{PipeReader, PipeWriter, Write as _};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -430,6 +429,12 @@ pub fn not_run(why: &str) {
 }
 
 /// What a command has done, and what it took.
+#[cfg(any(
+    feature = "age",
+    feature = "config",
+    feature = "credentials",
+    feature = "vault"
+))]
 pub struct Spent {
     pub seen: Transcript,
     /// Time of the processor.
@@ -439,7 +444,15 @@ pub struct Spent {
 }
 
 /// Runs a command, and looks at what it takes.
+#[cfg(any(
+    feature = "age",
+    feature = "config",
+    feature = "credentials",
+    feature = "vault"
+))]
 pub fn spent(mut command: Command) -> Spent {
+    use std::io::{Read as _, Seek as _};
+
     let (stdout, stderr) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
     command
         .stdout(stdout.try_clone().unwrap())
