@@ -84,7 +84,7 @@ pub enum Value {
 pub struct Command {
     /// As they are started.
     pub words: Vec<String>,
-    /// As they are shown: variables are not resolved, credentials are masked.
+    /// As they are shown: the program, plain options and placeholders, and `***` for the rest.
     pub shown: Vec<String>,
 }
 

@@ -127,11 +127,15 @@ impl Own {
         words.collect::<Vec<_>>().join(" ")
     }
 
-    /// The same, to be pasted into a shell.
-    fn to_paste(&self, name: &Name) -> String {
+    /// How to see what it says: the command to paste into a shell, if all of it may be shown.
+    fn to_run(&self, name: &Name) -> String {
+        if self.command.shown != self.command.words {
+            return "run its command by hand".to_owned();
+        }
         let arguments = self.command.shown.iter().skip(1);
         let arguments = arguments.map(|argument| fill_in(argument, name));
-        text::command(std::iter::once(self.shown_program().to_owned()).chain(arguments))
+        let words = std::iter::once(self.shown_program().to_owned()).chain(arguments);
+        format!("run: {}", text::command(words))
     }
 
     /// Whether an mxm-secrets at the other end says that it has no `name`: in a line of its own, by a name that it was given,
@@ -284,10 +288,7 @@ impl Backend for Own {
                     ),
                     false => String::new(),
                 };
-                let hint = format!(
-                    "{status}to see its error output, run: {}",
-                    self.to_paste(name)
-                );
+                let hint = format!("{status}to see its error output, {}", self.to_run(name));
                 Answer::Failed(Reason::from(reason).hint(hint))
             }
         }

@@ -22,13 +22,16 @@ use crate::nearest::{did_you_mean, nearest};
 use crate::refs::Ref;
 use crate::request::Request;
 use crate::schema::{Kind, Section, Source, UsageError, Value};
-use crate::text::clipped;
+use crate::text::{clipped, quoted};
 
 /// The name of our section.
 pub const SECTION: &str = "mxm_secrets";
 
 /// The keys of our section that are no backend's.
 const TOP: [&str; 5] = ["backends", "on_error", "refs_only", "timeout", "sets"];
+
+/// What is wrong with a value that is not to be quoted.
+const NOT_VALID: &str = "what ${...} gives is not valid here";
 
 /// Whether a path is there in some layer that may be in effect on another machine.
 type Elsewhere<'r> = Option<&'r dyn Fn(&str) -> bool>;
@@ -44,6 +47,7 @@ pub fn section(raw: &Raw, root: &Node, elsewhere: Elsewhere) -> Result<Configure
         tree: Tree::new(root, raw.deadline),
         elsewhere,
         wrong: Vec::new(),
+        from_variables: Vec::new(),
     };
     let configured = checker.root();
     checker.done(configured)
@@ -59,6 +63,7 @@ pub fn set_file(raw: &Raw, root: &Node) -> Result<Vec<Request>, Vec<Wrong>> {
         tree: Tree::new(root, raw.deadline),
         elsewhere: None,
         wrong: Vec::new(),
+        from_variables: Vec::new(),
     };
     let requests = checker.set_file();
     checker.done(requests)
@@ -322,6 +327,8 @@ struct Checker<'c> {
     tree: Tree<'c>,
     elsewhere: Elsewhere<'c>,
     wrong: Vec<Wrong>,
+    /// Where values stand that have an environment variable in them: no message quotes them.
+    from_variables: Vec<Place>,
 }
 
 impl<'c> Checker<'c> {
@@ -335,10 +342,11 @@ impl<'c> Checker<'c> {
     }
 
     fn mistake(&mut self, place: Place, key: impl std::fmt::Display, text: impl std::fmt::Display) {
-        self.wrong.push(Wrong {
-            place,
-            text: format!("{key}: {text}"),
-        });
+        let text = match self.from_variables.contains(&place) {
+            true => format!("{key}: {NOT_VALID}"),
+            false => format!("{key}: {text}"),
+        };
+        self.wrong.push(Wrong { place, text });
     }
 
     fn source(&self, place: Place) -> Source {
@@ -355,9 +363,21 @@ impl<'c> Checker<'c> {
     /// What the node comes to; `None`: it is wrong, or it is for another machine to tell.
     fn follow(&mut self, at: Location<'c>, key: &Way) -> Option<Found<'c>> {
         let place = at.node.place;
+        let written = match &at.node.data {
+            Data::Scalar(scalar) => scalar.text(),
+            _ => "",
+        };
         let Trouble { text, cause } = match self.tree.follow(at) {
             Ok(found) => return Some(found),
             Err(trouble) => trouble,
+        };
+        // Its words may have what the variable has.
+        let text = match self.tree.is_from_environment() {
+            true => format!(
+                "{} cannot be resolved: a variable in it leads nowhere",
+                quoted(written)
+            ),
+            false => text,
         };
         let excused = self.elsewhere.is_some_and(|has| match &cause {
             Cause::NoKey(path) => has(path),

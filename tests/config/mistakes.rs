@@ -299,6 +299,10 @@ const CORPUS: &[(&[u8], &str)] = &[
         "1:29: mxm_secrets.env.prefix: the variable VAULT_TOKEN may hold a secret, which cannot stand in the configuration",
     ),
     (
+        b"mxm_secrets: {env: {prefix: \"${oc.env:PROD_API_KEY}\"}}\n",
+        "1:29: mxm_secrets.env.prefix: the variable PROD_API_KEY may hold a secret, which cannot stand in the configuration",
+    ),
+    (
         b"mxm_secrets: {env: {prefix: \"${oc.decode:x}\"}}\n",
         "1:29: mxm_secrets.env.prefix: ${oc.decode:…} is not known here: there is ${oc.env:VARIABLE,default}",
     ),
@@ -571,4 +575,74 @@ fn check_finds_the_mistakes_of_every_layer() {
         "",
         &["did you mean prod?"],
     );
+}
+
+/// What a variable has is quoted nowhere, even where its name is harmless.
+#[test]
+fn what_a_variable_has_is_in_no_mistake() {
+    let mut home = Home::new();
+    home.set("MYVALUE", "Canary 31")
+        .set("ANYTHING", "canary_31")
+        .set("DB_URL", "postgres://u:canary@h/x")
+        .set("PLACE", "https://h/?sig=canary");
+    let rest = "stores: {s: {backend: env, root: r}}, policies: {p: {allowed_principals: [ops]}}";
+    for (text, why) in [
+        (
+            "backends: ['${oc.env:MYVALUE}']",
+            "backends: what ${...} gives is not valid here",
+        ),
+        (
+            "backends: [env, '${x}']",
+            "backends: what ${...} gives is not valid here",
+        ),
+        (
+            "env: {prefix: '${oc.env:${oc.env:MYVALUE}}'}",
+            "\"${oc.env:${oc.env:MYVALUE}}\" cannot be resolved",
+        ),
+        (
+            "env: {prefix: '${a.${oc.env:MYVALUE}}'}",
+            "\"${a.${oc.env:MYVALUE}}\" cannot be resolved",
+        ),
+        (
+            "env: {prefix: '${oc.env:DB_URL}'}",
+            "the variable DB_URL may hold a secret",
+        ),
+        (
+            "env: {prefix: '${oc.env:PLACE}'}",
+            "the variable PLACE may hold a secret",
+        ),
+        (
+            "stores: {s: {backend: '${oc.env:MYVALUE}', root: r}}",
+            "stores.s.backend: what ${...} gives",
+        ),
+        (
+            "policies: {p: {allowed_principals: ['${oc.env:MYVALUE}']}}",
+            "allowed_principals: what ${...} gives",
+        ),
+        (
+            "refs: {r: {store: s, path: a, policy: '${oc.env:ANYTHING}'}}, REST",
+            "refs.r.policy: what ${...} gives",
+        ),
+        (
+            "refs: {r: {store: s, path: '/${oc.env:MYVALUE}', policy: p}}, REST",
+            "refs.r.path: what ${...} gives",
+        ),
+        (
+            "own: {command: [t, '{name}'], miss: {says: '${x}'}, unavailable: {says: '${x}'}}",
+            "own.miss: what ${...} gives",
+        ),
+    ] {
+        let text = text.replace("REST", rest);
+        home.write(
+            "c.yaml",
+            format!("x: '${{oc.env:MYVALUE}}'\na: {{b: c}}\nmxm_secrets: {{{text}}}\n"),
+        );
+        let seen = home.run(["get", "a", "--config", "c.yaml"]);
+        seen.has(2, "", &[why]);
+        assert!(
+            !seen.stderr.to_lowercase().contains("canary"),
+            "{}",
+            seen.stderr
+        );
+    }
 }

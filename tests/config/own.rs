@@ -22,13 +22,13 @@ fn a_program_answers_by_its_status() {
     home("", "exit 0").run(["get", "a"]).is(
         1,
         "",
-        "mxm-secrets: a is missing: not in own\nmxm-secrets: own miss: a is empty: tool read a\n",
+        "mxm-secrets: a is missing: not in own\nmxm-secrets: own miss: a is empty: tool *** a\n",
     );
     home("", "exit 4").run(["get", "a"]).is(
         4,
         "",
         "mxm-secrets: own failed: tool ended with status 4 for a\n\
-         mxm-secrets: hint: to see its error output, run: tool read a\n",
+         mxm-secrets: hint: to see its error output, run its command by hand\n",
     );
     for status in [1, 2, 3, 44, 127, 255] {
         home("", &format!("echo canary >&2; echo canary; exit {status}"))
@@ -73,7 +73,7 @@ raise SystemError('not found')
         4,
         "",
         "mxm-secrets: own failed: tool ended with status 1 for a\n\
-         mxm-secrets: hint: any error of a program can be status 1; if it means \"not found\", add `miss: [1]` to the section own, or `miss: {status: 1, says: TEXT}`; to see its error output, run: tool read a\n",
+         mxm-secrets: hint: any error of a program can be status 1; if it means \"not found\", add `miss: [1]` to the section own, or `miss: {status: 1, says: TEXT}`; to see its error output, run its command by hand\n",
     );
     for keys in [", miss: 1", ", miss: [1]", ", miss: [44, 1]"] {
         home(keys, "exit 1")
@@ -274,7 +274,7 @@ fn it_works_wherever_a_backend_does() {
         &["unknown backend \"owm\": did you mean own?"],
     );
     own.run(["resolve", "a/b"])
-        .is(0, "a/b\town\ttool read a/b\n", "");
+        .is(0, "a/b\town\ttool *** a/b\n", "");
     let listed = own.run(["list-backends"]);
     assert_eq!(listed.status, Some(0), "{}", listed.stderr);
     assert!(String::from_utf8(listed.stdout).unwrap().contains("own"));
@@ -406,14 +406,14 @@ fn nothing_shows_what_a_command_is_given() {
     let mut home = Home::new();
     home.write(
         "c.yaml",
-        "tools: {key: \"${oc.env:PROD_API_KEY}\"}\nmxm_secrets:\n  backends: [own]\n  own: {command: [tool, \"${oc.env:PROD_API_KEY}\", \"--x=${tools.key}\", --token, canary, \"https://u:canary@h/{name}\", \"${oc.env:NOT_SET,y}\", \"{name}\"]}\n",
+        "tools: {key: \"${oc.env:PROD_API}\"}\nmxm_secrets:\n  backends: [own]\n  own: {command: [tool, \"${oc.env:PROD_API}\", \"--x=${tools.key}\", --token, canary, \"https://u:canary@h/{name}\", \"${oc.env:NOT_SET,y}\", \"{name}\"]}\n",
     );
     home.fake("tool", "exit 7");
-    home.set("PROD_API_KEY", "canary-value")
+    home.set("PROD_API", "canary-value")
         .set("MXM_SECRETS_CONFIG", "c.yaml");
-    let template = "tool ${oc.env:PROD_API_KEY} --x=${tools.key} --token *** https://u:***@h/a ${oc.env:NOT_SET,y} a";
-    let pasted = "tool '${oc.env:PROD_API_KEY}' '--x=${tools.key}' --token '***' 'https://u:***@h/a' '${oc.env:NOT_SET,y}' a";
-    home.run(["get", "a"]).has(4, "", &[pasted]);
+    let template = "tool *** *** --token *** ***a *** a";
+    let hint = "hint: to see its error output, run its command by hand\n";
+    home.run(["get", "a"]).has(4, "", &[hint]);
     assert_eq!(
         home.log("tool"),
         ["canary-value --x=canary-value --token canary https://u:canary@h/a y a"]
@@ -437,6 +437,50 @@ fn nothing_shows_what_a_command_is_given() {
     home.fake("tool", "echo value");
     home.run(["resolve", "a"])
         .is(0, format!("a\town\t{template}\n"), "");
+}
+
+/// No rule tells a credential from another word, so none is shown; a hint that can be pasted has nothing left out.
+#[test]
+fn a_command_is_shown_without_its_words() {
+    let shown = |command: &str, shown: &str, hint: &str| {
+        let home = Home::new();
+        let text = format!("mxm_secrets: {{backends: [own], own: {{command: {command}}}}}\n");
+        home.write(".config/mxm-secrets/config.yaml", text);
+        home.fake("tool", "exit 7");
+        let hint = format!("hint: to see its error output, {hint}\n");
+        let failed = home.run(["get", "a"]);
+        failed.has(4, "", &[&hint]);
+        let listed = home.run(["config", "--json"]);
+        let all = String::from_utf8(listed.stdout).unwrap();
+        assert!(all.contains(shown), "{shown} in {all}");
+        for canary in ["hunter2", "u:p@h"] {
+            assert!(
+                !failed.stderr.contains(canary) && !all.contains(canary),
+                "{all}"
+            );
+        }
+    };
+    let by_hand = "run its command by hand";
+    for word in [
+        "-phunter2",
+        "//u:p@h/x",
+        "pw=hunter2",
+        "user%hunter2",
+        "https://hunter2@h/x",
+    ] {
+        let command = format!("[tool, -p, '{word}', '{{name}}']");
+        shown(&command, r#"["tool","-p","***","{name}"]"#, by_hand);
+    }
+    shown(
+        "[tool, -c, 'curl -u u:p@h {name}']",
+        r#"["tool","-c","***{name}"]"#,
+        by_hand,
+    );
+    shown(
+        "[tool, --raw, '{name}']",
+        r#"["tool","--raw","{name}"]"#,
+        "run: tool --raw a",
+    );
 }
 
 #[test]
@@ -545,7 +589,7 @@ fn config_shows_what_is_in_effect_and_why() {
         "$MXM_SECRETS_BACKENDS".to_owned(),
         format!("{}:2", path.display()),
         "--timeout".to_owned(),
-        "https://u:***@h/{name}".to_owned(),
+        "***{name}".to_owned(),
         "built in".to_owned(),
     ] {
         assert!(text.contains(&line), "{line} in {text}");

@@ -166,6 +166,11 @@ impl<'c> Checker<'c> {
                     if let Err(why) = there.unwrap_or(&any).name_of(path)
                         && is_trimmed(path)
                     {
+                        let root = all.iter().find(|it| it.kind == 1 && it.name == store);
+                        let root =
+                            root.and_then(|it| super::place_of(self.raw, &it.section, "root"));
+                        let quotes = root.is_some_and(|root| self.from_variables.contains(&root));
+                        let why = if quotes { super::NOT_VALID } else { &why };
                         check(path.starts_with('/'), "path", &why);
                     }
                 }

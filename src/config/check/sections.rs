@@ -67,6 +67,7 @@ impl<'c> Checker<'c> {
             self.mistake(place, path, rule);
         }
         let keys = backend::OWN.map_or(&[] as &[Key], |entry| entry.keys);
+        let variables = self.from_variables.len();
         let values = self.backend(at, path, keys);
         let section = Section {
             name: name.to_owned(),
@@ -91,6 +92,9 @@ impl<'c> Checker<'c> {
             other.map(|other| (rule, other))
         });
         if let Some((rule, other)) = overlap {
+            if self.from_variables.len() > variables {
+                self.from_variables.extend(miss);
+            }
             let text = format!("{rule} overlaps with {other} in unavailable: give each its own");
             self.mistake(miss.unwrap_or(place), path.to("miss"), text);
         }
@@ -221,6 +225,7 @@ mod tests {
             tree: Tree::new(&root, raw.deadline),
             elsewhere: None,
             wrong: Vec::new(),
+            from_variables: Vec::new(),
         };
         let at = checker.tree.root();
         let values = checker.backend(

@@ -167,7 +167,7 @@ impl<'c> Checker<'c> {
                 None
             }
             Err(_) => {
-                self.mistake(place, path, "what ${...} gives is not valid here");
+                self.mistake(place, path, super::NOT_VALID);
                 None
             }
         }

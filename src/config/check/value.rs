@@ -62,7 +62,12 @@ impl<'c> Checker<'c> {
             .get(place.file)
             .and_then(|file| file.parent());
         match typed(&words, shape, kind, file.unwrap_or(Path::new("/"))) {
-            Ok(value) => Some((value?, self.source(place))),
+            Ok(value) => {
+                if words.iter().any(|word| word.written.is_some()) {
+                    self.from_variables.push(place);
+                }
+                Some((value?, self.source(place)))
+            }
             Err(text) => {
                 self.mistake(place, key, text);
                 None
@@ -158,6 +163,9 @@ impl<'c> Checker<'c> {
                     rule.says.is_some()
                 }
                 ("says", Found::Text(text)) if !text.is_empty() => {
+                    if self.tree.is_from_environment() {
+                        self.from_variables.push(node.place);
+                    }
                     rule.says = Some(text);
                     true
                 }

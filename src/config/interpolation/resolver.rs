@@ -38,15 +38,21 @@ impl<'t> Tree<'t> {
                 ));
             }
         };
-        if may_be_secret(&variable) {
-            return Err(mistake(format!(
+        let refused = || {
+            mistake(format!(
                 "the variable {variable} may hold a secret, which cannot stand in the configuration"
-            )));
+            ))
+        };
+        if may_be_secret(&variable) {
+            return Err(refused());
         }
-        self.variable.set(true);
         match (std::env::var_os(&variable), default) {
             (Some(value), _) => match value.into_string() {
-                Ok(value) => Ok(Found::Text(value)),
+                Ok(value) if has_login(&variable, &value) => Err(refused()),
+                Ok(value) => {
+                    self.variable.set(true);
+                    Ok(Found::Text(value))
+                }
                 Err(_) => Err(mistake(format!("the variable {variable} is not UTF-8"))),
             },
             (None, Some(Argument::Null)) => Ok(Found::Null),
@@ -130,13 +136,47 @@ impl<'t> Tree<'t> {
     }
 }
 
+/// Names of secrets, wherever they stand in a word of a variable's name: `PGPASSWORD`.
+const INSIDE: &[&str] = &[
+    "COOKIE",
+    "CREDENTIAL",
+    "PASSPHRASE",
+    "PASSWD",
+    "PASSWORD",
+    "PRIVATE",
+    "SECRET",
+    "SESSION",
+    "SIGNATURE",
+    "TOKEN",
+];
+
+/// Those that are a word or the end of one: `APIKEY`, but not `PATH`.
+const AT_THE_END: &[&str] = &[
+    "AUTH", "CERT", "CONN", "CRED", "DSN", "KEY", "PASS", "PAT", "PIN", "PW", "PWD", "SALT",
+];
+
 /// Whether the name of a variable says that it holds a secret: `VAULT_TOKEN`, not `VAULT_TOKEN_FILE`.
 fn may_be_secret(variable: &str) -> bool {
-    const WORDS: [&str; 5] = ["PASSPHRASE", "PASSWD", "PASSWORD", "SECRET", "TOKEN"];
     let upper = variable.to_ascii_uppercase();
-    let mut words = upper.split('_');
-    words.clone().any(|word| WORDS.contains(&word))
-        && !words.any(|word| matches!(word, "DIR" | "FILE" | "PATH"))
+    // The working directory, which every shell sets.
+    if matches!(upper.as_str(), "PWD" | "OLDPWD") {
+        return false;
+    }
+    let mut words = upper.split(|c: char| !c.is_ascii_alphabetic());
+    let of_path = |word: &str| matches!(word, "DIR" | "FILE" | "PATH" | "SOCK");
+    let secret = |word: &str| {
+        let one = word.strip_suffix('S').unwrap_or(word);
+        let ends = |name: &&str| word.ends_with(*name) || one.ends_with(*name);
+        INSIDE.iter().any(|name| word.contains(name)) || AT_THE_END.iter().any(ends)
+    };
+    !words.clone().next_back().is_some_and(of_path) && words.any(secret)
+}
+
+/// Whether the address that a variable has may have a login, or a key in its query.
+fn has_login(variable: &str, value: &str) -> bool {
+    let upper = variable.to_ascii_uppercase();
+    let is_address = value.contains("//") || upper.contains("URL") || upper.contains("URI");
+    is_address && value.contains(['@', '?'])
 }
 
 /// An argument of a resolver, by what Python makes of it.
@@ -207,6 +247,62 @@ impl Argument {
         match lower.parse::<f64>() {
             Ok(number) if float => Argument::Other(python_float(number)),
             _ => Argument::Text(text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_addresses_of_secrets_are_known() {
+        for secret in [
+            "DB_PASS",
+            "AWS_ACCESS_KEY_ID",
+            "GH_PAT",
+            "PROD_API_KEY",
+            "PGPASSWORD",
+            "APIKEY",
+            "api_keys",
+            "TOKEN2",
+            "BASIC_AUTH",
+            "AWS_CREDENTIALS",
+            "SENTRY_DSN",
+            "CARD_PIN",
+            "PATH_TOKEN",
+        ] {
+            assert!(may_be_secret(secret), "{secret}");
+        }
+        for harmless in [
+            "HOME",
+            "USER",
+            "PATH",
+            "PWD",
+            "AWS_REGION",
+            "STAGE",
+            "MXM_ENVIRONMENT",
+            "MXM_MACHINE",
+            "MXM_ROLE",
+            "XDG_RUNTIME_DIR",
+            "SSH_AUTH_SOCK",
+            "VAULT_TOKEN_FILE",
+            "VAULT_ADDR",
+            "HOSTNAME",
+            "AUTHOR",
+            "PINNED",
+        ] {
+            assert!(!may_be_secret(harmless), "{harmless}");
+        }
+        for (variable, value, login) in [
+            ("DB_URL", "postgres://u:p@h/x", true),
+            ("DB_URI", "u:p@h/x", true),
+            ("PLACE", "https://h/?sig=x", true),
+            ("VAULT_ADDR", "https://token@h", true),
+            ("VAULT_URL", "https://h:8200/a", false),
+            ("MAIL", "a@b", false),
+        ] {
+            assert_eq!(has_login(variable, value), login, "{value}");
         }
     }
 }
