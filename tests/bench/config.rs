@@ -29,6 +29,10 @@ const FILES: [(&str, &str); 5] = [
     ),
 ];
 
+/// A ref, and what it needs, for the end of our section in the first file.
+const REF: &str = "  stores: {red: {backend: env, root: red}}\n  policies: {p: {allowed_principals: [trader]}}\n  \
+     refs: {key: {store: red, path: api/key, policy: p}}\nstage: ";
+
 pub fn run(bench: &Bench) {
     let mut bare = Home::new();
     bare.set("PROD_API_KEY", "s3cret");
@@ -57,5 +61,20 @@ pub fn run(bench: &Bench) {
     bench.ratio("get with a five-layer store / without", 1.3, layered, get);
     bench.figure("get with a five-layer store, instructions", 400_000, || {
         instructions(layered())
+    });
+    home.write(
+        "mxm-config-store/apps/mxm-secrets/default.yaml",
+        FILES[0].1.replace("stage: ", REF),
+    );
+    home.set("PROD_RED_API_KEY", "s3cret");
+    let of_a_ref = || {
+        let mut command = home.command(&bench.program);
+        command.args(["get", "key"]);
+        command
+    };
+    let title = "get of a ref with a five-layer store";
+    bench.ratio(&format!("{title} / without"), 1.4, of_a_ref, get);
+    bench.figure(&format!("{title}, instructions"), 450_000, || {
+        instructions(of_a_ref())
     });
 }

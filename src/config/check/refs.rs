@@ -154,7 +154,7 @@ impl<'c> Checker<'c> {
                             || !is_identifier(policy)
                             || has(format!("policies.{policy}.allowed_principals")),
                         "policy",
-                        &format!("the policy {policy} does not exist"),
+                        &format_args!("the policy {policy} does not exist"),
                     );
                     let there = refs.stores.iter().find(|known| known.name == store);
                     // Where this machine lacks the store, any root shows whether the path is good.
@@ -208,7 +208,7 @@ impl<'c> Checker<'c> {
                         check(
                             !roles[..index].contains(role),
                             key,
-                            &format!("{role} is named twice"),
+                            &format_args!("{role} is named twice"),
                         );
                     }
                 }
