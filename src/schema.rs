@@ -48,7 +48,7 @@ pub enum Kind {
     Choice(&'static [&'static str]),
     /// Yes or no.
     Bool,
-    /// A list of [`Rule`]s: exit statuses from 1 to 255, texts, or both.
+    /// A list of [`Rule`]s: exit statuses from 1 to 255, `empty`, texts, or both.
     Rules,
     /// A program: a name on PATH, or, with a slash in it, a path as in [`Kind::Path`].
     Program,
@@ -91,7 +91,7 @@ pub struct Command {
 /// By what the end of a program is recognized.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// Its exit status; any but 0 if there is none.
+    /// Its exit status; any but 0 if there is none. 0, written `empty`: it has written nothing, too.
     pub status: Option<u8>,
     /// A text that its standard error has.
     pub says: Option<String>,
@@ -105,13 +105,15 @@ impl Rule {
             (Some(text), Some(other)) => other.contains(text.as_str()),
             (Some(_), None) => false,
         };
-        says && (self.status.is_none() || self.status == other.status)
+        says && (self.status == other.status || self.status.is_none() && other.status != Some(0))
     }
 }
 
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.status, &self.says) {
+            (Some(0), None) => f.write_str("empty"),
+            (Some(0), Some(text)) => write!(f, "{{status: empty, says: {text:?}}}"),
             (Some(status), None) => write!(f, "{status}"),
             (Some(status), Some(text)) => write!(f, "{{status: {status}, says: {text:?}}}"),
             (None, text) => write!(f, "{{says: {:?}}}", text.as_deref().unwrap_or_default()),

@@ -219,6 +219,51 @@ fn the_environment_says_where() {
     store.home.run(["get", "a"]).is(0, "here\n", "");
 }
 
+/// Whoever names the store says that it is there, and so does what passage has left beside it.
+#[test]
+fn a_store_that_is_meant_and_gone_is_failed() {
+    let mut home = Home::new();
+    home.set("A", "of env");
+    home.set("MXM_SECRETS_BACKENDS", "age,env");
+    let answers = |home: &Home, status: &str, said: &str| {
+        let seen = home.run(["get", "a", "--default", "d", "-v"]);
+        let expected = if status == "failed" {
+            (Some(4), "")
+        } else {
+            (Some(0), "of env\n")
+        };
+        let stdout = String::from_utf8(seen.stdout).unwrap();
+        assert_eq!((seen.status, stdout.as_str()), expected, "{}", seen.stderr);
+        assert!(seen.stderr.contains(said), "{}", seen.stderr);
+        let listed = String::from_utf8(home.run(["list-backends", "--json"]).stdout).unwrap();
+        let expected = format!(r#""backend":"age","in_chain":true,"status":"{status}""#);
+        assert!(listed.contains(&expected), "{listed}");
+    };
+    answers(&home, "unavailable", ".passage/store does not exist");
+    home.write(".passage/identities", "");
+    answers(&home, "failed", ".passage/store does not exist");
+    fs::remove_file(home.path().join(".passage/identities")).unwrap();
+    answers(&home, "failed", ".passage/store does not exist");
+    fs::remove_dir(home.path().join(".passage")).unwrap();
+    for key in ["store", "identities"] {
+        let text = format!("mxm_secrets: {{age: {{{key}: /mnt/gone}}}}\n");
+        let file = home.write("config.yaml", text);
+        home.set("MXM_SECRETS_CONFIG", file);
+        answers(&home, "failed", "does not exist");
+        home.set("MXM_SECRETS_CONFIG", "");
+    }
+    home.set("PASSAGE_DIR", "/mnt/gone");
+    answers(&home, "failed", "the age store /mnt/gone does not exist");
+    // It would be another store in every directory.
+    home.write("here/a.age", "");
+    home.set("PASSAGE_DIR", "here");
+    answers(
+        &home,
+        "failed",
+        "$PASSAGE_DIR is not an absolute path: here",
+    );
+}
+
 #[test]
 #[cfg(feature = "config")]
 fn the_environment_wins_over_the_configuration() {
@@ -253,7 +298,7 @@ fn without_a_store_the_next_backend_is_asked() {
     let Some(mut store) = Store::new() else {
         return;
     };
-    fs::remove_dir(store.home.path().join(".passage/store")).unwrap();
+    fs::remove_dir_all(store.home.path().join(".passage")).unwrap();
     store
         .home
         .set("MXM_SECRETS_BACKENDS", "age,env")

@@ -236,18 +236,16 @@ fn nothing_is_read_without_end() {
 #[test]
 fn without_any_directory_it_is_unavailable() {
     let mut home = Home::new();
-    let nowhere = home.path().join("nowhere");
-    home.set("CREDENTIALS_DIRECTORY", &nowhere);
     home.set("K", "v");
     if Path::new("/run/secrets").exists() {
         return not_run("/run/secrets is on this machine");
     }
-    let said = format!("neither {} nor /run/secrets exists", nowhere.display());
-    home.run(["get", "--backend", "credentials", "k"])
-        .has(4, "", &[&said]);
     home.set("MXM_SECRETS_BACKENDS", "credentials,env");
-    home.run(["get", "--verbose", "k"])
-        .has(0, "v\n", &["credentials: unavailable: neither"]);
+    home.run(["get", "--verbose", "k"]).has(
+        0,
+        "v\n",
+        &["credentials: unavailable: $CREDENTIALS_DIRECTORY is not set, and /run/secrets"],
+    );
     let listing = home.run(["list-backends", "--json"]).stdout;
     let listing = String::from_utf8(listing).unwrap();
     let expected = r#""backend":"credentials","in_chain":true,"status":"unavailable""#;
@@ -287,6 +285,39 @@ fn run_secrets_comes_after_the_variable() {
     unshare(&["--verbose", "neither"]).has(1, "", &["/mnt or /run/secrets"]);
 }
 
+/// Whoever names a directory says that it is there: only the built-in one may be absent.
+#[test]
+fn a_directory_that_is_named_and_gone_is_failed() {
+    let failed = |home: &Home| {
+        let said = ["nowhere does not exist", "hint: systemd's LoadCredential="];
+        home.run(["get", "k", "--default", "d"]).has(4, "", &said);
+        let listing = home.run(["list-backends", "--json"]).stdout;
+        let listing = String::from_utf8(listing).unwrap();
+        let expected = r#""backend":"credentials","in_chain":true,"status":"failed""#;
+        assert!(listing.contains(expected), "{listing}");
+    };
+    let mut home = Home::new();
+    home.set("K", "v");
+    home.set("MXM_SECRETS_BACKENDS", "credentials,env");
+    let file = home.write("config.yaml", "mxm_secrets: {}\n");
+    home.set("MXM_SECRETS_CONFIG", file);
+    home.write("there/k", "of the directory after it");
+    for directories in ["[nowhere]", "nowhere", "[nowhere, there]"] {
+        let text = format!("mxm_secrets:\n  credentials: {{directories: {directories}}}\n");
+        home.write("config.yaml", text);
+        failed(&home);
+    }
+    home.write("config.yaml", "mxm_secrets: {}\n");
+    let nowhere = home.path().join("nowhere");
+    home.set("CREDENTIALS_DIRECTORY", nowhere);
+    failed(&home);
+    home.write(
+        "config.yaml",
+        "mxm_secrets: {credentials: {directories: [there]}}\n",
+    );
+    failed(&home);
+}
+
 #[test]
 fn configured_directories_are_looked_at_in_order() {
     let mut home = Home::new();
@@ -298,7 +329,7 @@ fn configured_directories_are_looked_at_in_order() {
         let text = format!("mxm_secrets:\n  credentials: {{directories: {directories}}}\n");
         home.write("config.yaml", text);
     };
-    config(&home, "[nowhere, a, ~/b]");
+    config(&home, "[a, ~/b]");
     let file = home.path().join("config.yaml");
     home.set("MXM_SECRETS_CONFIG", file);
     get(&home, "both").is(0, "first", "");

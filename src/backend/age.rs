@@ -22,6 +22,7 @@ use crate::name::Name;
 use crate::once::Once;
 use crate::schema::{Key, Kind, Section};
 use crate::secret::{LIMIT, Secret};
+use crate::sys;
 use format::{Damage, File, UNAUTHENTIC, in_time};
 use identities::{Identities, Identity};
 
@@ -58,6 +59,10 @@ const FILE_LIMIT: usize = LIMIT / 2 * 3;
 struct Age {
     store: PathBuf,
     identities_file: PathBuf,
+    /// Whether somebody has named one of them, so that the store has to be there.
+    named: bool,
+    /// `$PASSAGE_DIR`, where it is relative: it would be another store in every directory.
+    relative: Option<PathBuf>,
     identities: Once<Vec<Identity>, Reason>,
 }
 
@@ -74,6 +79,10 @@ impl Age {
         Age {
             store: path("store", ".passage/store"),
             identities_file: path("identities", ".passage/identities"),
+            named: section.path("store").is_some() || section.path("identities").is_some(),
+            relative: sys::variable("PASSAGE_DIR")
+                .map(PathBuf::from)
+                .filter(|path| path.is_relative()),
             identities: Once::new(),
         }
     }
@@ -85,6 +94,7 @@ impl Age {
 
     /// The bytes of the file for `name`, or the answer when there is none.
     fn read(&self, name: &Name, path: &Path, context: &Context) -> Result<Secret, Answer> {
+        self.is_absolute()?;
         let shown = path.display();
         let file = match file::open(path, context.deadline) {
             Ok(Some(file)) => file,
@@ -113,6 +123,22 @@ impl Age {
             .map_err(|problem| Answer::failed(format!("{shown} {problem}")))
     }
 
+    fn is_absolute(&self) -> Result<(), Answer> {
+        match &self.relative {
+            None => Ok(()),
+            Some(path) => Err(Answer::failed(format!(
+                "$PASSAGE_DIR is not an absolute path: {}",
+                path.display()
+            ))),
+        }
+    }
+
+    /// Whether there is any trace of a store: somebody has named it, or passage has its directory.
+    fn is_meant(&self) -> bool {
+        let directory = self.store.parent().unwrap_or(&self.store);
+        self.named || !matches!(file::is_absent(directory), Ok(true))
+    }
+
     fn has_store(&self) -> Result<(), Answer> {
         let shown = self.store.display();
         match self.store.metadata() {
@@ -121,11 +147,14 @@ impl Age {
                 "the age store {shown} is not a directory"
             ))),
             Err(error) => Err(match file::is_absent(&self.store) {
-                Ok(true) => Answer::unavailable(
-                    NoStore::NoTrace,
-                    Reason::from(format!("the age store {shown} does not exist"))
-                        .hint("create it with mkdir, or set PASSAGE_DIR to the directory you use"),
-                ),
+                Ok(true) => {
+                    let reason = Reason::from(format!("the age store {shown} does not exist"))
+                        .hint("create it with mkdir, or set PASSAGE_DIR to the directory you use");
+                    match self.is_meant() {
+                        true => Answer::Failed(reason),
+                        false => Answer::unavailable(NoStore::NoTrace, reason),
+                    }
+                }
                 Ok(false) => Answer::failed(format!("cannot read the age store {shown}: {error}")),
                 Err(problem) => Answer::failed(format!("the age store {shown}: {problem}")),
             }),
@@ -208,7 +237,7 @@ impl Backend for Age {
     fn status(&self, context: &Context) -> Status {
         let file = self.identities_file.display();
         let uses = format!("{}, {file}", self.store.display());
-        if let Err(answer) = self.has_store() {
+        if let Err(answer) = self.is_absolute().and_then(|()| self.has_store()) {
             return Status::of(uses, answer);
         }
         match Identities::read(&self.identities_file, context) {
@@ -349,6 +378,8 @@ mod tests {
         let age = Age {
             store: "store".into(),
             identities_file: "/nowhere/identities".into(),
+            named: false,
+            relative: None,
             identities: Once::new(),
         };
         assert_eq!(late(&age), "was not decrypted in time");

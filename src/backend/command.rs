@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Only its section says which ends of it mean "no such secret" or "not set up", for a program that dies of any error ends
-//! with 1, too. The exception is an mxm-secrets at the other end, which says by name what is missing.
+//! with 1, too, and a pipeline whose first program dies ends with 0 and no output. The exception is an mxm-secrets at the other end, which says by name what is missing.
 
 use std::path::Path;
 use std::process::Command;
@@ -33,7 +33,7 @@ pub const DECLARATION: Declaration = Declaration {
             kind: Kind::Rules,
             default: "",
             variable: None,
-            about: "what means that it has no such secret: statuses, or texts on its standard error",
+            about: "what means that it has no such secret: statuses, empty, or texts on its standard error",
         },
         Key {
             name: "unavailable",
@@ -107,13 +107,14 @@ impl Own {
         trust::named_program(self.program()).map_err(Reason::from)
     }
 
-    /// Why there is no program.
-    fn absent(&self) -> String {
+    /// The answer when there is no program: one that is named by its path has to be there.
+    fn absent(&self) -> Answer {
         let program = self.shown_program();
-        match self.program().contains('/') {
-            true => format!("{program} does not exist"),
-            false => format!("{program} is not on PATH"),
+        if self.program().contains('/') {
+            let hint = format!("install it, or fix command in the section {}", self.name);
+            return Answer::Failed(Reason::from(format!("{program} does not exist")).hint(hint));
         }
+        Answer::unavailable(NoStore::NoTrace, format!("{program} is not on PATH"))
     }
 
     /// The command as one would type it, without what may be a secret.
@@ -234,12 +235,11 @@ impl Backend for Own {
         let program = self.shown_program();
         let output = match process::run(&mut command, context) {
             Ok(output) => output,
-            Err(Problem::NotInstalled) => {
-                return Answer::unavailable(NoStore::NoTrace, self.absent());
-            }
+            Err(Problem::NotInstalled) => return self.absent(),
             Err(problem) => return Answer::failed(format!("{program} {problem} ({name})")),
         };
-        if output.status.success() {
+        let empty = output.stdout.is_empty();
+        if output.status.success() && !empty {
             return match field {
                 Some(_) => Answer::Hit {
                     secret: output.stdout,
@@ -248,12 +248,17 @@ impl Backend for Own {
                 None => Answer::text(output.stdout, name, self.shown(name)),
             };
         }
-        let ending = output.ending();
+        let ending = match output.status.success() {
+            true => "no output and status 0".to_owned(),
+            false => output.ending(),
+        };
         let matches = |rule: &&Rule| {
             let code = output.status.code();
-            let status = rule.status.is_none_or(|status| code == Some(status.into()));
+            let status = match rule.status {
+                Some(status) => code == Some(status.into()),
+                None => code.is_some_and(|code| code != 0),
+            };
             status
-                && code.is_some()
                 && rule
                     .says
                     .as_deref()
@@ -281,12 +286,16 @@ impl Backend for Own {
                     None => "",
                 };
                 let reason = format!("{program} ended with {ending} for {name}{why}");
-                let status = match recognized {
-                    true => format!(
+                let status = match output.status.code() {
+                    Some(1) if recognized => format!(
                         "any error of a program can be status 1; if it means \"not found\", add `miss: [1]` to the section {}, or `miss: {{status: 1, says: TEXT}}`; ",
                         self.name
                     ),
-                    false => String::new(),
+                    Some(0) if both.is_none() => format!(
+                        "if no output means \"not found\", add `empty` to `miss` in the section {}; ",
+                        self.name
+                    ),
+                    _ => String::new(),
                 };
                 let hint = format!("{status}to see its error output, {}", self.to_run(name));
                 Answer::Failed(Reason::from(reason).hint(hint))
@@ -303,7 +312,7 @@ impl Backend for Own {
                 Status::ready(self.shown_program())
             }
             Some(path) => Status::ready(path.display().to_string()),
-            None => Status::unavailable(self.shown_program(), Reason::from(self.absent())),
+            None => Status::of(self.shown_program(), self.absent()),
         }
     }
 

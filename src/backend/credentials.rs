@@ -18,6 +18,9 @@ use crate::sys;
 
 /// Where systemd says that a service's credentials are.
 const VARIABLE: &str = "CREDENTIALS_DIRECTORY";
+/// What to do about a directory that is not there.
+const MAKERS: &str =
+    "systemd's LoadCredential= and the secrets of Docker, Podman and Kubernetes create one";
 
 pub const DECLARATION: Declaration = Declaration {
     keys: &[Key {
@@ -38,6 +41,8 @@ struct Credentials {
     /// What systemd says; `None` when it says nothing.
     from_systemd: Option<PathBuf>,
     configured: Vec<PathBuf>,
+    /// Whether the configuration names them.
+    named: bool,
 }
 
 impl Credentials {
@@ -48,6 +53,7 @@ impl Credentials {
                 Some(paths) => paths.to_vec(),
                 None => vec![PathBuf::from("/run/secrets")],
             },
+            named: section.paths("directories").is_some(),
         }
     }
 
@@ -70,19 +76,23 @@ impl Credentials {
         }
     }
 
+    /// Why there is no directory; only the built-in one may be gone.
     fn no_directory(&self) -> Reason {
-        let list = match self.directories().nth(1) {
-            Some(_) => format!("neither {} exists", self.list("nor")),
-            None => format!("{} does not exist", self.list("")),
+        let place = match self.configured.first() {
+            None => format!("no directory is configured, and ${VARIABLE} is not set"),
+            Some(place) => format!("${VARIABLE} is not set, and {} does not exist", place.display()),
         };
-        Reason::from(match (&self.from_systemd, self.configured.is_empty()) {
-            (None, true) => format!("no directory is configured, and ${VARIABLE} is not set"),
-            (None, false) => format!("${VARIABLE} is not set, and {list}"),
-            (Some(_), _) => list,
-        })
-        .hint(
-            "systemd's LoadCredential= and the secrets of Docker, Podman and Kubernetes create one",
-        )
+        Reason::from(place).hint(MAKERS)
+    }
+
+    /// Whether `directory` is there, whole, and may be searched. One that somebody has named has to be.
+    fn is_there(&self, directory: &Path, context: &Context) -> Result<bool, Reason> {
+        match is_there(directory, context)? {
+            false if self.named || self.from_systemd.as_deref() == Some(directory) => Err(
+                Reason::from(format!("{} does not exist", directory.display())).hint(MAKERS),
+            ),
+            there => Ok(there),
+        }
     }
 
     /// The search; `Err` is a failure.
@@ -103,7 +113,7 @@ impl Credentials {
                     Place::Nothing => {}
                 }
             }
-            available |= is_there(directory, context)?;
+            available |= self.is_there(directory, context)?;
         }
         Ok(match (problem, folder) {
             _ if !available => Answer::unavailable(NoStore::NoTrace, self.no_directory()),
@@ -143,7 +153,7 @@ impl Backend for Credentials {
     fn status(&self, context: &Context) -> Status {
         let mut uses = Vec::new();
         for directory in self.directories() {
-            match check(directory).and_then(|()| is_there(directory, context)) {
+            match check(directory).and_then(|()| self.is_there(directory, context)) {
                 Ok(true) => uses.push(directory.display().to_string()),
                 Ok(false) => {}
                 Err(reason) => return Status::failed(directory.display().to_string(), reason),
@@ -192,7 +202,7 @@ fn check(directory: &Path) -> Result<(), Reason> {
     }
 }
 
-/// Whether `directory` is there, whole, and may be searched.
+/// The same of any directory.
 fn is_there(directory: &Path, context: &Context) -> Result<bool, Reason> {
     let shown = directory.display();
     // The dot needs the permission that every file in it needs.
@@ -431,6 +441,7 @@ mod tests {
         let backend = Credentials {
             from_systemd: None,
             configured: vec![mount.to_owned()],
+            named: true,
         };
         let found = || match backend.ask(&Name::parse("a/b").unwrap(), &context()) {
             Answer::Hit { secret, .. } => version(&secret),

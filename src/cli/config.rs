@@ -83,15 +83,16 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// A status alone is a number, as it may be written.
+/// A status alone is as it may be written.
 fn rule(rule: &Rule) -> String {
-    match (rule.status, &rule.says) {
-        (Some(status), None) => status.to_string(),
-        (status, says) => Object::default()
-            .number(
-                "status",
-                &status.map_or("null".to_owned(), |status| status.to_string()),
-            )
+    let status = match rule.status {
+        Some(0) => text::json("empty"),
+        status => status.map_or("null".to_owned(), |status| status.to_string()),
+    };
+    match &rule.says {
+        None => status,
+        says => Object::default()
+            .number("status", &status)
             .optional("says", says.as_deref())
             .end(),
     }

@@ -19,11 +19,6 @@ fn a_program_answers_by_its_status() {
     own.run(["get", "--raw", "prod/api-key"])
         .is(0, "value of prod/api-key", "");
     assert_eq!(own.log("tool"), ["read prod/api-key"]);
-    home("", "exit 0").run(["get", "a"]).is(
-        1,
-        "",
-        "mxm-secrets: a is missing: not in own\nmxm-secrets: own miss: a is empty: tool *** a\n",
-    );
     home("", "exit 4").run(["get", "a"]).is(
         4,
         "",
@@ -43,6 +38,54 @@ fn a_program_answers_by_its_status() {
         4,
         "",
         "mxm-secrets: own failed: tool ended with signal 9 for a\n",
+    );
+}
+
+/// A pipeline whose first program dies ends with 0 and writes nothing: no default takes the place of the secret then.
+#[test]
+fn no_output_is_a_miss_only_if_the_section_says_so() {
+    let shell = home("", "cat /nonexistent/$2 | head -1");
+    shell.link(&["cat", "head"]);
+    shell.run(["get", "a", "--default", "d"]).is(
+        4,
+        "",
+        "mxm-secrets: own failed: tool ended with no output and status 0 for a\n\
+         mxm-secrets: hint: if no output means \"not found\", add `empty` to `miss` in the section own; to see its error output, run its command by hand\n",
+    );
+    let status =
+        |keys: &str, script: &str, name: &str| home(keys, script).run(["get", name, "-q"]).status;
+    for keys in [
+        "",
+        ", miss: [44]",
+        ", miss: {says: x}",
+        ", unavailable: {says: x}",
+    ] {
+        assert_eq!(status(keys, "echo x >&2", "a"), Some(4), "{keys}");
+        assert_eq!(status(keys, "exit 0", "a#user"), Some(4), "{keys}");
+    }
+    for keys in [
+        ", miss: empty",
+        ", miss: [44, empty]",
+        ", miss: {status: empty}",
+        ", miss: {status: empty, says: x}",
+    ] {
+        assert_eq!(status(keys, "echo x >&2", "a"), Some(1), "{keys}");
+        assert_eq!(status(keys, "exit 1", "a"), Some(4), "{keys}");
+        assert_eq!(status(keys, "echo value", "a"), Some(0), "{keys}");
+    }
+    let says = ", miss: {status: empty, says: x}, unavailable: {says: x}";
+    assert_eq!(status(says, "exit 0", "a"), Some(4));
+    assert_eq!(status(says, "echo x >&2", "a"), Some(1));
+    // What is there vouches for its first line.
+    assert_eq!(status("", "printf '\\nuser: ann\\n'", "a#"), Some(1));
+    let shown = home(", miss: [44, empty, {status: empty, says: x}]", "");
+    let json = String::from_utf8(shown.run(["config", "--json"]).stdout).unwrap();
+    let value = r#""value":[44,"empty",{"status":"empty","says":"x"}]"#;
+    assert!(json.contains(value), "{json}");
+    let text = String::from_utf8(shown.run(["config"]).stdout).unwrap();
+    assert!(
+        text.contains("[44, empty, {status: empty, says: \"x\"}]"),
+        "{text}"
     );
 }
 
@@ -165,7 +208,7 @@ fn rules_have_their_mistakes() {
         ),
         (
             "miss: {}",
-            "own.miss: expected a status from 1 to 255, {status: 1, says: a text}, or a list of these",
+            "own.miss: expected a status from 1 to 255, empty, {status: 1, says: a text}, or a list of these",
         ),
         ("miss: [a]", "own.miss: expected a status"),
         ("miss: [[1]]", "own.miss: expected a status"),
@@ -261,6 +304,34 @@ fn a_program_that_is_not_installed_is_unavailable() {
         text.starts_with("{\"schema\":1,\"backend\":\"own\",\"in_chain\":true,\"status\":\"unavailable\",\"uses\":\"no-such-tool\""),
         "{text}"
     );
+}
+
+/// A path says where it has to be.
+#[test]
+fn a_program_that_is_gone_from_its_path_is_failed() {
+    for program in ["/no/where/tool", "./tool"] {
+        let mut home = Home::new();
+        home.write(
+            ".config/mxm-secrets/config.yaml",
+            format!("mxm_secrets: {{backends: [own, env], own: {{command: [{program}, \"{{name}}\"]}}}}\n"),
+        );
+        home.set("A", "of env");
+        home.run(["get", "a", "--default", "d"]).has(
+            4,
+            "",
+            &[
+                "own failed: ",
+                "/tool does not exist",
+                "fix command in the section own",
+            ],
+        );
+        let listed = home.run(["list-backends", "--json"]);
+        let text = String::from_utf8(listed.stdout).unwrap();
+        assert!(
+            text.contains(r#""backend":"own","in_chain":true,"status":"failed""#),
+            "{text}"
+        );
+    }
 }
 
 #[test]

@@ -193,7 +193,7 @@ const ROWS: &[Row] = &[
                 Is(
                     Nothing,
                     Failed(
-                        "mxm-secrets: leaks/canary: credentials unavailable: {home}/mnt does not exist\n\
+                        "mxm-secrets: leaks/canary: credentials failed: {home}/mnt does not exist\n\
                          mxm-secrets: hint: systemd's LoadCredential= and the secrets of Docker, Podman and \
                          Kubernetes create one\n",
                     ),
@@ -360,9 +360,10 @@ const ROWS: &[Row] = &[
                 "own",
                 Is(
                     Program("exit 0"),
-                    Missing(
-                        "mxm-secrets: leaks/canary is missing: not in own\n\
-                         mxm-secrets: own miss: leaks/canary is empty: program leaks/canary\n",
+                    Failed(
+                        "mxm-secrets: own failed: program ended with no output and status 0 for leaks/canary\n\
+                         mxm-secrets: hint: if no output means \"not found\", add `empty` to `miss` in the section own; \
+                         to see its error output, run: program leaks/canary\n",
                     ),
                 ),
             ),

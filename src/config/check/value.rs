@@ -178,7 +178,7 @@ impl<'c> Checker<'c> {
             };
             if !good {
                 let takes = match name.text.as_str() {
-                    "status" => "a number from 1 to 255",
+                    "status" => "a number from 1 to 255, or empty",
                     _ => "a text that is not empty",
                 };
                 self.mistake(node.place, path, format!("expected {takes}"));
@@ -252,6 +252,7 @@ impl Word {
     fn status(&self) -> Option<u8> {
         let number = match self.meaning {
             What::Int(number) => u8::try_from(number).ok(),
+            What::Text if self.text == "empty" => return Some(0),
             What::Text => self.text.parse().ok(),
             _ => None,
         };
@@ -274,7 +275,8 @@ fn takes(kind: Kind) -> String {
         Kind::Choice(words) => words.join(" or "),
         Kind::Bool => "yes or no".to_owned(),
         Kind::Rules => {
-            "a status from 1 to 255, {status: 1, says: a text}, or a list of these".to_owned()
+            "a status from 1 to 255, empty, {status: 1, says: a text}, or a list of these"
+                .to_owned()
         }
         Kind::Program => "a program".to_owned(),
         Kind::Command => "a list of a program and its arguments".to_owned(),
