@@ -320,7 +320,87 @@ fn without_a_store_the_next_backend_is_asked() {
                 "hint: set it up: gopass init",
             ],
         );
+        // gopass makes a store wherever it is started: it was not.
+        let left = fs::read_dir(home.path()).unwrap();
+        let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["bin"], "{version}");
+        // What it makes when a person starts it is no store.
+        let mut by_hand = home.command(&gopass);
+        transcript(by_hand.arg("ls"));
+        home.run(["get", "a"]).is(0, "from the environment\n", "");
     }
+}
+
+/// An empty directory may be the place of a volume that is not mounted.
+#[test]
+fn an_empty_store_is_failed() {
+    for name in ["gopass-1.16.1", "gopass-1.15.18", "gopass-debian", "pass"] {
+        let Some(gopass) = program(name) else { return };
+        let mut home = Home::new();
+        home.install("gopass", &gopass);
+        home.set("A", "from the environment");
+        home.link(&["env", "bash", "sed", "getopt", "uname", "cat", "which"]);
+        let check = |place: &str| {
+            fs::create_dir_all(home.path().join(place)).unwrap();
+            let said = format!("{place} has no .gpg-id");
+            home.run(["get", "a", "--default", "d"])
+                .has(4, "", &["not initialized", &said]);
+            let listed = home.run(["list-backends", "--json"]).stdout;
+            let listed = String::from_utf8(listed).unwrap();
+            let failed = r#""backend":"gopass","in_chain":true,"status":"failed""#;
+            assert!(listed.contains(failed), "{name}: {listed}");
+            fs::remove_dir(home.path().join(place)).unwrap();
+        };
+        check(".password-store");
+        if name.starts_with("gopass-1") {
+            check(".local/share/gopass/stores/root");
+        }
+    }
+}
+
+/// Where gopass finds no store, another program of its name may, and so may a script or a configuration of before.
+#[test]
+fn a_store_that_gopass_would_not_find_is_found() {
+    let Some(mut store) = debian_gopass().and_then(other) else {
+        return;
+    };
+    store.home.set("PASSWORD_STORE_DIR", "");
+    fs::rename(store.root(), store.home.path().join(".password-store")).unwrap();
+    let elsewhere = store.home.path().join("elsewhere");
+    store.home.set("GOPASS_HOMEDIR", elsewhere);
+    store
+        .home
+        .run(["get", "prod/api-key"])
+        .is(0, "s3cret\n", "");
+    let home = Home::new();
+    home.fake("gopass", "echo of a store that the script names");
+    fs::remove_dir_all(home.path().join(".password-store")).unwrap();
+    home.run(["get", "a"])
+        .is(0, "of a store that the script names\n", "");
+}
+
+#[test]
+fn a_program_of_the_section_that_is_gone_is_failed() {
+    let mut home = Home::new();
+    home.set("A", "from the environment");
+    home.write(
+        ".config/mxm-secrets/config.yaml",
+        "mxm_secrets: {gopass: {command: /no/where/gopass}}\n",
+    );
+    home.run(["get", "a", "--default", "d"]).has(
+        4,
+        "",
+        &[
+            "gopass failed: ",
+            "/no/where/gopass does not exist",
+            "hint: ",
+        ],
+    );
+    let listed = String::from_utf8(home.run(["list-backends", "--json"]).stdout).unwrap();
+    assert!(
+        listed.contains(r#""in_chain":true,"status":"failed""#),
+        "{listed}"
+    );
 }
 
 #[test]

@@ -116,6 +116,19 @@ impl Gopass {
         }
     }
 
+    /// The program's text if it is a script, and else its first two bytes; `None`: there is no such program.
+    fn text(&self) -> Option<Vec<u8>> {
+        let program = process::find_program(OsStr::new(&self.command))?;
+        let mut text = Vec::new();
+        let _ = sys::open_to_read(&program).and_then(|file| {
+            let mut file = file.take(2);
+            file.read_to_end(&mut text)?;
+            file.set_limit(if text == b"#!" { 64 << 10 } else { 0 });
+            file.read_to_end(&mut text)
+        });
+        Some(text)
+    }
+
     /// Which program it is, whatever its name: pass is a script that has these words. Another script may start any.
     fn dialect(&self) -> Dialect {
         match self.told.load(Ordering::Relaxed) {
@@ -123,16 +136,9 @@ impl Gopass {
             2 => return Dialect::Pass,
             _ => {}
         }
-        let is_pass = match process::find_program(OsStr::new(&self.command)) {
+        let is_pass = match self.text() {
             None => Path::new(&self.command).ends_with("pass"),
-            Some(program) => {
-                let mut text = Vec::new();
-                let _ = sys::open_to_read(&program).and_then(|file| {
-                    let mut file = file.take(2);
-                    file.read_to_end(&mut text)?;
-                    file.set_limit(if text == b"#!" { 64 << 10 } else { 0 });
-                    file.read_to_end(&mut text)
-                });
+            Some(text) => {
                 let has = |word: &str| text.windows(word.len()).any(|part| part == word.as_bytes());
                 text.starts_with(b"#!") && has("cmd_show") && has("PASSWORD_STORE_DIR")
             }
@@ -236,8 +242,26 @@ impl Gopass {
                 return Ok(Answer::Failed(Reason { text, ..reason }));
             }
         };
-        if dialect == Dialect::Plain && !matches!(there, There::File(..)) {
+        let nowhere = there == There::NoStore;
+        if dialect == Dialect::Plain && !matches!(there, There::File(..))
+            || dialect == Dialect::Pass && nowhere && self.text().is_some()
+        {
             return Ok(self.absent(dialect, name, there));
+        }
+        // gopass would make a store. A script may know of one that is elsewhere, and a configuration of before, too.
+        let may_make = |text: Vec<u8>| text.len() == 2 && text != b"#!" && !settings::is_old();
+        if nowhere && self.text().is_some_and(may_make) {
+            return match Store::of_pass(path).entry() {
+                Ok(There::NoStore) => Ok(self.uninitialized()),
+                // It may be the store of another program under this name.
+                _ => match self.version(context)?.0 {
+                    Dialect::Gopass => Ok(self.uninitialized()),
+                    told => {
+                        self.told.store(told as u8, Ordering::Relaxed);
+                        self.answer(name, path, context)
+                    }
+                },
+            };
         }
         let output = self.show(dialect, path, &there, context)?;
         if dialect == Dialect::Gopass && output.status.code() == Some(1) {
@@ -418,10 +442,11 @@ impl Gopass {
 
     /// The answer when there is no such program: a store without one cannot say what it has.
     fn no_program(&self, path: &str, context: &Context) -> Answer {
-        let text = match self.command.contains('/') {
-            true => format!("{} does not exist", self.command),
-            false => format!("{} is not on PATH", self.command),
-        };
+        if self.command.contains('/') {
+            let reason = Reason::from(format!("{} does not exist", self.command));
+            return Answer::Failed(reason.hint("install it, or fix gopass.command"));
+        }
+        let text = format!("{} is not on PATH", self.command);
         match there(self.dialect(), path, context) {
             Ok(There::NoStore) => Answer::unavailable(NoStore::NoTrace, text),
             Ok(_) => {

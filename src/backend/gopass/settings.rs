@@ -80,6 +80,20 @@ impl Settings {
     }
 }
 
+/// Whether there is a configuration in the form that gopass had before, which it reads and rewrites when it starts: it
+/// may name any store.
+pub fn is_old() -> bool {
+    let places = [
+        user_directory().join("config.yml"),
+        home().join(".config/gopass/config.yml"),
+        home().join(".gopass.yml"),
+    ];
+    variable("GOPASS_CONFIG").is_some()
+        || places
+            .iter()
+            .any(|place| !matches!(file::is_absent(place), Ok(true)))
+}
+
 /// The settings in the environment. One that is missing makes all of them void.
 pub fn given() -> Vec<Setting> {
     let text =

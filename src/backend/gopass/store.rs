@@ -63,6 +63,8 @@ pub struct Store {
     below: String,
     /// Whether somebody has named it, so that it has to be there.
     named: bool,
+    /// Whether it is where gopass makes an empty directory, whatever it is asked, and notes the place.
+    made: bool,
 }
 
 impl Store {
@@ -77,6 +79,7 @@ impl Store {
             alias: alias.to_owned(),
             below: path[alias.len()..].trim_start_matches('/').to_owned(),
             named,
+            made: false,
         };
         if let Some((alias, root)) = settings.mount_of(path) {
             return Ok(store(alias, clean(root), true));
@@ -92,12 +95,13 @@ impl Store {
             // Whatever is asked of it, gopass writes down the places where it would make a store. It writes who reads
             // a store only when there is one.
             Some(root) => {
-                let usual = root == old || root == new;
-                store(
-                    "",
-                    root,
-                    !usual || settings.get("recipients.hash").is_some(),
-                )
+                let unused = settings.get("recipients.hash").is_none();
+                let made = unused && root == new;
+                let named = !(made || unused && root == old);
+                Store {
+                    made,
+                    ..store("", root, named)
+                }
             }
             None if look(&old)?.is_some() => store("", old, false),
             None => store("", new, false),
@@ -113,6 +117,7 @@ impl Store {
                 .unwrap_or_else(|| variable("HOME").unwrap_or_default().join(".password-store")),
             alias: String::new(),
             below: path.to_owned(),
+            made: false,
         }
     }
 
@@ -133,12 +138,14 @@ impl Store {
         }
         if kinds.is_empty() {
             let there = look(&self.root)?.is_some();
-            let empty = !there
-                || fs::read_dir(&self.root)
+            // An empty directory may be where a volume is to be mounted.
+            let made = self.made
+                && there
+                && fs::read_dir(&self.root)
                     .map_err(|error| cannot(&self.root, &error))?
                     .next()
                     .is_none();
-            if empty && !self.named {
+            if made || !there && !self.named {
                 return Ok(Entry::NoStore);
             }
             let which = match self.alias.as_str() {
