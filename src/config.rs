@@ -314,7 +314,14 @@ pub fn check(options: &Options) -> Result<Checked, UsageError> {
     let raw = files::read(options)?;
     if raw.files.is_empty() && !raw.is_none {
         let places = text::list(files::places().iter().map(|path| path.to_string_lossy()));
-        let text = format!("there is no configuration file to check; looked for {places}");
+        let mut text = "there is no configuration file to check".to_owned();
+        if !places.is_empty() {
+            text += &format!("; looked for {places}");
+        }
+        if sys::home().is_none() {
+            text +=
+                "; there is no home directory: HOME is no absolute path, and /etc/passwd has none";
+        }
         return Err(UsageError::new(text));
     }
     let not_here = raw.unselected();
@@ -418,14 +425,6 @@ fn own_names(sections: &[Section]) -> Vec<&str> {
     names
         .filter(|name| backend::entry(name).is_none())
         .collect()
-}
-
-/// The home directory.
-#[cfg(feature = "config")]
-fn home() -> Option<PathBuf> {
-    std::env::var_os("HOME")
-        .map(PathBuf::from)
-        .filter(|home| home.is_absolute())
 }
 
 /// A variable of our own; an empty one counts as not given.

@@ -71,8 +71,7 @@ impl Age {
         let path = |key, default| match section.path(key) {
             Some(path) => path.to_owned(),
             // As a shell has it: nothing, and then a slash.
-            None => std::env::home_dir()
-                .filter(|home| home.is_absolute())
+            None => sys::home()
                 .unwrap_or_else(|| "/".into())
                 .join(default),
         };

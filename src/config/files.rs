@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::layers::{DIMENSIONS, Layer};
+use super::variable;
 use super::yaml::{self, Data, Node, Place, Wrong};
-use super::{home, variable};
 use crate::config::Options;
 use crate::deadline::{Deadline, Ended};
 use crate::request::SECRETS;
@@ -160,7 +160,7 @@ pub fn read_set(path: &Path) -> Result<Raw, UsageError> {
 /// Where a configuration is looked for when none is named.
 pub fn places() -> Vec<PathBuf> {
     let store = sys::variable("MXM_CONFIG_STORE").map(PathBuf::from);
-    let store = store.or_else(|| Some(home()?.join("mxm-config-store")));
+    let store = store.or_else(|| Some(sys::home()?.join("mxm-config-store")));
     let default = store.map(|store| store.join("apps").join(APP).join("default.yaml"));
     default.into_iter().chain(user_file()).collect()
 }
@@ -170,7 +170,7 @@ fn user_file() -> Option<PathBuf> {
     let base = std::env::var_os("XDG_CONFIG_HOME")
         .map(PathBuf::from)
         .filter(|path| path.is_absolute())
-        .or_else(|| Some(home()?.join(".config")))?;
+        .or_else(|| Some(sys::home()?.join(".config")))?;
     Some(base.join("mxm-secrets/config.yaml"))
 }
 
@@ -202,7 +202,7 @@ impl Raw {
     ) -> Result<Option<PathBuf>, UsageError> {
         let given = variable("MXM_CONFIG_STORE")?;
         let app = variable("MXM_APP")?;
-        let store = match (&given, home()) {
+        let store = match (&given, sys::home()) {
             (Some(store), _) => std::path::absolute(store).unwrap_or_else(|_| store.into()),
             (None, Some(home)) => home.join("mxm-config-store"),
             (None, None) if app.is_none() => return Ok(None),

@@ -1,11 +1,30 @@
 //! Who may do what with a file: this user, access lists, read-only mounts.
 
-use std::io;
-use std::path::Path;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
 /// The user that this process acts as.
 pub fn user() -> u32 {
     rustix::process::geteuid().as_raw()
+}
+
+/// The home directory: $HOME if that is an absolute path, else what the system says of this user.
+pub fn home() -> Option<PathBuf> {
+    // What std asks the system for when there is no HOME at all, in a relative one's place.
+    let account = || {
+        let mut text = Vec::new();
+        let file = File::open("/etc/passwd").ok()?;
+        file.take(8 << 20).read_to_end(&mut text).ok()?;
+        let (text, user) = (String::from_utf8_lossy(&text), user().to_string());
+        let mut lines = text.lines().map(|line| line.split(':'));
+        let mut line = lines.find(|line| line.clone().nth(2) == Some(&user))?;
+        line.nth(5).map(PathBuf::from)
+    };
+    std::env::home_dir()
+        .filter(|home| home.is_absolute())
+        .or_else(account)
+        .filter(|home| home.is_absolute())
 }
 
 /// The access list of the file at `path`, as Linux stores it; `None`: it has none, or this system stores none.

@@ -188,6 +188,38 @@ fn a_named_store_is_a_directory() {
     .has(1, "", &[]);
 }
 
+/// As age has it: the home directory is that of the account when HOME is no absolute path.
+#[test]
+fn the_home_directory_is_that_of_the_account_without_home() {
+    let mut home = Home::new();
+    let path = home.path().display().to_string();
+    home.write(".config/mxm-secrets/config.yaml", file("gopass"));
+    let mut run = |passwd: &str, variable: Option<&str>, arguments: &[&str]| {
+        home.write("passwd", passwd);
+        home.set("LC_ALL", "C");
+        let inner = home.mxm_secrets(arguments);
+        // A mount namespace, whose accounts are ours.
+        let script = format!("mount --bind {path}/passwd /etc/passwd && exec \"$@\"");
+        let mut outer = home.command(find("unshare").unwrap());
+        outer.args(["-rm", "--", "/bin/sh", "-c", &script, "sh"]);
+        outer.arg(inner.get_program()).args(inner.get_args());
+        outer.env("PATH", format!("{path}/bin:/usr/sbin:/usr/bin:/sbin:/bin"));
+        outer.env_remove("HOME").current_dir("/");
+        outer.envs(variable.map(|home| ("HOME", home)));
+        transcript(&mut outer)
+    };
+    let passwd = format!("root:x:0:0::{path}:/bin/sh\n");
+    for variable in [None, Some(""), Some("tmp"), Some("./.")] {
+        let seen = run(&passwd, variable, &["config", "--json"]);
+        if seen.stderr.contains("unshare") || seen.stderr.contains("mount:") {
+            return not_run(&format!("no namespaces here: {}", seen.stderr));
+        }
+        let shown = String::from_utf8(seen.stdout).unwrap();
+        let file = format!("{path}/.config/mxm-secrets/config.yaml");
+        assert!(shown.contains(&file), "{variable:?}: {shown}");
+    }
+}
+
 /// A full disk cuts a file to nothing, and the default would be another configuration.
 #[test]
 fn a_named_file_is_not_empty() {

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use super::{Checker, Way};
-use crate::config::home;
 use crate::config::interpolation::{Found, Location, Tree};
 use crate::config::mask::masked;
 use crate::config::yaml::{Data, Meaning, Node, Scalar, boolean};
 use crate::nearest::{advice, did_you_mean, nearest};
 use crate::schema::{Command, Kind, Rule, Source, Value, seconds};
+use crate::sys;
 
 impl<'c> Checker<'c> {
     /// The value of a key that takes `kind`; `None`: it is not given, or wrong.
@@ -353,7 +353,7 @@ fn path(text: &str, directory: &Path) -> Result<PathBuf, String> {
         return Err("a path is empty".to_owned());
     }
     if text == "~" || text.starts_with("~/") {
-        let home = home().ok_or("~ stands in a path, and HOME is not set")?;
+        let home = sys::home().ok_or("~ stands in a path, and there is no home directory")?;
         return Ok(home.join(text.trim_start_matches('~').trim_start_matches('/')));
     }
     // Its components, so that no ./ is left in the middle.
