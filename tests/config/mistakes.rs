@@ -256,11 +256,11 @@ const CORPUS: &[(&[u8], &str)] = &[
     ),
     (
         b"mxm_secrets: {own: {command: [a, \"{name}\"], miss: 300}}\n",
-        "1:51: mxm_secrets.own.miss: expected a status from 1 to 255, {status: 1, says: a text}, or a list of these",
+        "1:51: mxm_secrets.own.miss: expected a status from 1 to 255, empty, {status: 1, says: a text}, or a list of these",
     ),
     (
         b"mxm_secrets: {own: {command: [a, \"{name}\"], miss: [0]}}\n",
-        "1:52: mxm_secrets.own.miss: expected a status from 1 to 255, {status: 1, says: a text}, or a list of these",
+        "1:52: mxm_secrets.own.miss: expected a status from 1 to 255, empty, {status: 1, says: a text}, or a list of these",
     ),
     (
         b"mxm_secrets: {own: {command: [a, \"{name}\"], names: some}}\n",
