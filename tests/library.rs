@@ -209,9 +209,9 @@ fn a_program_that_forks_during_a_lookup() {
         unsafe {
             let mut usage: libc::rusage = std::mem::zeroed();
             libc::getrusage(libc::RUSAGE_SELF, &raw mut usage);
-            (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1_000_000
-                + usage.ru_utime.tv_usec
-                + usage.ru_stime.tv_usec
+            let seconds = usage.ru_utime.tv_sec + usage.ru_stime.tv_sec;
+            // Their widths differ between systems.
+            seconds as i64 * 1_000_000 + (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) as i64
         }
     };
     let before = busy();

@@ -1,8 +1,6 @@
 //! Who may change a configuration, and the programs that it names.
 
-use std::ffi::CString;
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
 
@@ -194,6 +192,7 @@ fn a_group_counts_as_oneself_if_nobody_else_is_in_it() {
 }
 
 /// Gives a file an access list, as setfacl does: these users and groups (kind 2 and 8) may write.
+#[cfg(target_os = "linux")]
 fn access_list(path: &Path, entries: &[(u8, u8)]) -> bool {
     let entry = |kind: u8, rights: u8, number: u32| {
         let mut entry = vec![kind, 0, rights, 0];
@@ -212,7 +211,8 @@ fn access_list(path: &Path, entries: &[(u8, u8)]) -> bool {
     }
     list.extend(entry(0x10, 6, u32::MAX));
     list.extend(entry(0x20, 4, u32::MAX));
-    let path = CString::new(path.as_os_str().as_bytes()).unwrap();
+    use std::os::unix::ffi::OsStrExt;
+    let path = std::ffi::CString::new(path.as_os_str().as_bytes()).unwrap();
     let name = c"system.posix_acl_access";
     // SAFETY: the strings end in NUL, and the list is as long as is said.
     let status = unsafe {
@@ -230,6 +230,7 @@ fn access_list(path: &Path, entries: &[(u8, u8)]) -> bool {
     status == 0
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn access_lists_count() {
     let home = home();
