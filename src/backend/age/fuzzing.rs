@@ -33,6 +33,8 @@ pub fn age_file(file: &[u8], identities: &[u8], plaintext: &[u8]) -> bool {
     let age = Age {
         store: "store".into(),
         identities_file: "identities".into(),
+        named: true,
+        relative: None,
         identities: Once::new(),
     };
     let _ = age.identities.get_or_make(open);
