@@ -233,6 +233,20 @@ def ask(
     return answers
 
 
+def _ask_one(
+    key: str,
+    backends: Sequence[str] | None,
+    on_error: OnError | None,
+    timeout: float | None,
+    no_input: bool | None,
+    config: Path | None,
+) -> _Answer:
+    (answer,) = ask(
+        [key], backends=backends, on_error=on_error, timeout=timeout, no_input=no_input, config=config
+    )
+    return answer
+
+
 def statuses(config: Path, descriptors: Sequence[int]) -> dict[str, str]:
     """What every backend says of itself: its name and ready, unavailable, failed or not built in."""
     arguments = [program(), "list-backends", "--json", "--config=" + os.fspath(config)]
@@ -347,14 +361,7 @@ def get_secret(
         UsageError: The key, an option or the configuration is wrong.
         ProgramMissing: The program of this package is not installed.
     """
-    (answer,) = ask(
-        [key],
-        backends=backends,
-        on_error=on_error,
-        timeout=timeout,
-        no_input=no_input,
-        config=config,
-    )
+    answer = _ask_one(key, backends, on_error, timeout, no_input, config)
     return text(answer) if found(answer) else default
 
 
@@ -373,14 +380,7 @@ def require_secret(
         SecretMissing: Every backend said that it does not have it.
         SecretFailed, SecretDenied, UsageError, ProgramMissing: As `get_secret`.
     """
-    (answer,) = ask(
-        [key],
-        backends=backends,
-        on_error=on_error,
-        timeout=timeout,
-        no_input=no_input,
-        config=config,
-    )
+    answer = _ask_one(key, backends, on_error, timeout, no_input, config)
     if not found(answer):
         raise SecretMissing(_message(answer, "missing"), answer.key, answer.reasons)
     return text(answer)
@@ -419,14 +419,7 @@ def get_secret_bytes(
     config: Path | None = None,
 ) -> bytes | None:
     """Like `get_secret`, but gives exactly the bytes that are stored."""
-    (answer,) = ask(
-        [key],
-        backends=backends,
-        on_error=on_error,
-        timeout=timeout,
-        no_input=no_input,
-        config=config,
-    )
+    answer = _ask_one(key, backends, on_error, timeout, no_input, config)
     if not found(answer):
         return default
     try:
