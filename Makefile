@@ -48,7 +48,7 @@ export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_RUSTFLAGS ?= $(REMAP)
 export CFLAGS_x86_64_unknown_linux_musl ?= $(REMAP_C)
 export CFLAGS_aarch64_unknown_linux_musl ?= $(REMAP_C)
 
-.PHONY: all help build static wheel python test fmt lint type deny msrv miri doc check docs bench install uninstall dist deb reproducible version portable shipped emulated fuzz mutants coverage clean
+.PHONY: all help build static wheel python test fmt lint type deny msrv miri doc check docs bench install uninstall dist deb reproducible version portable lean shipped emulated fuzz mutants coverage clean
 .DEFAULT_GOAL := all
 
 all: $(PROGRAM)
@@ -97,6 +97,9 @@ portable: ## tests without the parts that only Linux has, as on other systems
 	RUSTC_WORKSPACE_WRAPPER='$(CURDIR)/.ci/portable-rustc' CARGO_BUILD_BUILD_DIR=target CARGO_TARGET_DIR=target/portable \
 	    $(CARGO) test --locked --all-features --lib --test all -- \
 	    $(or $(TESTS),portable:: process:: sys:: watch:: age::prompt get:: exec:: resolve:: list_backends:: config::own)
+
+lean: ## the tests of the configuration with a program that lacks most backends
+	$(CARGO) test --no-default-features --features config --test all -- $(or $(TESTS),config::refs config::own sets::)
 
 shipped: static ## the tests that start the program, with the static one: what is shipped
 	MXM_SECRETS_TEST_PROGRAM='$(abspath $(STATIC))' $(CARGO) test --all-features --test all -- $(TESTS)

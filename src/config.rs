@@ -155,6 +155,7 @@ impl Settings {
                 }
             },
         };
+        let among = options.backends.is_some().then(|| backends.clone());
         Ok(Settings {
             backends,
             by_name: options.backends.is_some(),
@@ -165,7 +166,10 @@ impl Settings {
             sources: [chain_source, on_error_source, timeout_source],
             sets: configured.sets,
             sections: configured.sections,
-            refs: configured.refs,
+            refs: Refs {
+                among,
+                ..configured.refs
+            },
             entries: configured.entries,
         })
     }
@@ -319,8 +323,7 @@ pub fn check(options: &Options) -> Result<Checked, UsageError> {
             text += &format!("; looked for {places}");
         }
         if sys::home().is_none() {
-            text +=
-                "; there is no home directory: HOME is no absolute path, and /etc/passwd has none";
+            text += "; there is no home directory: HOME is not an absolute path, and /etc/passwd has none";
         }
         return Err(UsageError::new(text));
     }
@@ -399,7 +402,7 @@ fn configured(options: &Options) -> Result<Configured, UsageError> {
         (None, None) => return Ok(Configured::default()),
     };
     Err(UsageError::new(format!(
-        "{source}: reading a configuration is not built into this program"
+        "{source}: this build has no configuration support (Cargo feature config)"
     )))
 }
 

@@ -10,6 +10,8 @@ use crate::text::{list, quoted};
 pub struct Refs {
     /// Whether other names are refused.
     pub only: bool,
+    /// The backends that the caller has named for this call: no others are asked.
+    pub among: Option<Vec<String>>,
     /// The names, where each is, and who may ask.
     pub refs: Vec<Ref>,
     /// The stores of this machine.
@@ -144,6 +146,13 @@ impl Refs {
                 "{known} is in the store {store}, which this machine does not have; it has: {stores}"
             ));
         };
+        let backend = &place.backend;
+        if let Some(named) = self.among.as_ref().filter(|named| !named.contains(backend)) {
+            return Err(format!(
+                "{known} is in the store {store} of the backend {backend}, but --backend names only {}",
+                list(named)
+            ));
+        }
         let field = Some("").filter(|_| name.is_first_line()).or(name.field());
         let path = match (field, it.path.contains('#')) {
             (Some(_), true) => {

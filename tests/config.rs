@@ -62,12 +62,12 @@ fn without_the_feature_a_file_that_is_asked_for_is_an_error() {
     home.run(["get", "a", "--config", "x.yaml"]).is(
         2,
         "",
-        "mxm-secrets: --config: reading a configuration is not built into this program\n",
+        "mxm-secrets: --config: this build has no configuration support (Cargo feature config)\n",
     );
     home.set("MXM_SECRETS_CONFIG", "x.yaml");
     home.run(["get", "a"]).is(
         2,
         "",
-        "mxm-secrets: MXM_SECRETS_CONFIG: reading a configuration is not built into this program\n",
+        "mxm-secrets: MXM_SECRETS_CONFIG: this build has no configuration support (Cargo feature config)\n",
     );
 }

@@ -3,7 +3,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::support::{Home, python, transcript};
+#[cfg(all(feature = "age", feature = "vault"))]
+use crate::support::python;
+use crate::support::{Home, transcript};
 
 const CONFIG: &str = ".config/mxm-secrets/config.yaml";
 
@@ -121,13 +123,13 @@ fn a_layer_changes_a_set() {
 fn mistakes_are_told_with_their_places() {
     for (entry, place, why) in [
         ("KEY: ../a", 6, "KEY: bad name \"../a\""),
-        ("KEY: [a, b]", 6, "KEY: it takes a text"),
-        ("KEY: 1", 6, "KEY: it takes a text, and this is a number"),
-        ("KEY: yes", 6, "KEY: it takes a text, and this is a boolean"),
+        ("KEY: [a, b]", 6, "KEY: expected a string"),
+        ("KEY: 1", 6, "KEY: expected a string, found a number"),
+        ("KEY: yes", 6, "KEY: expected a string, found a boolean"),
         (
             "KEY: {name: 1.5}",
             6,
-            "KEY.name: it takes a text, and this is a number",
+            "KEY.name: expected a string, found a number",
         ),
         ("1KEY: a", 6, "1KEY: \"1KEY\" is not the name of a variable"),
         ("A-B: a", 6, "is not the name of a variable"),
@@ -149,7 +151,7 @@ fn mistakes_are_told_with_their_places() {
         (
             "KEY: {value: \"{{a}}\", file: yes}",
             6,
-            "KEY: file goes with name",
+            "KEY: file requires name",
         ),
         (
             "KEY: {name: a, optinal: yes}",
@@ -163,7 +165,7 @@ fn mistakes_are_told_with_their_places() {
         ),
         ("KEY: {name: a, command: x}", 6, "command: unknown key"),
         ("KEY: {name: a, backend: env}", 6, "backend: unknown key"),
-        ("KEY: {name: a, file: maybe}", 6, "file: it takes yes or no"),
+        ("KEY: {name: a, file: maybe}", 6, "file: expected yes or no"),
         (
             "KEY: {value: \"a{{b\"}",
             6,
@@ -230,10 +232,10 @@ fn a_file_of_a_set_has_nothing_else() {
             "gopass: unknown key; this file only has secrets",
         ),
         ("", "secrets: this key is missing"),
-        ("secrets: [a]\n", "secrets: it takes a mapping"),
-        ("[a]\n", "is a mapping, and this is a list"),
+        ("secrets: [a]\n", "secrets: expected a mapping"),
+        ("[a]\n", "must be a mapping, found a list"),
         ("secrets: {A: a, A: b}\n", "s.yaml:1:17: "),
-        ("secrets: {A: a}}\n", "it is not YAML"),
+        ("secrets: {A: a}}\n", "not valid YAML"),
     ] {
         home.write("s.yaml", text);
         home.run(["resolve", "--from", "s.yaml"]).has(2, "", &[why]);

@@ -428,7 +428,8 @@ pub const FLAGS: &[Flag] = &[
         commands: CHAIN,
         about: "ask these backends, in this order",
         more: "A backend named by this option that is unavailable counts as failed; one named by the variable is \
-            skipped.",
+            skipped. A name in refs is asked in its store: the option must then name the backend of the store, and the \
+            variable does not count.",
     },
     Flag {
         id: Id::OnError,

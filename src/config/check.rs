@@ -31,7 +31,7 @@ pub const SECTION: &str = "mxm_secrets";
 const TOP: [&str; 5] = ["backends", "on_error", "refs_only", "timeout", "sets"];
 
 /// What is wrong with a value that is not to be quoted.
-const NOT_VALID: &str = "what ${...} gives is not valid here";
+const NOT_VALID: &str = "the value of ${...} is not valid here";
 
 /// Whether a path is there in some layer that may be in effect on another machine.
 type Elsewhere<'r> = Option<&'r dyn Fn(&str) -> bool>;
@@ -88,7 +88,7 @@ pub fn all(mut raw: Raw) -> Result<Checked, UsageError> {
         for (key, place) in layer.selectors_of_no_use() {
             wrong.push(Wrong {
                 place,
-                text: format!("{key}: YAML does not read this as a text: put it between quotes"),
+                text: format!("{key}: YAML does not read this as a string: put it in quotes"),
             });
         }
         for selector in layer.selectors() {
@@ -144,7 +144,7 @@ fn combinations(
         .try_fold(1_usize, |count, choice| count.checked_mul(choice.len()));
     if count.is_none_or(|count| count > COMBINATIONS) {
         let text = format!(
-            "the layers have more than {COMBINATIONS} combinations: the refs in them cannot all be checked"
+            "more than {COMBINATIONS} combinations of layers: cannot check the refs in all of them"
         );
         return Err(UsageError::new(text));
     }
@@ -374,7 +374,7 @@ impl<'c> Checker<'c> {
         // Its words may have what the variable has.
         let text = match self.tree.is_from_environment() {
             true => format!(
-                "{} cannot be resolved: a variable in it leads nowhere",
+                "{} cannot be resolved: a variable in it does not lead to a value",
                 quoted(written)
             ),
             false => text,
@@ -399,14 +399,10 @@ impl<'c> Checker<'c> {
                 Data::Scalar(scalar) if scalar.is_null() => return None,
                 _ => location.node.kind(),
             },
-            Found::Text(_) => "a text",
+            Found::Text(_) => "a string",
             Found::Null => return None,
         };
-        self.mistake(
-            place,
-            key,
-            format!("it takes a mapping, and this is {kind}"),
-        );
+        self.mistake(place, key, format!("expected a mapping, found {kind}"));
         None
     }
 
@@ -428,12 +424,12 @@ impl<'c> Checker<'c> {
             let advice = if near(&key.text) {
                 did_you_mean(SECTION)
             } else {
-                format!("what is for mxm-secrets stands in the section {SECTION}")
+                format!("settings of mxm-secrets belong under {SECTION}")
             };
             self.mistake(
                 key.place,
                 &key.text,
-                format!("there is no such section: {advice}"),
+                format!("unknown top-level key: {advice}"),
             );
         }
         Configured::default()
@@ -488,21 +484,18 @@ impl<'c> Checker<'c> {
                 },
             }
         }
-        let own: Vec<&str> = configured
-            .sections
-            .iter()
-            .map(|section| section.name.as_str())
-            .collect();
+        let own = super::own_names(&configured.sections);
         (configured.refs, configured.entries) = self.refs(refs, &own, only);
         if let Some((Value::Texts(names), source)) = chain {
             let has = |name: &str| {
                 let path = format!("{SECTION}.{name}.command");
                 self.elsewhere.is_some_and(|has| has(&path))
             };
-            let elsewhere = names.iter().map(String::as_str).filter(|name| has(name));
-            let own: Vec<&str> = own.into_iter().chain(elsewhere).collect();
+            let elsewhere = names.iter().map(String::as_str);
+            let elsewhere = elsewhere.filter(|name| has(name) && !own.contains(name));
+            let own: Vec<&str> = own.iter().copied().chain(elsewhere).collect();
             let names = match names.as_slice() {
-                [] => Err("it names no backend".to_owned()),
+                [] => Err("must name at least one backend".to_owned()),
                 names => super::chain(names, &own),
             };
             match (names, here.node.get("backends")) {

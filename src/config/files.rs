@@ -182,7 +182,16 @@ fn open(path: &Path, deadline: Deadline) -> Result<Option<File>, UsageError> {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             // Most have no file, so that is found out with few calls.
             if matches!(file::is_absent(path), Ok(true)) {
-                return Ok(None);
+                // Not /dev/null, the home directory of some accounts.
+                let is_in_the_way =
+                    |part: &&Path| error.kind() == ErrorKind::NotADirectory && part.is_file();
+                return match path.ancestors().find(is_in_the_way) {
+                    Some(file) => Err(UsageError::new(format!(
+                        "expected a directory, found a file: {}",
+                        file.display()
+                    ))),
+                    None => Ok(None),
+                };
             }
             file::open(path, deadline).map_err(|error| UsageError::new(error.to_string()))
         }
@@ -208,14 +217,14 @@ impl Raw {
             (None, None) if app.is_none() => return Ok(None),
             (None, None) => {
                 return Err(UsageError::new(
-                    "MXM_APP is set, and neither MXM_CONFIG_STORE nor HOME tells where its store is",
+                    "MXM_APP is set, but its store cannot be located: set MXM_CONFIG_STORE or HOME",
                 ));
             }
         };
         let name = app.as_deref().unwrap_or(APP);
         if name.contains('/') || name == "." || name == ".." {
             return Err(UsageError::new(format!(
-                "MXM_APP is {name:?}: it takes the name of a program"
+                "MXM_APP is {name:?}: expected the name of a program"
             )));
         }
         let root = store.join("apps").join(name);
@@ -232,7 +241,7 @@ impl Raw {
         // Opened, not looked at: with the user's own file, this is all that a program without a configuration costs.
         if open(&root, self.deadline)?.is_some() {
             return Err(UsageError::new(format!(
-                "{} does not exist: a configuration store has one for each program",
+                "{} does not exist, but a configuration store has one for each program",
                 default.display()
             )));
         }
@@ -242,20 +251,16 @@ impl Raw {
                 root.display()
             )));
         }
-        if given.is_some() {
-            let wrong = |place: &Path, what: &str| {
-                let place = place.display();
-                UsageError::new(format!("MXM_CONFIG_STORE: {place} {what}"))
-            };
-            if open(&store, self.deadline)?.is_none() {
-                return Err(wrong(&store, "does not exist"));
-            }
-            // It may lack all of this, and not have a file in its place.
-            for place in [&store, &store.join("apps")] {
-                if place.exists() && !place.is_dir() {
-                    return Err(wrong(place, "is not a directory"));
+        if given.is_some() && !store.is_dir() {
+            return Err(UsageError::new(format!(
+                "MXM_CONFIG_STORE: {} {}",
+                store.display(),
+                if store.exists() {
+                    "is not a directory"
+                } else {
+                    "does not exist"
                 }
-            }
+            )));
         }
         Ok(None)
     }
@@ -279,7 +284,7 @@ impl Raw {
             Data::Map(_) => Ok(tree),
             _ => Err(Wrong {
                 place: tree.place,
-                text: format!("a configuration is a mapping, and this is {}", tree.kind()),
+                text: format!("a configuration must be a mapping, found {}", tree.kind()),
             }),
         });
         Ok(Some(tree.unwrap_or_else(|error| {

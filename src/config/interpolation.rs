@@ -142,7 +142,7 @@ impl<'t> Tree<'t> {
             _ => return Ok(Found::At(at)),
         };
         if trail.contains(&std::ptr::from_ref(at.node)) {
-            return Err(mistake("its interpolation leads back to itself"));
+            return Err(mistake("the interpolation refers to itself"));
         }
         trail.push(at.node);
         let mut reader = Reader { rest: text };
@@ -204,9 +204,7 @@ impl<'t> Tree<'t> {
             }
             match reader.next() {
                 None if quote.is_some() => {
-                    return Err(mistake(
-                        "an interpolation is not closed: a quote is missing",
-                    ));
+                    return Err(mistake("unclosed interpolation: a quote is missing"));
                 }
                 None => break,
                 c if c == quote => break,
@@ -219,9 +217,7 @@ impl<'t> Tree<'t> {
                 }
             }
             if text.len() > LENGTH {
-                return Err(mistake(
-                    "its interpolations make a text of more than 64 KiB",
-                ));
+                return Err(mistake("the interpolated string is longer than 64 KiB"));
             }
         }
         match only {
@@ -249,12 +245,12 @@ impl<'t> Tree<'t> {
         self.depth.set(self.depth.get() + 1);
         if self.depth.get() > DEPTH {
             return Err(mistake(format!(
-                "interpolations lead on more than {DEPTH} deep"
+                "interpolations are nested more than {DEPTH} levels deep"
             )));
         }
         if self.steps.get() > STEPS {
             return Err(mistake(format!(
-                "there are more than {STEPS} interpolations to resolve"
+                "more than {STEPS} interpolations to resolve"
             )));
         }
         reader.skip(2);
@@ -266,7 +262,7 @@ impl<'t> Tree<'t> {
                     Some(part) => key.push_str(part),
                     None => {
                         return Err(mistake(
-                            "an interpolation inside another one must come to a text",
+                            "an interpolation inside another one must give a string",
                         ));
                     }
                 }
@@ -278,11 +274,11 @@ impl<'t> Tree<'t> {
                 Some(':') => break self.resolver(&key, reader, at, trail)?,
                 Some(c) if blanks || matches!(c, '\\' | '{' | '(' | ')' | '\'' | '"') => {
                     return Err(mistake(format!(
-                        "{c:?} cannot stand in an interpolation's key"
+                        "{c:?} is not allowed in the key of an interpolation"
                     )));
                 }
                 Some(c) => key.push(c),
-                None => return Err(mistake("an interpolation is not closed: } is missing")),
+                None => return Err(mistake("unclosed interpolation: } is missing")),
             }
         };
         self.depth.set(self.depth.get() - 1);
@@ -300,7 +296,7 @@ impl<'t> Tree<'t> {
         let up = key.len() - path.len();
         let parts = split_key(path).ok_or_else(|| {
             mistake(format!(
-                "${{{key}}} is no interpolation: it takes the names of keys, with dots between them"
+                "${{{key}}} is not an interpolation: expected the names of keys, separated by dots"
             ))
         })?;
         let mut here = if up == 0 {
@@ -312,7 +308,7 @@ impl<'t> Tree<'t> {
                     node,
                     above: at.above[..outer].to_vec(),
                 },
-                None => return Err(mistake(format!("${{{key}}} leads out of the file"))),
+                None => return Err(mistake(format!("${{{key}}} points outside the file"))),
             }
         };
         let last = parts.len() - 1;
@@ -332,11 +328,13 @@ impl<'t> Tree<'t> {
             }
         }
         if at.above.iter().any(|node| std::ptr::eq(*node, here.node)) {
-            return Err(mistake(format!("${{{key}}} leads to what it stands in")));
+            return Err(mistake(format!(
+                "${{{key}}} refers to a value that contains it"
+            )));
         }
         match &here.node.data {
             Data::Scalar(scalar) if scalar.is_missing() => Err(mistake(format!(
-                "${{{key}}} is ???, a value that is still to be given"
+                "${{{key}}} is ???, a value that must still be set"
             ))),
             _ => Ok(Found::At(here)),
         }
@@ -380,7 +378,7 @@ fn no_key(key: &str, part: &str, container: &Node) -> Trouble {
         _ => String::new(),
     };
     Trouble {
-        text: format!("${{{key}}} leads nowhere: there is no key {part}{advice}"),
+        text: format!("${{{key}}} not found: there is no key {part}{advice}"),
         cause: Cause::NoKey(key.to_owned()),
     }
 }
@@ -411,16 +409,14 @@ fn append(text: &mut String, found: &Found) -> Result<(), Trouble> {
             }
             _ => {
                 return Err(mistake(format!(
-                    "{} cannot stand inside a text",
+                    "cannot insert {} into a string",
                     location.node.kind()
                 )));
             }
         },
     }
     if text.len() > LENGTH {
-        return Err(mistake(
-            "its interpolations make a text of more than 64 KiB",
-        ));
+        return Err(mistake("the interpolated string is longer than 64 KiB"));
     }
     Ok(())
 }

@@ -11,9 +11,10 @@ use super::interpolation::{Found, Tree, split_key};
 use super::variable;
 use super::yaml::{Data, Key, Node, Place, Wrong};
 use crate::deadline::Deadline;
-use crate::nearest::{advice, there_are};
+use crate::nearest::{did_you_mean, nearest};
 use crate::schema::UsageError;
 use crate::sys;
+use crate::text::{list, quoted};
 
 /// One of the store's files that have a block for each value of a selector.
 pub struct Layer {
@@ -127,23 +128,35 @@ impl Raw {
         let given = variable(selector)?;
         let Some(value) = given.clone().or_else(found) else {
             return Err(UsageError::new(format!(
-                "{} has a layer for each {name}, and {selector} is not set: {}",
+                "{selector} is not set, but {} needs it{}",
                 file(),
-                there_are(&layer.selectors())
+                it_has(&layer.selectors())
             )));
         };
         if layer.tree.get(&value).is_none() {
-            let advice = advice(&value, &layer.selectors());
-            let how = match given {
-                Some(_) => format!("{selector} is {value:?}"),
-                None => format!("this {name} is {value:?} ({selector} says otherwise)"),
+            let near = nearest(&value, layer.selectors());
+            let (file, value) = (file(), quoted(&value));
+            let advice = match near {
+                Some(near) => format!(": {}", did_you_mean(near)),
+                None => it_has(&layer.selectors()),
             };
-            return Err(UsageError::new(format!(
-                "{} has no layer for it: {how}: {advice}",
-                file()
-            )));
+            let text = match given {
+                Some(_) => format!("{selector} is {value}, but {file} has no block for it{advice}"),
+                None => format!(
+                    "{file} has no block for this {name}, {value} (set {selector} to choose another){advice}"
+                ),
+            };
+            return Err(UsageError::new(text));
         }
         Ok(value)
+    }
+}
+
+/// What there is to choose from.
+fn it_has(blocks: &[&str]) -> String {
+    match blocks {
+        [] => "; it has none".to_owned(),
+        blocks => format!("; it has: {}", list(blocks)),
     }
 }
 
@@ -180,7 +193,7 @@ impl Layer {
             text: format!("{value}: {text}"),
         };
         let Some(block) = self.tree.get(value) else {
-            return Err(wrong(self.tree.place, "there is no such layer".to_owned()));
+            return Err(wrong(self.tree.place, "there is no such block".to_owned()));
         };
         // The block of one value may be an interpolation that leads to another's.
         match tree.follow(tree.root().child(block)) {
@@ -189,7 +202,7 @@ impl Layer {
             }
             Ok(_) => Err(wrong(
                 block.place,
-                format!("a layer is a mapping, and this is {}", block.kind()),
+                format!("a block must be a mapping, found {}", block.kind()),
             )),
             Err(trouble) => Err(wrong(block.place, trouble.text)),
         }

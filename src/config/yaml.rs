@@ -32,7 +32,7 @@ pub const NODES: usize = 100_000;
 pub fn parse(bytes: &[u8], file: usize) -> Result<Node, Wrong> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let good = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
-        wrong(end_of(&good, file), "it is not UTF-8")
+        wrong(end_of(&good, file), "not valid UTF-8")
     })?;
     check_characters(text, file)?;
     let mut builder = Builder {
@@ -53,7 +53,7 @@ pub fn parse(bytes: &[u8], file: usize) -> Result<Node, Wrong> {
                 return too_deep(place);
             }
             indented_with_a_tab(text, place)
-                .unwrap_or_else(|| wrong(place, format!("it is not YAML: {}", error.info())))
+                .unwrap_or_else(|| wrong(place, format!("not valid YAML: {}", error.info())))
         })?;
         if let (Some(quoted), Event::Scalar(_, style, _, _)) = (&mut quoted, &event)
             && *style != ScalarStyle::Plain
@@ -65,7 +65,7 @@ pub fn parse(bytes: &[u8], file: usize) -> Result<Node, Wrong> {
             if documents > 1 {
                 return Err(wrong(
                     place(file, &span.start),
-                    "a second document begins here: a configuration file has one",
+                    "unexpected second document: a configuration file must contain only one",
                 ));
             }
         }
@@ -170,7 +170,10 @@ impl Builder {
                     node.place = place;
                     self.add(node, 0)
                 }
-                None => Err(wrong(place, "an alias stands inside its own anchor")),
+                None => Err(wrong(
+                    place,
+                    "an alias must not refer to a value that contains it",
+                )),
             },
             _ => Ok(()),
         }
@@ -237,7 +240,10 @@ impl Builder {
             }) => match key.take() {
                 None => match node.data {
                     Data::Scalar(scalar) => *key = Some(scalar.into_key(node.place)),
-                    _ => return Err(wrong(node.place, "a key is no list and no mapping")),
+                    _ => {
+                        let text = format!("a key must be a string, found {}", node.kind());
+                        return Err(wrong(node.place, text));
+                    }
                 },
                 Some(key) if key.text == "<<" && !key.is_text => {
                     merged.extend(merge_key(node)?);
@@ -250,26 +256,24 @@ impl Builder {
 }
 
 fn too_deep(place: Place) -> Wrong {
-    wrong(
-        place,
-        format!("lists and mappings stand in each other more than {DEPTH} deep"),
-    )
+    wrong(place, format!("nested more than {DEPTH} levels deep"))
 }
 
 fn too_many(place: Place) -> Wrong {
     wrong(
         place,
-        format!("it has more than {NODES} values once its aliases are expanded"),
+        format!("more than {NODES} values once aliases are expanded"),
     )
 }
 
 /// What the value of the merge key `<<` brings in, in the order of its effect: of several mappings the first wins.
 fn merge_key(node: Node) -> Result<Vec<(Key, Node)>, Wrong> {
-    let refuse = |place| {
-        Err(wrong(
-            place,
-            "the merge key << takes a mapping, or a list of mappings",
-        ))
+    let refuse = |node: &Node| {
+        let text = format!(
+            "<<: expected a mapping or a list of mappings, found {}",
+            node.kind()
+        );
+        Err(wrong(node.place, text))
     };
     match node.data {
         Data::Map(entries) => Ok(entries),
@@ -278,12 +282,12 @@ fn merge_key(node: Node) -> Result<Vec<(Key, Node)>, Wrong> {
             for item in items.into_iter().rev() {
                 match item.data {
                     Data::Map(entries) => all.extend(entries),
-                    _ => return refuse(item.place),
+                    _ => return refuse(&item),
                 }
             }
             Ok(all)
         }
-        Data::Scalar(_) => refuse(node.place),
+        Data::Scalar(_) => refuse(&node),
     }
 }
 
@@ -322,7 +326,7 @@ fn refuse_duplicates(entries: &[(Key, Node)]) -> Result<(), Wrong> {
         Some((first, second)) => Err(wrong(
             second.place,
             format!(
-                "the key {} stands in line {}, too",
+                "duplicate key {} (first defined on line {})",
                 first.text, first.place.line
             ),
         )),
@@ -340,7 +344,7 @@ fn tag_name(tag: &Tag) -> String {
 
 fn unknown_tag(place: Place, tag: Option<&Tag>) -> Wrong {
     let name = tag.map(tag_name).unwrap_or_default();
-    wrong(place, format!("the tag {name} is not known here"))
+    wrong(place, format!("unknown tag {name}"))
 }
 
 /// How the text of a scalar is to be read.

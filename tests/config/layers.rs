@@ -109,13 +109,13 @@ fn what_is_asked_for_and_is_not_there_is_an_error() {
     run(&home, &["get", "a"], &[("MXM_APP", "../x")]).is(
         2,
         "",
-        "mxm-secrets: MXM_APP is \"../x\": it takes the name of a program\n",
+        "mxm-secrets: MXM_APP is \"../x\": expected the name of a program\n",
     );
     fs::create_dir_all(home.path().join(STORE)).unwrap();
     run(&home, &["get", "a"], &[]).is(
         2,
         "",
-        &format!("mxm-secrets: {path}/{STORE}/default.yaml does not exist: a configuration store has one for each program\n"),
+        &format!("mxm-secrets: {path}/{STORE}/default.yaml does not exist, but a configuration store has one for each program\n"),
     );
 }
 
@@ -159,6 +159,31 @@ fn a_link_to_nothing_on_the_way_is_an_error() {
     assert_eq!(chain(&home, &[]), "env");
 }
 
+/// Neither is a file where a directory of the configuration is expected: someone has overwritten it. A home directory
+/// that is no directory at all, as some accounts have it, has no configuration.
+#[test]
+fn a_file_in_place_of_a_directory_is_an_error() {
+    for place in [
+        ".config",
+        ".config/mxm-secrets",
+        "mxm-config-store",
+        "mxm-config-store/apps",
+        STORE,
+    ] {
+        let home = Home::new();
+        let file = home.write(place, "x");
+        let says = format!(
+            "mxm-secrets: expected a directory, found a file: {}\n",
+            file.display()
+        );
+        home.run(["get", "a"]).is(2, "", &says);
+        home.run(["config", "--check"]).is(2, "", &says);
+    }
+    let mut home = Home::new();
+    home.set("HOME", "/dev/null").set("A", "1");
+    home.run(["get", "a", "--backend", "env"]).is(0, "1\n", "");
+}
+
 #[test]
 fn a_named_store_is_a_directory() {
     let home = Home::new();
@@ -166,17 +191,22 @@ fn a_named_store_is_a_directory() {
     home.write("file", "x");
     home.write("store/apps", "x");
     for (store, wrong) in [
-        ("file", "file is not a directory"),
-        ("file/below", "file/below does not exist"),
-        ("store", "store/apps is not a directory"),
+        ("file", "file"),
+        ("file/below", "file"),
+        ("store", "store/apps"),
     ] {
         let store = format!("{path}/{store}");
         run(&home, &["get", "a"], &[("MXM_CONFIG_STORE", &store)]).is(
             2,
             "",
-            &format!("mxm-secrets: MXM_CONFIG_STORE: {path}/{wrong}\n"),
+            &format!("mxm-secrets: expected a directory, found a file: {path}/{wrong}\n"),
         );
     }
+    run(&home, &["get", "a"], &[("MXM_CONFIG_STORE", "/dev/null")]).is(
+        2,
+        "",
+        "mxm-secrets: MXM_CONFIG_STORE: /dev/null is not a directory\n",
+    );
     // It may have files of other programs alone.
     home.write("other/apps/app/default.yaml", "{}");
     let store = format!("{path}/other");
@@ -403,18 +433,18 @@ fn a_layer_needs_its_selector() {
     run(&home, &["get", "a"], &[]).is(
         2,
         "",
-        &format!("mxm-secrets: {path}/environment.yaml has a layer for each environment, and MXM_ENVIRONMENT is not set: expected one of dev, prod\n"),
+        &format!("mxm-secrets: MXM_ENVIRONMENT is not set, but {path}/environment.yaml needs it; it has: dev, prod\n"),
     );
     let prod = ("MXM_ENVIRONMENT", "prod");
     run(&home, &["get", "a"], &[("MXM_ENVIRONMENT", "prdo")]).is(
         2,
         "",
-        &format!("mxm-secrets: {path}/environment.yaml has no layer for it: MXM_ENVIRONMENT is \"prdo\": did you mean prod?\n"),
+        &format!("mxm-secrets: MXM_ENVIRONMENT is \"prdo\", but {path}/environment.yaml has no block for it: did you mean prod?\n"),
     );
     run(&home, &["get", "a"], &[prod, ("MXM_MACHINE", "moon")]).is(
         2,
         "",
-        &format!("mxm-secrets: {path}/machine.yaml has no layer for it: MXM_MACHINE is \"moon\": expected one of laptop, bridge, cloud-1, cloud-2\n"),
+        &format!("mxm-secrets: MXM_MACHINE is \"moon\", but {path}/machine.yaml has no block for it; it has: laptop, bridge, cloud-1, cloud-2\n"),
     );
     let here = [
         prod,
@@ -424,7 +454,7 @@ fn a_layer_needs_its_selector() {
     run(&home, &["get", "a"], &here).has(
         2,
         "",
-        &["MXM_ROLE is not set: expected one of trader, marketdata"],
+        &["role.yaml needs it; it has: trader, marketdata"],
     );
     fs::remove_file(home.path().join(STORE).join("role.yaml")).unwrap();
     run(&home, &["get", "a"], &here).has(1, "", &["a is missing"]);
@@ -470,7 +500,7 @@ fn what_the_section_does_not_need_is_none_of_our_business() {
         &format!("{STORE}/default.yaml"),
         "mxm_secrets: {backends: [env], env: {prefix: \"${other.a}\"}}\nother: {a: \"${no.where}\"}\n",
     );
-    home.run(["get", "a"]).is(2, "", &format!("mxm-secrets: {}:1:46: mxm_secrets.env.prefix: ${{no.where}} leads nowhere: there is no key no\n", path.display()));
+    home.run(["get", "a"]).is(2, "", &format!("mxm-secrets: {}:1:46: mxm_secrets.env.prefix: ${{no.where}} not found: there is no key no\n", path.display()));
 }
 
 #[test]

@@ -192,7 +192,7 @@ fn rules_have_their_mistakes() {
         ),
         (
             "miss: {says: ''}",
-            "own.miss.says: expected a text that is not empty",
+            "own.miss.says: expected a string that is not empty",
         ),
         (
             "miss: {status: 0}",
@@ -208,7 +208,7 @@ fn rules_have_their_mistakes() {
         ),
         (
             "miss: {}",
-            "own.miss: expected a status from 1 to 255, empty, {status: 1, says: a text}, or a list of these",
+            "own.miss: expected a status from 1 to 255, empty, {status: 1, says: TEXT}, or a list of these",
         ),
         ("miss: [a]", "own.miss: expected a status"),
         ("miss: [[1]]", "own.miss: expected a status"),
@@ -617,7 +617,7 @@ fn the_program_of_gopass_may_be_a_path_of_the_file() {
     home.run(["get", "a", "--config", "conf/none.yaml"]).has(
         2,
         "",
-        &["gopass.command: it names no program"],
+        &["gopass.command: must name a program"],
     );
 }
 

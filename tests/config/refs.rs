@@ -56,7 +56,30 @@ fn a_ref_is_asked_in_its_store_alone() {
     home.fake("tool", "exit 44");
     run(&home, "trader", &["get", "key"]).has(1, "", &["key is missing: not in own"]);
     run(&home, "trader", &["get", "key", "--default", "d"]).is(3, "d\n", "");
-    run(&home, "trader", &["get", "key", "--backend", "env"]).has(1, "", &["key is missing"]);
+}
+
+/// Who names backends for one call gets an answer of one of these, or none; what the environment says is for the chain.
+#[test]
+fn a_ref_is_asked_in_a_backend_that_the_caller_has_named() {
+    let mut home = home(TEXT, "echo secret");
+    home.link(&["true"]);
+    let refused =
+        "mxm-secrets: key is in the store red of the backend own, but --backend names only env\n";
+    for arguments in [
+        &["get", "key", "--backend", "env", "--default", "d"][..],
+        &["get", "--json", "other", "key", "--backend", "env"],
+        &["resolve", "--explain", "key", "--backend", "env"],
+    ] {
+        run(&home, "trader", arguments).is(2, "", refused);
+    }
+    let exec = ["exec", "--backend", "env", "--secret", "key", "--", "true"];
+    run(&home, "trader", &exec).is(125, "", refused);
+    assert!(home.log("tool").is_empty());
+    for names in ["own", "env,own"] {
+        run(&home, "trader", &["get", "key", "--backend", names]).is(0, "secret\n", "");
+    }
+    home.set("MXM_SECRETS_BACKENDS", "env");
+    run(&home, "trader", &["get", "key"]).is(0, "secret\n", "");
 }
 
 #[test]
@@ -189,18 +212,18 @@ fn mistakes_are_told_all_at_once() {
         ),
         (
             "refs: {a: {store: s, path: 1, policy: q}}",
-            "refs.a.path: it takes a text",
+            "refs.a.path: expected a string",
         ),
         (
             "refs: {a: {store: s, path: yes, policy: q}}",
-            "refs.a.path: it takes a text",
+            "refs.a.path: expected a string",
         ),
         (
             "refs: {a: {store: s, path: p, policy: q}}",
             "refs.a.policy: the policy q does not exist",
         ),
-        ("refs: [a]", "refs: it takes a mapping"),
-        ("refs: {a: b}", "refs.a: it takes a mapping"),
+        ("refs: [a]", "refs: expected a mapping"),
+        ("refs: {a: b}", "refs.a: expected a mapping"),
         (
             "refs: {a: {store: s-t, path: p, policy: q}}",
             "refs.a.store: expected a lower-case letter",
@@ -211,7 +234,7 @@ fn mistakes_are_told_all_at_once() {
         ),
         (
             "refs: {a: {store: s, path: ' p', policy: q}}",
-            "refs.a.path: expected a text without spaces at its ends",
+            "refs.a.path: expected a string without spaces at its ends",
         ),
         (
             "refs: {a: {store: s, path: ../p, policy: q}}",
@@ -236,11 +259,11 @@ fn mistakes_are_told_all_at_once() {
         ("stores: {s: {backend: env}}", "stores.s: root is missing"),
         (
             "stores: {s: {backend: env, root: ''}}",
-            "stores.s.root: expected a text without spaces at its ends",
+            "stores.s.root: expected a string without spaces at its ends",
         ),
         (
             "policies: {p: {allowed_principals: ops}}",
-            "policies.p.allowed_principals: it takes a list of texts",
+            "policies.p.allowed_principals: expected a list of strings",
         ),
         (
             "policies: {p: {allowed_principals: [ops, ops]}}",
@@ -252,13 +275,13 @@ fn mistakes_are_told_all_at_once() {
         ),
         (
             "policies: {p: {allowed_principals: [1]}}",
-            "policies.p.allowed_principals: it takes a list of texts",
+            "policies.p.allowed_principals: expected a list of strings",
         ),
         (
             "policies: {p: {}}",
             "policies.p: allowed_principals is missing",
         ),
-        ("refs_only: 3", "refs_only: it takes yes or no"),
+        ("refs_only: 3", "refs_only: expected yes or no"),
     ] {
         let home = home(&format!("mxm_secrets: {{{text}}}\n"), "");
         for arguments in [&["get", "other"][..], &["config", "--check"]] {

@@ -141,7 +141,7 @@ impl<'c> Checker<'c> {
                     check(
                         is_trimmed(path),
                         "path",
-                        &"expected a text without spaces at its ends",
+                        &"expected a string without spaces at its ends",
                     );
                     check(
                         !path.starts_with('/'),
@@ -190,7 +190,7 @@ impl<'c> Checker<'c> {
                     check(
                         is_trimmed(root),
                         "root",
-                        &"expected a text without spaces at its ends",
+                        &"expected a string without spaces at its ends",
                     );
                 }
                 _ => {

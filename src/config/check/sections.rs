@@ -27,7 +27,7 @@ const SECRETS: &[&str] = &[
 ];
 
 /// Why a value is refused.
-const SECRET: &str = "a secret cannot stand in the configuration";
+const SECRET: &str = "a secret must not be in the configuration";
 
 impl<'c> Checker<'c> {
     /// The section of a backend of the user's own.
@@ -63,7 +63,8 @@ impl<'c> Checker<'c> {
         };
         let letter = name.starts_with(|c: char| c.is_ascii_lowercase());
         if !letter || !name.bytes().all(good) {
-            let rule = "a backend's name is made of a-z, 0-9, _ and -, a letter first";
+            let rule =
+                "the name of a backend must start with a letter and contain only a-z, 0-9, _ and -";
             self.mistake(place, path, rule);
         }
         let keys = backend::OWN.map_or(&[] as &[Key], |entry| entry.keys);
@@ -130,7 +131,7 @@ impl<'c> Checker<'c> {
             let name = format!("{prefix}{}", key.text);
             let known = keys.iter().chain(more).find(|key| key.name == name);
             if let Some((outer, inner)) = known.and(key.text.rsplit_once('.')) {
-                let advice = format!("it is written as {inner} in the section {outer}");
+                let advice = format!("write it as {inner} in the section {outer}");
                 self.mistake(key.place, path, format!("unknown key: {advice}"));
                 continue;
             }
@@ -155,7 +156,7 @@ impl<'c> Checker<'c> {
             let file = format!("{}_file", key.text);
             if let Some(takes_file) = keys.iter().find(|key| last(key) == file) {
                 let text = format!(
-                    "{SECRET}: {} takes the name of a file that has it",
+                    "{SECRET}: {} takes the path of a file that contains it",
                     takes_file.name
                 );
                 self.mistake(key.place, path, text);
@@ -166,7 +167,7 @@ impl<'c> Checker<'c> {
                 let advice = nearest(&file, files.clone().map(|key| key.name))
                     .or_else(|| nearest(&key.text, files.map(|key| key.name)))
                     .map_or(String::new(), |near| {
-                        format!(": {near} takes the name of a file")
+                        format!(": {near} takes the path of a file")
                     });
                 self.mistake(key.place, path, format!("{SECRET}{advice}"));
             } else {
@@ -271,25 +272,25 @@ mod tests {
         for (text, wrong) in [
             (
                 "auth: {secret_id: x}",
-                "v.auth.secret_id: a secret cannot stand in the configuration: auth.secret_id_file takes the name of a file that has it",
+                "v.auth.secret_id: a secret must not be in the configuration: auth.secret_id_file takes the path of a file that contains it",
             ),
             (
                 "role_id: x",
-                "v.role_id: a secret cannot stand in the configuration: auth.role_id_file takes the name of a file that has it",
+                "v.role_id: a secret must not be in the configuration: auth.role_id_file takes the path of a file that contains it",
             ),
             (
                 "token: x",
-                "v.token: a secret cannot stand in the configuration",
+                "v.token: a secret must not be in the configuration",
             ),
             (
                 "auth.method: x",
-                "v.auth.method: unknown key: it is written as method in the section auth",
+                "v.auth.method: unknown key: write it as method in the section auth",
             ),
             (
                 "auth: {mehtod: x}",
                 "v.auth.mehtod: unknown key: did you mean method?",
             ),
-            ("auth: x", "v.auth: it takes a mapping, and this is a text"),
+            ("auth: x", "v.auth: expected a mapping, found a string"),
         ] {
             assert_eq!(read(text).unwrap_err(), [wrong], "{text}");
         }

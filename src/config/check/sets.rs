@@ -129,7 +129,7 @@ impl<'c> Checker<'c> {
             self.mistake(
                 place,
                 path,
-                "file goes with name; a template is a file anyway",
+                "file requires name; a template is always a file",
             );
             return None;
         }

@@ -24,7 +24,7 @@ impl<'c> Checker<'c> {
             return Some((self.rules(at, key)?, self.source(place)));
         }
         let mut words = Vec::new();
-        let mut shape = "a text";
+        let mut shape = "a string";
         match self.follow(at, key)? {
             Found::Null => return None,
             Found::Text(text) => words.push(Word::text(text).written(node, &self.tree)),
@@ -50,7 +50,7 @@ impl<'c> Checker<'c> {
                     self.mistake(
                         place,
                         key,
-                        format!("it takes {}, and this is a mapping", takes(kind)),
+                        format!("expected {}, found a mapping", takes(kind)),
                     );
                     return None;
                 }
@@ -85,14 +85,14 @@ impl<'c> Checker<'c> {
             Found::At(location) => match &location.node.data {
                 Data::Scalar(scalar) => Word::of(scalar),
                 _ => Err(format!(
-                    "{} cannot stand in this list",
+                    "expected a string in this list, found {}",
                     location.node.kind()
                 )),
             },
         };
         match word {
             Ok(Some(word)) => return Some(word),
-            Ok(None) => self.mistake(place, key, "an item of this list is nothing"),
+            Ok(None) => self.mistake(place, key, "list items must not be null"),
             Err(text) => self.mistake(place, key, text),
         }
         None
@@ -179,7 +179,7 @@ impl<'c> Checker<'c> {
             if !good {
                 let takes = match name.text.as_str() {
                     "status" => "a number from 1 to 255, or empty",
-                    _ => "a text that is not empty",
+                    _ => "a string that is not empty",
                 };
                 self.mistake(node.place, path, format!("expected {takes}"));
                 return None;
@@ -229,7 +229,7 @@ impl Word {
     /// `None`: it is nothing.
     fn of(scalar: &Scalar) -> Result<Option<Word>, String> {
         if scalar.is_missing() {
-            return Err("it is ???, a value that is still to be given".to_owned());
+            return Err("??? marks a value that must still be set".to_owned());
         }
         let meaning = match scalar.meaning()? {
             Meaning::Null => return Ok(None),
@@ -263,20 +263,19 @@ impl Word {
 /// What a key takes, for messages.
 fn takes(kind: Kind) -> String {
     match kind {
-        Kind::Text => "a text".to_owned(),
+        Kind::Text => "a string".to_owned(),
         Kind::Address(_) => {
             "an address: https://HOST:PORT, http://HOST:PORT or unix:///PATH".to_owned()
         }
-        Kind::Texts => "a list of texts".to_owned(),
-        Kind::Strict => "a text".to_owned(),
-        Kind::StrictList => "a list of texts".to_owned(),
+        Kind::Texts => "a list of strings".to_owned(),
+        Kind::Strict => "a string".to_owned(),
+        Kind::StrictList => "a list of strings".to_owned(),
         Kind::Path => "a path".to_owned(),
         Kind::Paths => "a list of paths".to_owned(),
         Kind::Choice(words) => words.join(" or "),
         Kind::Bool => "yes or no".to_owned(),
         Kind::Rules => {
-            "a status from 1 to 255, empty, {status: 1, says: a text}, or a list of these"
-                .to_owned()
+            "a status from 1 to 255, empty, {status: 1, says: TEXT}, or a list of these".to_owned()
         }
         Kind::Program => "a program".to_owned(),
         Kind::Command => "a list of a program and its arguments".to_owned(),
@@ -297,7 +296,7 @@ fn typed(
             .map(|word| word.text.clone())
             .collect::<Vec<_>>()
     };
-    let refused = || format!("it takes {}, and this is {shape}", takes(kind));
+    let refused = || format!("expected {}, found {shape}", takes(kind));
     Ok(Some(match (kind, words) {
         (Kind::Texts, _) => Value::Texts(texts()),
         (Kind::StrictList, _) if shape == "a list" && words.iter().all(Word::is_text) => {
@@ -315,7 +314,7 @@ fn typed(
             (Kind::Text, _) | (Kind::Strict, What::Text) => Value::Text(word.text.clone()),
             (Kind::Address(is_address), _) => {
                 if !word.text.is_empty() && !is_address(&word.text) {
-                    return Err(format!("it takes {}", takes(kind)));
+                    return Err(format!("expected {}", takes(kind)));
                 }
                 Value::Text(word.text.clone())
             }
@@ -328,7 +327,7 @@ fn typed(
             (Kind::Choice(choices), _) => {
                 let near = nearest(&word.text, choices.iter().copied());
                 let advice = near.map_or(String::new(), |near| format!(": {}", did_you_mean(near)));
-                return Err(format!("it takes {}{advice}", takes(kind)));
+                return Err(format!("expected {}{advice}", takes(kind)));
             }
             (Kind::Bool, What::Bool(value)) => Value::Bool(*value),
             (Kind::Bool, What::Text) => Value::Bool(boolean(&word.text).ok_or_else(refused)?),
@@ -338,7 +337,7 @@ fn typed(
                     What::Float(number) => number.to_string(),
                     _ => word.text.clone(),
                 };
-                let seconds = seconds(&text, "").map_err(|_| format!("it takes {}", takes(kind)));
+                let seconds = seconds(&text, "").map_err(|_| format!("expected {}", takes(kind)));
                 Value::Seconds(seconds?)
             }
             _ => return Err(refused()),
@@ -350,10 +349,10 @@ fn typed(
 /// A path of the configuration: `~/` is the home directory, a relative one is relative to `directory`.
 fn path(text: &str, directory: &Path) -> Result<PathBuf, String> {
     if text.is_empty() {
-        return Err("a path is empty".to_owned());
+        return Err("a path must not be empty".to_owned());
     }
     if text == "~" || text.starts_with("~/") {
-        let home = sys::home().ok_or("~ stands in a path, and there is no home directory")?;
+        let home = sys::home().ok_or("the path starts with ~, but there is no home directory")?;
         return Ok(home.join(text.trim_start_matches('~').trim_start_matches('/')));
     }
     // Its components, so that no ./ is left in the middle.
@@ -365,7 +364,7 @@ fn command(words: &[Word], shape: &str, directory: &Path) -> Result<Command, Str
     let first = words.first().map_or("", |word| word.text.as_str());
     if shape != "a list" && first.contains(char::is_whitespace) {
         return Err(
-            "it takes a list, since no shell splits it: [program, argument, argument]".to_owned(),
+            "expected a list, since no shell splits it: [program, argument, argument]".to_owned(),
         );
     }
     let program = program(first, directory)?;
@@ -389,11 +388,11 @@ fn command(words: &[Word], shape: &str, directory: &Path) -> Result<Command, Str
 /// A program: a path has a slash in it.
 fn program(text: &str, directory: &Path) -> Result<String, String> {
     if text.is_empty() {
-        return Err("it names no program".to_owned());
+        return Err("must name a program".to_owned());
     }
     if !text.contains('/') {
         return Ok(text.to_owned());
     }
     let path = path(text, directory)?.into_os_string().into_string();
-    path.map_err(|_| "the program's path is not UTF-8".to_owned())
+    path.map_err(|_| "the program's path must be valid UTF-8".to_owned())
 }

@@ -15,7 +15,7 @@ impl<'t> Tree<'t> {
     ) -> Result<Found<'t>, Trouble> {
         if name != "oc.env" {
             return Err(mistake(format!(
-                "${{{name}:…}} is not known here: there is ${{oc.env:VARIABLE,default}}"
+                "${{{name}:…}} is not supported: use ${{oc.env:VARIABLE,default}}"
             )));
         }
         let mut arguments = Vec::new();
@@ -34,13 +34,13 @@ impl<'t> Tree<'t> {
             }
             _ => {
                 return Err(mistake(
-                    "${oc.env:…} takes the name of a variable, and may take a default",
+                    "${oc.env:…} needs the name of a variable and at most one default",
                 ));
             }
         };
         let refused = || {
             mistake(format!(
-                "the variable {variable} may hold a secret, which cannot stand in the configuration"
+                "the variable {variable} may hold a secret, which must not be in the configuration"
             ))
         };
         if may_be_secret(&variable) {
@@ -83,7 +83,7 @@ impl<'t> Tree<'t> {
             let found = self.mixed(reader, Some(quote), at, trail)?;
             reader.blanks();
             let end = reader.next().filter(|c| matches!(c, ',' | '}'));
-            let end = end.ok_or_else(|| mistake("after a quoted default stands }"))?;
+            let end = end.ok_or_else(|| mistake("expected } after the quoted default"))?;
             return Ok((
                 Argument::Text(text_of(&found).unwrap_or_default().to_owned()),
                 end,
@@ -127,10 +127,10 @@ impl<'t> Tree<'t> {
                 }
                 Some(c) => {
                     return Err(mistake(format!(
-                        "{c:?} cannot stand in a default without quotes around it"
+                        "{c:?} is not allowed in a default without quotes"
                     )));
                 }
-                None => return Err(mistake("an interpolation is not closed: } is missing")),
+                None => return Err(mistake("unclosed interpolation: } is missing")),
             }
         }
     }

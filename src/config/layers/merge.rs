@@ -79,11 +79,7 @@ impl Merge<'_> {
             (Data::Map(_), Data::List(_)) | (Data::List(_), Data::Map(_)) if ours => {
                 return Err(Wrong {
                     place: node.place,
-                    text: format!(
-                        "{names}: {} cannot take the place of {}",
-                        node.kind(),
-                        there.kind()
-                    ),
+                    text: format!("{names}: {} must not replace {}", node.kind(), there.kind()),
                 });
             }
             _ => *there = node,
@@ -123,7 +119,7 @@ impl Merge<'_> {
                     self.copied += location.node.size();
                     if self.copied > NODES {
                         let text = format!(
-                            "the layers copy more than {NODES} values that interpolations lead to"
+                            "the layers copy more than {NODES} values through interpolations"
                         );
                         return Err(wrong(text));
                     }

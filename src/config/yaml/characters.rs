@@ -9,21 +9,21 @@ pub fn check_characters(text: &str, file: usize) -> Result<(), Wrong> {
     for (at, c) in text.char_indices() {
         let what = match c {
             ' '..='~' | '\n' | '\t' | '\r' => continue,
-            '\0' => "a NUL byte".to_owned(),
+            '\0' => "NUL byte".to_owned(),
             '\u{feff}' if at == 0 => {
                 return Err(wrong(
                     end_of("", file),
-                    "it begins with a byte-order mark: save it as UTF-8 without one",
+                    "unexpected byte-order mark: save the file as UTF-8 without one",
                 ));
             }
             '\0'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => {
-                format!("the character U+{:04X}", u32::from(c))
+                format!("character U+{:04X}", u32::from(c))
             }
             _ => continue,
         };
         return Err(wrong(
             end_of(&text[..at], file),
-            format!("{what} stands here"),
+            format!("unexpected {what}"),
         ));
     }
     Ok(())
@@ -38,7 +38,7 @@ pub fn end_of(text: &str, file: usize) -> Place {
     Place { file, line, column }
 }
 
-const TAB: &str = "a tab stands here: YAML is indented and separated with blanks";
+const TAB: &str = "tabs are not allowed here: indent with spaces";
 
 /// The first tab in the blanks before the text of the line of `place`.
 pub fn indented_with_a_tab(text: &str, place: Place) -> Option<Wrong> {

@@ -63,10 +63,10 @@ impl Scalar {
     /// What it is, for messages.
     pub fn kind(&self) -> &'static str {
         match self.meaning() {
-            Ok(Meaning::Null) => "nothing",
+            Ok(Meaning::Null) => "null",
             Ok(Meaning::Bool(_)) => "a boolean",
             Ok(Meaning::Int(_) | Meaning::Float(_)) => "a number",
-            Ok(Meaning::Text(_)) | Err(_) => "a text",
+            Ok(Meaning::Text(_)) | Err(_) => "a string",
         }
     }
 
@@ -82,7 +82,7 @@ impl Scalar {
             Style::Null => Ok(Meaning::Null),
             Style::Bool => boolean(&text.to_lowercase())
                 .map(Meaning::Bool)
-                .ok_or("it is no boolean"),
+                .ok_or("not a boolean"),
             Style::Int => int(text),
             Style::Float => float(text),
         }
@@ -122,7 +122,7 @@ fn plain(text: &str) -> Result<Meaning<'_>, &'static str> {
             Ok(boolean(text).map_or(Meaning::Text(text), Meaning::Bool))
         }
         b'=' | b'<' if matches!(text, "=" | "<<") => {
-            Err("it has a meaning of its own in YAML: put it between quotes")
+            Err("YAML gives this a special meaning: put it in quotes")
         }
         b'0'..=b'9' | b'-' | b'+' | b'.' if is_float(text) => float(text),
         b'0'..=b'9' | b'-' | b'+' if is_int(text) => int(text),
@@ -224,7 +224,7 @@ fn grouped(text: &str) -> bool {
 }
 
 fn int(text: &str) -> Result<Meaning<'_>, &'static str> {
-    const BAD: &str = "it is no whole number, or too large a one";
+    const BAD: &str = "not an integer, or too large";
     let digits = text.replace('_', "");
     let (negative, digits) = sign(&digits);
     let radix = |digits: &str, radix| {
@@ -266,7 +266,7 @@ fn float(text: &str) -> Result<Meaning<'_>, &'static str> {
                 let part: f64 = part.parse().ok().filter(|_| good)?;
                 Some(sum * 60.0 + part)
             })
-            .ok_or("it is no number")?,
+            .ok_or("not a number")?,
     };
     Ok(Meaning::Float(if negative { -number } else { number }))
 }
