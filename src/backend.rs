@@ -18,13 +18,13 @@ use crate::schema::{Key, Kind, Section};
 use crate::secret::Secret;
 
 /// Makes the modules of the backends and the table [`BACKENDS`], one line for each: its module and name, the Cargo feature
-/// that it needs if any, where the secrets are, and the variables that hold its credentials.
+/// that it needs if any, and where the secrets are.
 macro_rules! backends {
-    ($($name:ident $(if $feature:literal)?: $about:literal, $credentials:expr;)*) => {
+    ($($name:ident $(if $feature:literal)?: $about:literal;)*) => {
         $($(#[cfg(feature = $feature)])? mod $name;)*
 
         /// Every backend, built in or not, in the order in which they are listed.
-        pub const BACKENDS: &[Entry] = &[$(Entry::new(stringify!($name), $about, &$credentials, {
+        pub const BACKENDS: &[Entry] = &[$(Entry::new(stringify!($name), $about, {
             $(#[cfg(not(feature = $feature))] const DECLARED: Option<Declaration> = None;)?
             $(#[cfg(feature = $feature)])? const DECLARED: Option<Declaration> = Some($name::DECLARATION);
             DECLARED
@@ -33,15 +33,12 @@ macro_rules! backends {
 }
 
 backends! {
-    gopass: "the gopass on PATH, or pass where command says so: gopass show prod/api-key", ["GOPASS_AGE_PASSWORD"];
-    env: "environment variables: prod/api-key is $PROD_API_KEY", [];
-    age if "age": "age files, decrypted in-process: prod/api-key is ~/.passage/store/prod/api-key.age", [];
-    vault if "vault": "HashiCorp Vault or OpenBao: KV v2 or v1, over HTTP(S)", [
-        "ACTIONS_ID_TOKEN_REQUEST_TOKEN", "BAO_CLIENT_KEY", "BAO_TOKEN", "MXM_SECRETS_VAULT_JWT",
-        "MXM_SECRETS_VAULT_SECRET_ID", "VAULT_CLIENT_KEY", "VAULT_TOKEN",
-    ];
-    credentials if "credentials": "mounted files: prod/api-key is prod_api-key in $CREDENTIALS_DIRECTORY or /run/secrets", [];
-    keyring if "keyring": "the Linux kernel keyring: prod/api-key is the user key mxm:prod/api-key", [];
+    gopass: "the gopass on PATH, or pass where command says so: gopass show prod/api-key";
+    env: "environment variables: prod/api-key is $PROD_API_KEY";
+    age if "age": "age files, decrypted in-process: prod/api-key is ~/.passage/store/prod/api-key.age";
+    vault if "vault": "HashiCorp Vault or OpenBao: KV v2 or v1, over HTTP(S)";
+    credentials if "credentials": "mounted files: prod/api-key is prod_api-key in $CREDENTIALS_DIRECTORY or /run/secrets";
+    keyring if "keyring": "the Linux kernel keyring: prod/api-key is the user key mxm:prod/api-key";
 }
 
 #[cfg(feature = "config")]
@@ -53,7 +50,6 @@ pub const OWN: Option<&Entry> = {
     const OWN: Option<&Entry> = Some(&Entry::new(
         "command",
         "a program that the configuration names",
-        &[],
         Some(command::DECLARATION),
     ));
     #[cfg(not(feature = "config"))]
@@ -77,8 +73,6 @@ pub struct Entry {
     pub name: &'static str,
     /// One line for people: where the secrets are.
     pub about: &'static str,
-    /// The environment variables that hold its credentials: nobody is given one for its name.
-    pub credentials: &'static [&'static str],
     /// The keys of its configuration section.
     pub keys: &'static [Key],
     /// The environment variables that it reads, each with what it means.
@@ -101,12 +95,7 @@ pub struct Declaration {
 pub type Open = fn(&Section) -> Box<dyn Backend>;
 
 impl Entry {
-    const fn new(
-        name: &'static str,
-        about: &'static str,
-        credentials: &'static [&'static str],
-        declared: Option<Declaration>,
-    ) -> Entry {
+    const fn new(name: &'static str, about: &'static str, declared: Option<Declaration>) -> Entry {
         let (keys, variables, open): (&[Key], &[(&str, &str)], _) = match declared {
             Some(it) => (it.keys, it.variables, Some(it.open)),
             None => (&[], &[], None),
@@ -114,19 +103,11 @@ impl Entry {
         Entry {
             name,
             about,
-            credentials,
             keys,
             variables,
             open,
         }
     }
-}
-
-/// Whether the environment variable `name` holds a credential of a backend, built in or not.
-pub fn is_credential(name: &str) -> bool {
-    BACKENDS
-        .iter()
-        .any(|entry| entry.credentials.contains(&name))
 }
 
 /// The entry called `name`.

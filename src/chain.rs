@@ -142,7 +142,7 @@ impl Chain {
     pub fn find(&self, name: &Name, observer: &dyn Observer) -> Result<Lookup, UsageError> {
         let target = self.refs.target(name).map_err(UsageError::new)?;
         let there = target.as_ref().map_or(name, |target| &target.there);
-        let together = self.together([there]);
+        let together = self.together([name, there]);
         Ok(self.lookup(name, target.as_ref(), false, &together, observer))
     }
 
@@ -171,7 +171,7 @@ impl Chain {
             let target: Option<&Target> = target.as_ref();
             target.map_or(*name, |target| &target.there)
         });
-        let together = self.together(there);
+        let together = self.together(names.iter().chain(there));
         Ok(parallel(&targets, |(name, target)| {
             self.lookup(name, target.as_ref(), all, &together, observer)
         }))
@@ -188,9 +188,11 @@ impl Chain {
     fn together<'n>(&self, names: impl IntoIterator<Item = &'n Name>) -> Together {
         let links = || self.links.iter().chain(&self.stores);
         let person = links().any(|link| self.waits_for_person(link));
-        let variables = names
-            .into_iter()
-            .flat_map(|name| links().filter_map(|link| link.backend.variable(name)));
+        // Also where the environment is not asked: the variable may hold the same secret.
+        let variables = names.into_iter().flat_map(|name| {
+            let of_links = links().filter_map(|link| link.backend.variable(name));
+            of_links.chain([name.variable("")])
+        });
         Together {
             deadline: if person {
                 Deadline::never()

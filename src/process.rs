@@ -17,7 +17,7 @@ mod lineage;
 mod programs;
 
 pub use conversation::Conversation;
-pub use environment::{can_be_withheld, is_obeyed, let_through};
+pub use environment::{can_be_withheld, is_credential, is_obeyed, let_through};
 pub use lineage::{VARIABLE as DEPTH_VARIABLE, handed_on};
 pub use programs::{candidates, find_program};
 
@@ -214,7 +214,7 @@ impl Running {
                 ended => ended.into(),
             })?;
             if let Some(pipe) = stdout.as_mut().filter(|_| stdout_ready) {
-                match read_once(|| value.read_from(pipe)).map_err(Problem::Io)? {
+                match watch::uninterrupted(|| value.read_from(pipe)).map_err(Problem::Io)? {
                     Progress::More => {}
                     Progress::End => stdout = None,
                     Progress::TooLarge => return Err(Problem::TooLarge),
@@ -223,11 +223,12 @@ impl Running {
             if let Some(pipe) = stderr.as_mut().filter(|_| stderr_ready) {
                 if messages.expose().len() >= STDERR_LIMIT {
                     // The rest is read, so that the child does not block, and thrown away.
-                    let rest = read_once(|| SecretBuffer::new(STDERR_LIMIT).read_from(pipe));
+                    let rest =
+                        watch::uninterrupted(|| SecretBuffer::new(STDERR_LIMIT).read_from(pipe));
                     if rest.map_err(Problem::Io)? == Progress::End {
                         stderr = None;
                     }
-                } else if read_once(|| messages.read_from(pipe)).map_err(Problem::Io)?
+                } else if watch::uninterrupted(|| messages.read_from(pipe)).map_err(Problem::Io)?
                     == Progress::End
                 {
                     stderr = None;
@@ -292,18 +293,9 @@ impl Drop for Running {
             // One that the kernel cannot end, since a disk does not answer, is not waited for.
             let patience = Deadline::after(Duration::from_secs(1));
             while self.has_ended().is_ok_and(|ended| !ended) && !patience.passed() {
-                std::thread::sleep(Duration::from_millis(1));
+                watch::pause(Duration::from_millis(1));
             }
             let _ = self.child.try_wait();
-        }
-    }
-}
-
-fn read_once<T>(mut read: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    loop {
-        match read() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            result => return result,
         }
     }
 }
@@ -397,15 +389,5 @@ mod tests {
             held.to_string(),
             "ended, but a process it started kept its output open"
         );
-    }
-
-    #[test]
-    fn an_interrupted_read_is_tried_again_and_a_failed_one_is_not() {
-        let results = |first: io::ErrorKind| {
-            let mut results = vec![Ok(7), Err(io::Error::from(first))];
-            read_once(move || results.pop().unwrap())
-        };
-        assert_eq!(results(io::ErrorKind::Interrupted).unwrap(), 7);
-        assert!(results(io::ErrorKind::BrokenPipe).is_err());
     }
 }

@@ -525,6 +525,43 @@ fn daemons_stay_and_nothing_else() {
     end_all_in(&home);
 }
 
+/// A program that starts another and ends at once is never there when it is looked for: by itself, and so that it is
+/// neither in the group nor asked to end. It counts its steps, and has a last one, should it not be caught.
+#[test]
+#[cfg_attr(
+    any(not(target_os = "linux"), mxm_secrets_portable),
+    ignore = "they are found in /proc"
+)]
+fn what_starts_itself_again_without_end_ends() {
+    for (next, no_input) in [
+        ("setsid chain", "1"),
+        ("setsid chain", "0"),
+        ("chain", "1"),
+        ("chain", "0"),
+    ] {
+        for ignored in ["", "trap '' TERM\n"] {
+            let mut home = Home::new();
+            home.set("MXM_SECRETS_NO_INPUT", no_input);
+            home.link(&["sleep", "setsid"]);
+            let next = format!("{ignored}[ -e stop ] && exit\necho $$ >step\n{next} &\nexit 0");
+            home.program("chain", &format!("#!/bin/sh\n{next}\n"));
+            home.fake(
+                "gopass",
+                &format!("{ignored}chain >/dev/null 2>&1\nsleep 1000"),
+            );
+            home.run(["get", "a", "--timeout", "1"])
+                .has(4, "", &["in time"]);
+            let step = || fs::read_to_string(home.path().join("step")).unwrap();
+            let last = step();
+            std::thread::sleep(Duration::from_millis(300));
+            let now = step();
+            home.write("stop", "");
+            assert_eq!(last, now, "{next}");
+            assert_eq!(left_by(&home), Vec::<String>::new());
+        }
+    }
+}
+
 /// mxm-secrets below mxm-secrets, whose child has a group of its own.
 #[test]
 fn a_program_of_ours_below_us_ends_its_children() {
@@ -656,9 +693,10 @@ fn a_child_gets_no_credentials() {
         ),
     ] {
         let file = file.to_str().unwrap();
+        // Also where the environment would not be asked.
         let chain = format!("{backend},env");
-        for name in ["a/b", "term"] {
-            let seen = home.run(["get", name, "--config", file, "--backend", &chain]);
+        for (name, chain) in [("a/b", &*chain), ("a/b", backend), ("term", &*chain)] {
+            let seen = home.run(["get", name, "--config", file, "--backend", chain]);
             let text = String::from_utf8(seen.stdout).unwrap();
             let has = |variable: &&str| text.lines().any(|line| line == format!("{variable}=set"));
             let seen: Vec<&str> = credentials.into_iter().filter(|one| has(one)).collect();

@@ -2,8 +2,9 @@
 
 use std::os::unix::ffi::OsStringExt;
 
-use super::{Answer, Backend, Context, Declaration, NoSecret, Reason, Status, is_credential};
+use super::{Answer, Backend, Context, Declaration, NoSecret, Reason, Status};
 use crate::name::Name;
+use crate::process;
 use crate::schema::{Key, Kind, Section};
 use crate::secret::Secret;
 
@@ -55,7 +56,7 @@ impl Backend for Env {
         let locator = self.locator(name);
         let variable = &locator[1..];
         match std::env::var_os(variable) {
-            Some(_) if is_credential(variable) => Answer::Failed(
+            Some(_) if process::is_credential(variable) => Answer::Failed(
                 Reason::from(format!(
                     "{locator} is a credential of a backend, which is not given out for {name}"
                 ))

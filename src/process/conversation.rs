@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::process::{ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use super::{Problem, Running, read_once};
+use super::{Problem, Running};
 use crate::deadline::Deadline;
 use crate::schema::Context;
 use crate::secret::{Progress, SecretBuffer};
@@ -80,7 +80,9 @@ impl Conversation {
                     .map_err(Problem::Io)?;
             self.deadline.go_on()?;
             if ready {
-                return match read_once(|| heard.read_from(&mut self.output)).map_err(Problem::Io)? {
+                return match watch::uninterrupted(|| heard.read_from(&mut self.output))
+                    .map_err(Problem::Io)?
+                {
                     Progress::More => Ok(false),
                     Progress::End => Ok(true),
                     Progress::TooLarge => Err(Problem::TooLarge),
@@ -93,12 +95,8 @@ impl Conversation {
     pub fn end(mut self) {
         drop((self.input, self.output));
         let moment = Deadline::after(Duration::from_secs(1));
-        let deadline = match (self.deadline.remaining(), moment.remaining()) {
-            (Some(left), Some(moment)) if left < moment => self.deadline,
-            _ => moment,
-        };
         // One that goes on is killed.
-        let _ = self.child.wait(deadline);
+        let _ = self.child.wait(self.deadline.or(moment));
     }
 }
 

@@ -4,17 +4,21 @@
 //! it is found after `setsid`, and after its parent has ended. A process that has left the group, has lost its parent
 //! and hides its environment is not found. Where there is no /proc, the child and its group are all that is known.
 
+use std::collections::HashSet;
 use std::fs;
 use std::time::Duration;
 
 use crate::deadline::Deadline;
-use crate::sys;
+use crate::{sys, watch};
 
 /// How long processes may take to end once they have been asked to.
 const MOMENT: Duration = Duration::from_secs(1);
 
 /// How long a program of ours may take, which ends its own children and gives its login back first.
 const OUR_MOMENT: Duration = Duration::from_secs(4);
+
+/// How many looks in a row must find nothing until nothing is left.
+const QUIET: u32 = 2;
 
 /// The daemons that programs start by design, for others to use later: by their names, which the kernel cuts.
 const DAEMONS: [&str; 9] = [
@@ -52,6 +56,19 @@ pub enum Which {
     InGroup,
 }
 
+/// What is known from one look at all processes to the next.
+#[derive(Default)]
+struct Seen {
+    /// Those that were found before: they belong to the child whoever their parent is now.
+    members: Vec<(u32, u64)>,
+    /// Those that do not belong to it.
+    others: HashSet<u32>,
+    /// Those that had ended before they could be looked at.
+    ended: HashSet<u32>,
+    /// Whether the last two are passed over.
+    only_new: bool,
+}
+
 /// A process, as /proc shows it.
 struct Process {
     pid: u32,
@@ -66,19 +83,19 @@ impl Family {
     /// Asks them to end, and kills those that have not done so after a moment. The child has not been reaped yet, or
     /// something is left in its group.
     pub fn end(&self, which: Which) {
-        let mut known = Vec::new();
+        let mut seen = Seen::default();
         let (moment, our_moment) = (Deadline::after(MOMENT), Deadline::after(OUR_MOMENT));
         let mut pause = Duration::from_millis(1);
         loop {
-            let asked = known.len();
-            let alive = self.alive(which, &mut known);
+            let asked = seen.members.len();
+            let alive = self.alive(which, &mut seen);
             let at_once = self.group && which == Which::All && asked == 0;
             if at_once {
                 sys::ask_group_to_end(self.child);
             }
             for process in &alive {
                 let done = at_once && process.group == self.child;
-                if !done && !known[..asked].contains(&process.id()) {
+                if !done && !seen.members[..asked].contains(&process.id()) {
                     sys::ask_to_end(process.pid);
                 }
             }
@@ -86,28 +103,36 @@ impl Family {
             if alive.is_empty() || if ours { our_moment } else { moment }.passed() {
                 break;
             }
-            std::thread::sleep(pause);
+            watch::pause(pause);
             pause = (pause * 2).min(Duration::from_millis(20));
         }
-        // More than once, since one may just have started another; and not for ever, since some may not be killed.
-        for _ in 0..5 {
-            let alive = self.alive(which, &mut known);
-            if self.group && which == Which::All {
+        // What starts another and ends at once is gone when it is killed. So what is known not to belong is not looked
+        // at again: that is quicker than to start one. It does not go on for ever, since some may not be killed.
+        let patience = Deadline::after(MOMENT);
+        let mut quiet = 0;
+        seen.only_new = true;
+        while quiet < QUIET && !patience.passed() {
+            let (members, ended) = (seen.members.len(), seen.ended.len());
+            let alive = self.alive(which, &mut seen);
+            if self.group && (which == Which::All || !alive.is_empty()) {
+                // With whatever they start meanwhile.
                 sys::kill_group(self.child);
             }
-            if alive.is_empty() {
-                break;
-            }
             alive.iter().for_each(|process| sys::kill(process.pid));
-            std::thread::sleep(Duration::from_millis(2));
+            quiet = match alive.is_empty() && ended == seen.ended.len() {
+                true => quiet + 1,
+                false => 0,
+            };
+            if quiet == 0 && members == seen.members.len() {
+                watch::pause(Duration::from_millis(1));
+            }
         }
     }
 
-    /// Those that are alive. `known` are the ones found before, and then also these: they belong to the child whoever
-    /// their parent is now.
-    fn alive(&self, which: Which, known: &mut Vec<(u32, u64)>) -> Vec<Process> {
+    /// Those that are alive.
+    fn alive(&self, which: Which, seen: &mut Seen) -> Vec<Process> {
         let us = std::process::id();
-        let mut others = processes();
+        let mut others = processes(seen);
         let Some(own) = others.iter().position(|process| process.pid == us) else {
             return self.child_alone();
         };
@@ -119,7 +144,7 @@ impl Family {
                 Which::All => {
                     (process.pid == self.child && process.parent == us)
                         || (self.group && process.group == group)
-                        || known.contains(&process.id())
+                        || seen.members.contains(&process.id())
                         || found.iter().any(|one: &Process| one.pid == process.parent)
                         || (process.began >= own.began && self.marks(process))
                 }
@@ -139,9 +164,16 @@ impl Family {
         };
         found.retain(|process| !daemon(process));
         for process in &found {
-            if !known.contains(&process.id()) {
-                known.push(process.id());
+            if !seen.members.contains(&process.id()) {
+                seen.members.push(process.id());
             }
+        }
+        if seen.only_new {
+            // One that is just becoming another program has no environment yet.
+            let settled =
+                |other: &Process| other.began < own.began || !read(other.pid, "environ").is_empty();
+            let others = others.iter().filter(|other| settled(other));
+            seen.others.extend(others.map(|other| other.pid));
         }
         found
     }
@@ -190,16 +222,24 @@ impl Process {
 }
 
 /// All that run.
-fn processes() -> Vec<Process> {
+fn processes(seen: &mut Seen) -> Vec<Process> {
     let entries = if cfg!(mxm_secrets_portable) {
         None
     } else {
         fs::read_dir("/proc").ok()
     };
-    let numbers = entries.into_iter().flatten().flatten();
-    numbers
-        .filter_map(|entry| Process::read(entry.file_name().to_str()?.parse().ok()?))
-        .collect()
+    let entries = entries.into_iter().flatten().flatten();
+    let mut all = Vec::new();
+    for pid in entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()) {
+        if seen.only_new && (seen.others.contains(&pid) || seen.ended.contains(&pid)) {
+            continue;
+        }
+        match Process::read(pid) {
+            Some(process) => all.push(process),
+            None => _ = seen.ended.insert(pid),
+        }
+    }
+    all
 }
 
 /// A file of /proc; empty when the process has ended, or does not let us look.

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 
@@ -55,6 +55,28 @@ pub fn wait(
     entries.extend(wake.map(|wake| PollFd::from_borrowed_fd(wake, PollFlags::IN)));
     poll(&mut entries, timeout)?;
     Ok(!entries[0].revents().is_empty())
+}
+
+/// Waits for `time` and nothing else, whatever signal has come: what is cleaned up after one takes its time.
+pub fn pause(time: Duration) {
+    let end = Instant::now() + time;
+    while let Some(left) = end.checked_duration_since(Instant::now())
+        && !left.is_zero()
+        && poll(&mut [], Some(left)).is_ok()
+    {}
+}
+
+/// Makes a system call, again for as long as a signal interrupts it that is none of ours.
+///
+/// # Errors
+/// What the call says.
+pub fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
 }
 
 /// `poll`, for at most `timeout`; an interruption counts as nothing ready.
@@ -115,6 +137,25 @@ mod tests {
             wait_readable([None, Some(reader.as_fd())], None).unwrap(),
             [false, true]
         );
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "its poll takes no empty list")]
+    fn a_pause_is_as_long_as_it_should_be() {
+        let start = Instant::now();
+        pause(Duration::from_millis(20));
+        assert!(start.elapsed() >= Duration::from_millis(20));
+        pause(Duration::ZERO);
+    }
+
+    #[test]
+    fn an_interrupted_call_is_made_again_and_a_failed_one_is_not() {
+        let results = |first: io::ErrorKind| {
+            let mut results = vec![Ok(7), Err(io::Error::from(first))];
+            uninterrupted(move || results.pop().unwrap())
+        };
+        assert_eq!(results(io::ErrorKind::Interrupted).unwrap(), 7);
+        assert!(results(io::ErrorKind::BrokenPipe).is_err());
     }
 
     #[test]

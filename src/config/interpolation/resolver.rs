@@ -3,6 +3,7 @@
 use super::reader::Reader;
 use super::{Cause, Found, Location, Tree, Trouble, append, mistake, python_str, text_of};
 use crate::config::yaml::{Data, Meaning, Node, python_float};
+use crate::process;
 
 impl<'t> Tree<'t> {
     /// What the resolver `name` makes of its arguments, which come next. There is one: `oc.env`.
@@ -43,7 +44,7 @@ impl<'t> Tree<'t> {
                 "the variable {variable} may hold a secret, which must not be in the configuration"
             ))
         };
-        if may_be_secret(&variable) {
+        if may_be_secret(&variable) || process::is_credential(&variable) {
             return Err(refused());
         }
         match (std::env::var_os(&variable), default) {
