@@ -230,7 +230,10 @@ fn exec_of_many_looks_at_the_mount_once_and_asks_side_by_side() {
     let server = Scripted::start(move |request, stream| {
         let line = request.lines().next().unwrap_or_default();
         let answer = if line.starts_with("GET /v1/sys/internal/ui/mounts/secret ") {
-            answer(200, r#"{"data":{"type":"kv","options":{"version":"2"}}}"#)
+            answer(
+                200,
+                r#"{"data":{"path":"secret/","type":"kv","options":{"version":"2"}}}"#,
+            )
         } else if line.contains("/bad/") {
             answer(500, r#"{"errors":["on fire"]}"#)
         } else {

@@ -253,6 +253,33 @@ fn a_path_below_a_mount_is_not_a_mount() {
     }
 }
 
+/// A server always says which mount it speaks of: a report that does not is not all that it has said.
+#[test]
+fn a_report_of_the_mount_that_is_not_whole_is_a_failure() {
+    for report in [
+        r#""type":"kv","options":{"version":"1"}"#,
+        r#""path":null,"type":"kv","options":{"version":"1"}"#,
+        r#""path":["secret/"],"type":"kv","options":{"version":"1"}"#,
+        r#""path":"secret/","type":"kv""#,
+        r#""path":"secret/","type":"kv","options":"1""#,
+    ] {
+        let report = format!(r#"{{"data":{{{report}}}}}"#);
+        let server = Scripted::start(move |request, stream| {
+            let reply = match request.contains("/sys/internal/ui/mounts/") {
+                true => answer(200, &report),
+                false => answer(404, r#"{"errors":[]}"#),
+            };
+            let _ = stream.write_all(reply.as_bytes());
+        });
+        let mut home = server.home();
+        home.set("A", "stale");
+        for version in ["1", "2", "auto"] {
+            home.set("MXM_SECRETS_VAULT_KV_VERSION", version);
+            fails(&home, "a", &["did not answer like a Vault server"]);
+        }
+    }
+}
+
 #[test]
 fn a_version_that_is_not_the_engines_is_a_failure() {
     let Some(server) = Server::shared() else {

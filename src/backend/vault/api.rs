@@ -43,7 +43,7 @@ pub struct Call<'a> {
 /// What came of a call.
 #[derive(Debug)]
 pub struct Reply<'a> {
-    api: &'a Api,
+    pub api: &'a Api,
     pub response: Response,
     is_json: bool,
     /// What `errors` and `warnings` of a refusal say, as words with a space between them. Only [`Reply::shown`] of it
