@@ -9,6 +9,14 @@ mod completions;
 mod config;
 #[cfg(feature = "credentials")]
 mod credentials;
+#[cfg(all(
+    target_os = "linux",
+    not(mxm_secrets_portable),
+    feature = "config",
+    feature = "credentials",
+    feature = "keyring"
+))]
+mod cron;
 mod exec;
 #[cfg(all(
     target_os = "linux",
@@ -55,6 +63,14 @@ mod resolve;
 #[cfg(feature = "config")]
 mod sets;
 mod signals;
+#[cfg(all(
+    target_os = "linux",
+    not(mxm_secrets_portable),
+    feature = "config",
+    feature = "credentials",
+    feature = "keyring"
+))]
+mod systemd;
 mod text;
 #[cfg(feature = "vault")]
 mod vault;

@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use crate::support::{Home, emulated, find, not_run, program, program_under_test, transcript};
 
 /// The code blocks of one language in a section of the README.
-fn blocks(heading: &str, language: &str) -> Vec<&'static str> {
+pub fn blocks(heading: &str, language: &str) -> Vec<&'static str> {
     let readme = include_str!("../README.md");
     let (_, section) = readme.split_once(&format!("\n## {heading}\n")).unwrap();
     let section = section.split_once("\n## ").map_or(section, |(own, _)| own);
@@ -23,7 +23,7 @@ fn blocks(heading: &str, language: &str) -> Vec<&'static str> {
         .collect()
 }
 
-const MOUNTED: &str = "credentials: mounted files";
+pub const MOUNTED: &str = "credentials: mounted files";
 
 /// The examples of the man page, as they are shown.
 fn examples() -> Vec<String> {
@@ -35,7 +35,7 @@ fn examples() -> Vec<String> {
 }
 
 /// The example that has `marker` in it.
-fn example(marker: &str) -> String {
+pub fn example(marker: &str) -> String {
     let all = examples();
     let found = all.into_iter().find(|example| example.contains(marker));
     found.unwrap()

@@ -2,6 +2,13 @@
 
 #[cfg(all(
     target_os = "linux",
+    feature = "config",
+    feature = "credentials",
+    feature = "keyring"
+))]
+pub mod machine;
+#[cfg(all(
+    target_os = "linux",
     feature = "age",
     feature = "config",
     feature = "credentials",
