@@ -607,8 +607,8 @@ pub(crate) mod tests {
         assert_eq!(
             reasons(&lookups[49]),
             [
-                "one failed: a49 was not asked for: the 0.4 s for all lookups together are over",
-                "two failed: a49 was not asked for: the 0.4 s for all lookups together are over",
+                "a49: failed: one: a49 was not asked for: the 0.4 s for all lookups together are over",
+                "a49: failed: two: a49 was not asked for: the 0.4 s for all lookups together are over",
             ]
         );
     }

@@ -68,7 +68,8 @@ impl Verdict {
 
 impl Report {
     /// Why there is no secret: a line for each backend that could not tell, else one for all of them and one for each that
-    /// has seen more than that it is not there. Empty when there is one.
+    /// has seen more than that it is not there. Each has the name first, and then what became of it: `a/b: missing: …`.
+    /// Empty when there is a secret.
     pub fn problems(&self) -> Vec<Reason> {
         if self.hit().is_some() {
             return Vec::new();
@@ -78,42 +79,32 @@ impl Report {
             return failures;
         }
         let Some(nowhere) = self.nowhere() else {
-            return self.explained(|step| step.verdict == Verdict::Unavailable);
+            return self.lines("failed", " unavailable", |step| {
+                step.verdict == Verdict::Unavailable
+            });
         };
-        let missing = Reason::from(format!("{} is missing: {nowhere}", self.name));
-        let more = self.explained(|step| step.telling);
+        let missing = Reason::from(format!("{}: missing: {nowhere}", self.name));
+        let more = self.lines("missing", "", |step| step.telling);
         [missing].into_iter().chain(more).collect()
     }
 
-    /// The same, each line with the name first and then what became of it, for programs: `a/b: missing: …`.
-    pub(crate) fn told(&self) -> Vec<Reason> {
-        if self.hit().is_some() {
-            return Vec::new();
-        }
-        let line = |what: &str, text: String, hint: &Option<String>| Reason {
-            text: format!("{}: {what}: {text}", self.name),
-            hint: hint.clone(),
-        };
-        let lines = |what: &str, after: &str, which: fn(&Step) -> bool| {
-            let steps = self.steps.iter().filter(|step| which(step));
-            let lines = steps.filter_map(|step| {
-                let reason = step.reason.as_ref()?;
-                let text = format!("{}{after}: {reason}", step.backend);
-                Some(line(what, text, &reason.hint))
-            });
-            lines.collect::<Vec<_>>()
-        };
-        let failures = lines("failed", "", |step| step.verdict == Verdict::Failed);
-        if !failures.is_empty() {
-            return failures;
-        }
-        let Some(nowhere) = self.nowhere() else {
-            let unavailable = |step: &Step| step.verdict == Verdict::Unavailable;
-            return lines("failed", " unavailable", unavailable);
-        };
-        let more = lines("missing", "", |step| step.telling);
-        let missing = line("missing", nowhere, &None);
-        [missing].into_iter().chain(more).collect()
+    /// What the backends said that could not tell, a line for each: also those that the lookup has passed over.
+    pub(crate) fn failures(&self) -> Vec<Reason> {
+        self.lines("failed", "", |step| step.verdict == Verdict::Failed)
+    }
+
+    /// The reasons of the steps that count, each behind the name, `what` and the backend.
+    fn lines(&self, what: &str, after: &str, which: fn(&Step) -> bool) -> Vec<Reason> {
+        let steps = self.steps.iter().filter(|step| which(step));
+        let lines = steps.filter_map(|step| {
+            let reason = step.reason.as_ref()?;
+            let (name, backend) = (&self.name, &step.backend);
+            Some(Reason {
+                text: format!("{name}: {what}: {backend}{after}: {reason}"),
+                hint: reason.hint.clone(),
+            })
+        });
+        lines.collect()
     }
 
     /// Where the secret is not; `None`: no backend could have had it.
@@ -137,41 +128,6 @@ impl Report {
             format!(" (unavailable: {absent})")
         };
         Some(format!("not in {missed}{absent}"))
-    }
-
-    /// What the backends said that could not tell, a line for each: also those that the lookup has passed over.
-    pub(crate) fn failures(&self) -> Vec<Reason> {
-        self.explained(|step| step.verdict == Verdict::Failed)
-    }
-
-    /// The reasons of the steps that count, each with the names of the secret and the backend.
-    fn explained(&self, which: fn(&Step) -> bool) -> Vec<Reason> {
-        let name = &self.name;
-        let steps = self.steps.iter().filter(|step| which(step));
-        let explained = steps.filter_map(|step| {
-            let reason = step.reason.as_ref()?;
-            let is_name = |word: &&str| *word == name.path() || *word == name.as_str();
-            let mut words = reason.text.split([' ', ':', ',']);
-            let said = match name.path().contains('/') {
-                true => words.any(|word| is_name(&word)),
-                // In the middle it may be a word of the reason: token, address, a.
-                false => [words.next(), words.next_back()]
-                    .iter()
-                    .flatten()
-                    .any(is_name),
-            };
-            let named = if said {
-                String::new()
-            } else {
-                format!("{name}: ")
-            };
-            let text = format!("{named}{} {}: {reason}", step.backend, step.verdict.word());
-            Some(Reason {
-                text,
-                hint: reason.hint.clone(),
-            })
-        });
-        explained.collect()
     }
 
     /// The name that was looked up.
@@ -233,50 +189,25 @@ mod tests {
         assert_eq!(said(&[Failed, Hit], "a"), (String::new(), vec![], 1));
         assert_eq!(
             said(&[Miss, Miss], "a"),
-            text("a is missing: not in b0, b1", 0)
+            text("a: missing: not in b0, b1", 0)
         );
         assert_eq!(
             said(&[Miss, Unavailable], "a"),
-            text("a is missing: not in b0 (unavailable: b1)", 0)
+            text("a: missing: not in b0 (unavailable: b1)", 0)
         );
         assert_eq!(
             said(&[Unavailable, Unavailable], "a"),
             text(
-                "a: b0 unavailable: not here; a: b1 unavailable: not here",
+                "a: failed: b0 unavailable: not here; a: failed: b1 unavailable: not here",
                 0
             )
         );
         assert_eq!(
             said(&[Miss, Failed, Unavailable], "a"),
-            text("a: b1 failed: locked", 1)
+            text("a: failed: b1: locked", 1)
         );
-        let empty = "a is missing: not in b0, b1; b1 miss: a is empty: place of a";
+        let empty = "a: missing: not in b0, b1; a: missing: b1: a is empty: place of a";
         assert_eq!(said(&[Miss, Empty], "a"), text(empty, 0));
-    }
-
-    #[test]
-    fn a_reason_that_names_the_secret_is_not_given_its_name_again() {
-        for (name, reason, text) in [
-            ("a", "a is locked", "b failed: a is locked"),
-            ("a#f", "cannot open a", "b failed: cannot open a"),
-            ("a#f", "a#f: locked", "b failed: a#f: locked"),
-            ("a", "ab is locked", "a: b failed: ab is locked"),
-            ("a", "not a store", "a: b failed: not a store"),
-        ] {
-            let report = Report {
-                target: None,
-                name: Name::parse(name).unwrap(),
-                steps: vec![Step {
-                    backend: "b".to_owned(),
-                    locator: String::new(),
-                    verdict: Verdict::Failed,
-                    reason: Some(reason.into()),
-                    telling: false,
-                    took: Duration::ZERO,
-                }],
-            };
-            assert_eq!(report.to_string(), text);
-        }
     }
 
     #[test]

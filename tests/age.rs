@@ -73,7 +73,7 @@ impl Store {
         let seen = self.home.run(["get", name]);
         seen.has(4, "", words);
         assert_eq!(
-            seen.stderr.matches("age failed: ").count(),
+            seen.stderr.matches("failed: age: ").count(),
             1,
             "{}",
             seen.stderr
@@ -142,7 +142,7 @@ fn a_file_made_by_age_is_read_byte_by_byte() {
     get("schl\u{fc}ssel x").is(0, "u", "");
     // An empty value counts as none.
     store.insert("empty", "");
-    get("empty").has(1, "", &["empty is missing: not in age"]);
+    get("empty").has(1, "", &["empty: missing: not in age"]);
 }
 
 #[test]
@@ -178,12 +178,12 @@ fn a_store_as_passage_makes_it_is_read() {
     get("web/example.com").is(0, "hunter2\nurl: https://example.com\n", "");
     get("web/example.com#url").is(0, "https://example.com\n", "");
     // A folder, and nothing at all.
-    get("web").has(1, "", &["web is missing: not in age"]);
+    get("web").has(1, "", &["web: missing: not in age"]);
     let explain = |name: &str| store.home.run(["get", "-v", name]);
     explain("web").has(1, "", &["age: miss: web is a folder of the age store: "]);
     fs::create_dir(store.home.path().join(".passage/store/dir.age")).unwrap();
-    get("dir").has(1, "", &["dir is missing"]);
-    get("web/none").has(1, "", &["web/none is missing"]);
+    get("dir").has(1, "", &["dir: missing"]);
+    get("web/none").has(1, "", &["web/none: missing"]);
     get("web/example.com.age/x").has(1, "", &["missing"]);
     get(&"x".repeat(300)).has(1, "", &["missing"]);
 }
@@ -304,10 +304,11 @@ fn without_a_store_the_next_backend_is_asked() {
         .set("MXM_SECRETS_BACKENDS", "age,env")
         .set("A", "from env");
     store.home.run(["get", "a"]).is(0, "from env\n", "");
-    store
-        .home
-        .run(["get", "--backend", "age", "a"])
-        .has(4, "", &["a: age failed: the age store "]);
+    store.home.run(["get", "--backend", "age", "a"]).has(
+        4,
+        "",
+        &["a: failed: age: the age store "],
+    );
     // A file where the store should be is another matter.
     store.home.write(".passage/store", "");
     store.fails("a", &["is not a directory"]);
@@ -375,7 +376,7 @@ fn a_store_that_is_a_link_to_nothing_is_failed() {
         way();
         for more in [&[][..], &["--default", "D"]] {
             let arguments = [&["get", "a"], more].concat();
-            store.home.run(arguments).has(4, "", &["age failed: "]);
+            store.home.run(arguments).has(4, "", &["failed: age: "]);
         }
         let listing =
             String::from_utf8(store.home.run(["list-backends", "--json"]).stdout).unwrap();
@@ -451,7 +452,7 @@ fn no_fifo_can_hold_us_up() {
     store
         .home
         .run(fifo)
-        .has(4, "", &["age failed: ", "fifo.age was not read in time"]);
+        .has(4, "", &["failed: age: ", "fifo.age was not read in time"]);
     let path = store.home.path().join("fifo");
     let _late = fs::OpenOptions::new()
         .read(true)
@@ -533,7 +534,7 @@ fn identities_that_cannot_be_used_are_named_by_line_and_never_shown() {
 fn a_miss_needs_no_identities() {
     let Some(store) = Store::new() else { return };
     fs::remove_file(store.home.path().join(".passage/identities")).unwrap();
-    store.home.run(["get", "a"]).has(1, "", &["a is missing"]);
+    store.home.run(["get", "a"]).has(1, "", &["a: missing"]);
 }
 
 #[test]

@@ -140,7 +140,7 @@ fn a_directory_that_is_a_link_to_nothing_is_failed() {
     let fails = |home: &Home, words: &str| {
         for more in [&[][..], &["--default", "D"]] {
             let seen = home.run([&["get", "a"], more].concat());
-            seen.has(4, "", &["credentials failed: ", words]);
+            seen.has(4, "", &["failed: credentials: ", words]);
         }
         let listing = String::from_utf8(home.run(["list-backends", "--json"]).stdout).unwrap();
         let failed = r#""backend":"credentials","in_chain":true,"status":"failed""#;
@@ -164,13 +164,13 @@ fn a_volume_of_kubernetes_without_its_data_is_failed() {
     symlink("..data/prod_api-key", mount.join("prod_api-key")).unwrap();
     symlink("..data/prod", mount.join("prod")).unwrap();
     get(&home, "prod/nested").is(0, "value", "");
-    get(&home, "none").has(1, "", &["none is missing"]);
+    get(&home, "none").has(1, "", &["none: missing"]);
     home.set("MXM_SECRETS_BACKENDS", "credentials,env")
         .set("NONE", "of env");
     let fails = |words: &str| {
         for name in ["prod/api-key", "prod/nested", "none", "a:b"] {
             home.run(["get", name])
-                .has(4, "", &["credentials failed: ", words]);
+                .has(4, "", &["failed: credentials: ", words]);
         }
         let listing = String::from_utf8(home.run(["list-backends", "--json"]).stdout).unwrap();
         let failed = r#""backend":"credentials","in_chain":true,"status":"failed""#;

@@ -56,7 +56,7 @@ fn an_empty_variable_is_a_miss() {
     home.run(["get", "a"]).is(
         1,
         "",
-        "mxm-secrets: a is missing: not in env ($A) (unavailable: gopass)\nmxm-secrets: env miss: a is empty: $A\n",
+        "mxm-secrets: a: missing: not in env ($A) (unavailable: gopass)\nmxm-secrets: a: missing: env: a is empty: $A\n",
     );
     home.run(["get", "a", "-v"])
         .has(1, "", &["env: miss: a is empty: $A ("]);
@@ -244,7 +244,7 @@ fn variables_give_the_chain_and_its_terms() {
     run("MXM_SECRETS_BACKENDS", "gopass", &[]).is(
         4,
         "",
-        "mxm-secrets: a: gopass unavailable: gopass is not on PATH\n",
+        "mxm-secrets: a: failed: gopass unavailable: gopass is not on PATH\n",
     );
     run("MXM_SECRETS_BACKENDS", "gopass", &["--backend", "env"]).is(0, "x\n", "");
     run("MXM_SECRETS_BACKENDS", "", &[]).is(0, "x\n", "");
@@ -496,7 +496,7 @@ fn answers_become_statuses() {
             );
             let warned = seen
                 .stderr
-                .contains("warning: gopass failed: a cannot be decrypted");
+                .contains("warning: a: failed: gopass: a cannot be decrypted");
             assert_eq!(
                 warned,
                 answer == "failed" && [0, 3].contains(&status),
@@ -656,22 +656,28 @@ fn a_missing_secret_says_why() {
     home.set("BLANK", "");
     home.set("MXM_SECRETS_BACKENDS", "credentials,env");
     for (name, expected) in [
-        ("none", "none is missing: not in credentials, env ($NONE)\n"),
-        ("folder", "credentials miss: folder is a folder: "),
-        ("json#pin", "credentials miss: json has no field pin: "),
-        ("blank", "credentials miss: blank is empty: "),
-        ("blank", "env miss: blank is empty: $BLANK\n"),
+        ("none", "none: missing: not in credentials, env ($NONE)\n"),
+        (
+            "folder",
+            "folder: missing: credentials: folder is a folder: ",
+        ),
+        (
+            "json#pin",
+            "json#pin: missing: credentials: json has no field pin: ",
+        ),
+        ("blank", "blank: missing: credentials: blank is empty: "),
+        ("blank", "blank: missing: env: blank is empty: $BLANK\n"),
     ] {
         let seen = home.run(["get", name]);
         assert_eq!(seen.status, Some(1), "{}", seen.stderr);
         let said = format!("mxm-secrets: {expected}");
         assert!(seen.stderr.contains(&said), "{}", seen.stderr);
-        let first = format!("mxm-secrets: {name} is missing: not in credentials, env ($");
+        let first = format!("mxm-secrets: {name}: missing: not in credentials, env ($");
         assert!(seen.stderr.starts_with(&first), "{}", seen.stderr);
         // A default stands in without a word.
         home.run(["get", "--default", "D", name]).is(3, "D\n", "");
     }
     // One object for all that is said of one secret.
-    let seen = home.run(["get", "--json-errors", "blank"]);
+    let seen = home.run(["exec", "--json-errors", "--secret", "blank", "--", "true"]);
     assert_eq!(seen.stderr.lines().count(), 1, "{}", seen.stderr);
 }

@@ -128,7 +128,7 @@ fn what_is_not_there_is_a_miss() {
                 &[
                     &format!("gopass: miss: {why} ("),
                     &env,
-                    &format!("{name} is missing: not in gopass, env"),
+                    &format!("{name}: missing: not in gopass, env"),
                 ],
             );
         };
@@ -171,18 +171,18 @@ fn a_mounted_store_is_read() {
         store
             .home
             .run(["get", "team"])
-            .has(1, "", &["team is missing"]);
+            .has(1, "", &["team: missing"]);
         store
             .home
             .run(["get", "team/x"])
-            .has(1, "", &["team/x is missing"]);
+            .has(1, "", &["team/x: missing"]);
         // Where the store is gone nobody knows what it has, whatever gopass says.
         std::fs::rename(&path, path.with_extension("gone")).unwrap();
         store.home.run(["get", "team/x/key", "--default", "d"]).is(
             4,
             "",
             &format!(
-                "mxm-secrets: gopass failed: team/x/key: the store mounted at team/x is not there: {}\n",
+                "mxm-secrets: team/x/key: failed: gopass: team/x/key: the store mounted at team/x is not there: {}\n",
                 path.display()
             ),
         );
@@ -203,7 +203,7 @@ fn a_corrupt_file_or_a_wrong_key_is_a_failure() {
                 4,
                 "",
                 &format!(
-                    "mxm-secrets: gopass failed: {name} cannot be decrypted: locked or wrong key, or a damaged file\n\
+                    "mxm-secrets: {name}: failed: gopass: {name} cannot be decrypted: locked or wrong key, or a damaged file\n\
                      mxm-secrets: hint: to see its error output, run: gopass show -- {name}\n"
                 ),
             );
@@ -226,7 +226,7 @@ fn a_locked_key_fails_at_once_when_unattended() {
             return;
         };
         store.insert("a", "value");
-        let failed = "mxm-secrets: gopass failed: a cannot be decrypted: its key is locked, or not here\n\
+        let failed = "mxm-secrets: a: failed: gopass: a cannot be decrypted: its key is locked, or not here\n\
              mxm-secrets: hint: unlock it in a terminal: gopass show -- a\n";
         let started = Instant::now();
         store.home.run(["get", "a"]).is(4, "", failed);
@@ -290,9 +290,9 @@ fn a_store_that_may_not_be_read_is_a_failure() {
         }
         run("prod/a").is(0, "value\n", "");
         fs::set_permissions(store.root().join("prod"), fs::Permissions::from_mode(0o000)).unwrap();
-        run("prod/a").has(4, "", &["gopass failed: prod/a", "ermission denied"]);
+        run("prod/a").has(4, "", &["failed: gopass: prod/a", "ermission denied"]);
         fs::set_permissions(store.root(), fs::Permissions::from_mode(0o000)).unwrap();
-        run("prod/a").has(4, "", &["gopass failed: prod/a"]);
+        run("prod/a").has(4, "", &["failed: gopass: prod/a"]);
         fs::set_permissions(store.root(), fs::Permissions::from_mode(0o700)).unwrap();
     });
 }
@@ -316,7 +316,7 @@ fn without_a_store_the_next_backend_is_asked() {
             4,
             "",
             &[
-                "gopass failed: the password store is not initialized",
+                "failed: gopass: the password store is not initialized",
                 "hint: set it up: gopass init",
             ],
         );
@@ -391,7 +391,7 @@ fn a_program_of_the_section_that_is_gone_is_failed() {
         4,
         "",
         &[
-            "gopass failed: ",
+            "failed: gopass: ",
             "/no/where/gopass does not exist",
             "hint: ",
         ],
@@ -415,12 +415,12 @@ fn without_gopass_the_next_backend_is_asked() {
     home.run(["get", "a", "--backend", "gopass"]).is(
         4,
         "",
-        "mxm-secrets: a: gopass failed: gopass is not on PATH\n",
+        "mxm-secrets: a: failed: gopass: gopass is not on PATH\n",
     );
     home.run(["get", "b"]).is(
         1,
         "",
-        "mxm-secrets: b is missing: not in env ($B) (unavailable: gopass)\n",
+        "mxm-secrets: b: missing: not in env ($B) (unavailable: gopass)\n",
     );
 }
 
@@ -449,15 +449,14 @@ fn debians_other_gopass_works() {
     home.run(["get", "--raw", "blanks"]).is(0, "  \tv \n\n", "");
     home.run(["get", "--raw", "exact"])
         .is(0, b"no newline, \xff\x00 and all", "");
-    home.run(["get", "nope"]).has(1, "", &["nope is missing"]);
-    home.run(["get", "prod"]).has(1, "", &["prod is missing"]);
+    home.run(["get", "nope"]).has(1, "", &["nope: missing"]);
+    home.run(["get", "prod"]).has(1, "", &["prod: missing"]);
     home.run(["get", "junk"])
-        .has(4, "", &["gopass failed: junk cannot be decrypted"]);
-    home.run(["get", "hollow"])
-        .has(1, "", &["hollow is missing"]);
+        .has(4, "", &["failed: gopass: junk cannot be decrypted"]);
+    home.run(["get", "hollow"]).has(1, "", &["hollow: missing"]);
     let mut elsewhere = home.mxm_secrets(["get", "a", "-v"]);
     elsewhere.env("PASSWORD_STORE_DIR", "/nonexistent");
-    let gone = "gopass failed: a: the password store is not there: /nonexistent";
+    let gone = "failed: gopass: a: the password store is not there: /nonexistent";
     transcript(&mut elsewhere).has(4, "", &[gone]);
     let mut nowhere = home.mxm_secrets(["get", "a", "-v"]);
     nowhere.env_remove("PASSWORD_STORE_DIR");
@@ -481,16 +480,15 @@ fn pass_works() {
     home.run(["get", "--raw", "exact"])
         .is(0, b"no newline, \xff\x00 and all", "");
     home.run(["get", "looks"]).is(0, "prod\n├── a\n└── b\n", "");
-    home.run(["get", "nope"]).has(1, "", &["nope is missing"]);
+    home.run(["get", "nope"]).has(1, "", &["nope: missing"]);
     home.run(["get", "prod", "-v"])
         .has(1, "", &["gopass: miss: prod is a folder"]);
     home.run(["get", "junk"])
-        .has(4, "", &["gopass failed: junk cannot be decrypted"]);
-    home.run(["get", "hollow"])
-        .has(1, "", &["hollow is missing"]);
+        .has(4, "", &["failed: gopass: junk cannot be decrypted"]);
+    home.run(["get", "hollow"]).has(1, "", &["hollow: missing"]);
     let mut elsewhere = home.mxm_secrets(["get", "a", "-v"]);
     elsewhere.env("PASSWORD_STORE_DIR", "/nonexistent");
-    let gone = "gopass failed: a: the password store is not there: /nonexistent";
+    let gone = "failed: gopass: a: the password store is not there: /nonexistent";
     transcript(&mut elsewhere).has(4, "", &[gone]);
     let mut nowhere = home.mxm_secrets(["get", "a", "-v"]);
     nowhere.env_remove("PASSWORD_STORE_DIR");
@@ -520,7 +518,7 @@ fn a_program_is_what_it_is_whatever_its_name() {
         let home = &store.home;
         let values = || {
             home.run(["get", "db"]).is(0, "topsecret\nuser: bob\n", "");
-            home.run(["get", "none"]).has(1, "", &["none is missing"]);
+            home.run(["get", "none"]).has(1, "", &["none: missing"]);
         };
         values();
         let seen = home.run(["list-backends"]);
@@ -558,7 +556,7 @@ fn pass_may_be_called_gopass_and_started_by_a_script() {
         &format!("#!/bin/sh\nexec '{}' \"$@\"\n", program.display()),
     );
     home.run(["get", "--raw", "exact"]).is(0, "no newline", "");
-    home.run(["get", "none"]).has(1, "", &["none is missing"]);
+    home.run(["get", "none"]).has(1, "", &["none: missing"]);
 }
 
 #[test]
@@ -781,7 +779,7 @@ fn a_store_without_its_program_is_failed() {
         fs::remove_file(store.home.path().join("bin/gopass")).unwrap();
         let bin = store.home.path().join("bin");
         let failed = format!(
-            "mxm-secrets: a: gopass failed: there is a password store, but gopass is not on PATH\n\
+            "mxm-secrets: a: failed: gopass: there is a password store, but gopass is not on PATH\n\
              mxm-secrets: hint: install it, or add its directory to PATH, which is {}\n",
             bin.display()
         );
@@ -791,7 +789,7 @@ fn a_store_without_its_program_is_failed() {
             assert_eq!(seen.status, Some(4), "{}", seen.stderr);
             assert!(
                 seen.stderr
-                    .ends_with(failed.split("gopass failed").nth(1).unwrap())
+                    .ends_with(failed.split("gopass: ").nth(1).unwrap())
             );
         }
         let seen = store.home.run(["list-backends"]);
@@ -903,7 +901,7 @@ fn stores_in_plain_text_are_read() {
         store
             .home
             .run(["get", "none"])
-            .has(1, "", &["none is missing"]);
+            .has(1, "", &["none: missing"]);
         fs::set_permissions(
             store.root().join("a.txt"),
             fs::Permissions::from_mode(0o000),

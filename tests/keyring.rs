@@ -342,7 +342,11 @@ fn a_key_that_another_user_has_planted_is_failed() {
 fn no_name_is_too_long_to_be_looked_for() {
     let Some(home) = home() else { return };
     let long = format!("{}/{}", name(), "x".repeat(512))[..512].to_owned();
-    session(&home, &long, r#""$MXM" get --backend keyring "$N""#).has(1, "", &["is missing"]);
+    session(&home, &long, r#""$MXM" get --backend keyring "$N""#).has(
+        1,
+        "",
+        &[": missing: not in keyring"],
+    );
     let script = r#"keyctl add user "$K" s3cret @s >id; "$MXM" get --backend keyring "$N""#;
     session(&home, &long, script).has(4, "", &["too long"]);
     session(&home, &long[..460], script).is(0, "s3cret\n", "");
@@ -378,7 +382,7 @@ fn want_of_room_is_told_as_such() {
             4,
             "",
             &format!(
-                "mxm-secrets: keyring failed: mxm:{name} in the user session keyring (for {name}): {words}\n"
+                "mxm-secrets: {name}: failed: keyring: mxm:{name} in the user session keyring (for {name}): {words}\n"
             ),
         );
     }

@@ -33,10 +33,13 @@ fn a_secret_its_absence_a_failure_and_a_mistake_are_told_apart() {
     // Nothing of ours has a store in the home of this process.
     let missing = options(&home).backends(["env"]).get("none").unwrap_err();
     assert!(matches!(missing, Error::Missing(_)));
-    assert_eq!(missing.to_string(), "none is missing: not in env ($NONE)");
+    assert_eq!(missing.to_string(), "none: missing: not in env ($NONE)");
     let failed = options(&home).default_value("d").get("locked").unwrap_err();
     assert!(matches!(failed, Error::Failed(_)));
-    assert!(failed.to_string().contains("gopass failed"), "{failed}");
+    assert!(
+        failed.to_string().starts_with("locked: failed: gopass: "),
+        "{failed}"
+    );
     for (backend, on_error) in [("env", OnError::Stop), ("gopass", OnError::Continue)] {
         let options = options(&home).backends([backend]).on_error(on_error);
         assert_eq!(

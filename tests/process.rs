@@ -48,7 +48,7 @@ fn at_the_deadline_the_whole_group_is_killed() {
     home.run(["get", "a", "--timeout", "3", "--default", "V"]).is(
         4,
         "",
-        "mxm-secrets: gopass failed: gopass gave no answer in time and was killed, asked for a\n",
+        "mxm-secrets: a: failed: gopass: gopass gave no answer in time and was killed, asked for a\n",
     );
     assert!(is_gone(pid(&home, "child")));
     assert!(is_gone(pid(&home, "grandchild")));
@@ -72,7 +72,7 @@ fn an_output_that_never_ends_is_bounded() {
     home.run(["get", "a"]).is(
         4,
         "",
-        "mxm-secrets: gopass failed: gopass wrote more than 16 MiB and was killed, asked for a\n",
+        "mxm-secrets: a: failed: gopass: gopass wrote more than 16 MiB and was killed, asked for a\n",
     );
     assert!(is_gone(pid(&home, "child")));
     // Of messages the rest is thrown away.
@@ -404,7 +404,7 @@ fn what_has_ended_with_its_value_is_not_waited_for() {
     home.run(["get", "a", "--timeout", "2", "--default", "V"]).is(
         4,
         "",
-        "mxm-secrets: gopass failed: gopass ended, but a process it started kept its output open, asked for a\n",
+        "mxm-secrets: a: failed: gopass: gopass ended, but a process it started kept its output open, asked for a\n",
     );
     assert!(is_gone(pid(&home, "grandchild2")));
 }

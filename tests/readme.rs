@@ -23,7 +23,7 @@ fn shell(home: &Home, script: &str) -> Transcript {
 fn the_shell_example_works() {
     let script = block("In a shell") + "echo \"$key $region\"";
     let mut home = Home::new();
-    shell(&home, &script).has(1, "", &["prod/api-key is missing"]);
+    shell(&home, &script).has(1, "", &["prod/api-key: missing"]);
     home.set("PROD_API_KEY", "k");
     shell(&home, &script).is(0, "k eu\n", "");
     home.set("PROD_REGION", "us");

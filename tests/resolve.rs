@@ -37,12 +37,12 @@ fn the_worst_status_counts() {
     home.run(["resolve", "store", "none"]).has(
         1,
         "store\tgopass\tgopass show store\n",
-        &["mxm-secrets: none is missing: not in gopass, env ($NONE)\n"],
+        &["mxm-secrets: none: missing: not in gopass, env ($NONE)\n"],
     );
     home.run(["resolve", "none", "locked", "store"]).has(
         4,
         "store\tgopass\tgopass show store\n",
-        &["none is missing", "gopass failed"],
+        &["none: missing", "locked: failed: gopass: "],
     );
     for (arguments, words) in [
         (&["resolve"][..], "resolve: no name given"),

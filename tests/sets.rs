@@ -298,7 +298,7 @@ fn a_preflight_tells_every_problem_and_no_value() {
     );
     let missing = |name: &str| {
         let variable = name.replace('/', "_").to_uppercase();
-        format!("mxm-secrets: {name} is missing: not in env (${variable})\n")
+        format!("mxm-secrets: {name}: missing: not in env (${variable})\n")
     };
     home.run(["resolve", "--from", "s.yaml"]).is(
         4,
@@ -450,7 +450,7 @@ print([line['name'] for line in lines if line['outcome'] != 'found'])";
         "",
     );
     let told = home.run(arguments.iter().chain(&["--timeout", "60"]));
-    let problems = ["many/s60", "many/s100 is missing", "many/s150 is missing"];
+    let problems = ["many/s60", "many/s100: missing", "many/s150: missing"];
     assert_eq!(told.status, Some(4));
     assert!(
         problems.iter().all(|problem| told.stderr.contains(problem)),

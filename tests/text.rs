@@ -54,7 +54,7 @@ fn what_has_no_width_is_shown() {
     assert!(shown(&seen).contains(r#""name":"a\u200b\ufeffb""#));
     let seen = home.run(["get", "-v", "--backend", "env", "x\u{ad}\u{200d}y"]);
     assert_eq!(seen.status, Some(1));
-    assert!(shown(&seen).contains("x\\u{ad}\\u{200d}y is missing"));
+    assert!(shown(&seen).contains("x\\u{ad}\\u{200d}y: missing"));
 }
 
 #[test]

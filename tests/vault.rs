@@ -24,7 +24,7 @@ fn a_secret_is_found() {
         &["vault: hit: found/api-key found", &place],
     );
     home.run(["get", "found/none"])
-        .is(1, "", "mxm-secrets: found/none is missing: not in vault\n");
+        .is(1, "", "mxm-secrets: found/none: missing: not in vault\n");
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn fields_follow_the_rule() {
     home.run(["get", "fields/both#none"]).has(
         1,
         "",
-        &["fields/both#none is missing", "it has other, value"],
+        &["fields/both#none: missing", "it has other, value"],
     );
     home.run(["get", "--verbose", "fields/both#none"]).has(
         1,

@@ -180,7 +180,7 @@ fn a_redirect_is_followed_once_and_to_no_other_host() {
         4,
         "",
         &format!(
-            "mxm-secrets: a: vault failed: {} echoed the request; its answer is not shown\n",
+            "mxm-secrets: a: failed: vault: {} echoed the request; its answer is not shown\n",
             mirror.address()
         ),
     );

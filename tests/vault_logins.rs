@@ -201,7 +201,7 @@ fn jwt_logs_in_from_a_file_a_variable_or_github_actions() {
 /// What a real server does not answer to a login, or only where it is set up in ways of its own.
 #[test]
 fn a_login_that_gives_no_token_tells_why() {
-    let message = |words: &str| format!("mxm-secrets: app: vault failed: {words}\n");
+    let message = |words: &str| format!("mxm-secrets: app: failed: vault: {words}\n");
     for (status, body, words) in [
         (
             200,

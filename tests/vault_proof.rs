@@ -201,11 +201,11 @@ fn what_is_no_secret_of_version_1_lacks_no_field() {
             home.run(["get", "--default", "d", "a#value"])
                 .is(3, "d\n", "");
         } else {
-            fails(&home, "a#value", &["vault failed: "]);
+            fails(&home, "a#value", &["failed: vault: "]);
         }
         home.set("MXM_SECRETS_VAULT_KV_VERSION", "1");
         if !missing {
-            fails(&home, "a#value", &["vault failed: "]);
+            fails(&home, "a#value", &["failed: vault: "]);
         }
     }
 }
@@ -403,7 +403,7 @@ fn only_an_empty_list_of_errors_says_that_there_is_none() {
             if missing {
                 home.run(["get", "--default", "d", "a"]).is(3, "d\n", "");
             } else {
-                fails(&home, "a", &["vault failed: "]);
+                fails(&home, "a", &["failed: vault: "]);
             }
         }
     }

@@ -67,7 +67,7 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
     let mut grants = Vec::with_capacity(requests.len());
     for request in &requests {
         for lookup in answers.news(request, &mut told) {
-            messages.refused(lookup);
+            messages.outcome(lookup);
         }
         match grant(request, answers.make(request)) {
             Ok(grant) => grants.extend(grant),

@@ -8,7 +8,7 @@ use crate::backend::Reason;
 use crate::chain::{Lookup, Observer, Outcome};
 use crate::deadline;
 use crate::name::Name;
-use crate::report::{Report, Step};
+use crate::report::Step;
 use crate::sys;
 use crate::text;
 use crate::watch::{self, Until};
@@ -84,15 +84,6 @@ impl Messages {
 
     /// Says why a lookup gave no secret, or, if it gave one, which failures it has passed over.
     pub fn outcome(&self, lookup: &Lookup) {
-        self.tell(lookup, Report::problems);
-    }
-
-    /// The same, with the name first and what became of it second.
-    pub fn refused(&self, lookup: &Lookup) {
-        self.tell(lookup, Report::told);
-    }
-
-    fn tell(&self, lookup: &Lookup, problems: fn(&Report) -> Vec<Reason>) {
         let report = &lookup.report;
         let what = match lookup.outcome {
             Outcome::Found(_) | Outcome::Defaulted(_) => {
@@ -101,7 +92,7 @@ impl Messages {
             Outcome::Missing => "missing",
             Outcome::Failed => "failed",
         };
-        let mut problems = problems(report);
+        let mut problems = report.problems();
         if what == "missing" && AS_JSON.load(Ordering::Relaxed) {
             let all: Vec<String> = problems.into_iter().map(|it| it.text).collect();
             problems = vec![all.join("; ").into()];

@@ -143,7 +143,7 @@ fn when_nobody_is_there_a_passphrase_is_not_waited_for() {
         store
             .home
             .run(["get", "none"])
-            .has(1, "", &["none is missing"]);
+            .has(1, "", &["none: missing"]);
 
         // Where a person is, it waits for that person's passphrase alone.
         let terminal = Terminal::start(store.home.mxm_secrets(["list-backends", "--json"]));

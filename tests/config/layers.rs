@@ -269,7 +269,7 @@ fn a_named_file_is_not_empty() {
     );
     home.write("c.yaml", "# nothing is configured\n");
     home.run(["get", "a", "--backend", "env", "--config", "c.yaml"])
-        .has(1, "", &["a is missing"]);
+        .has(1, "", &["a: missing"]);
 }
 
 #[test]
@@ -280,7 +280,7 @@ fn files_that_cannot_be_trusted_or_read_are_errors() {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o646)).unwrap();
     home.run(["get", "a"]).is(2, "", &format!("mxm-secrets: {shown} is not read, since it can name programs: everyone can write to {shown}, which belongs to root (0); fix it with: chmod o-w {shown}\n"));
     fs::set_permissions(&path, fs::Permissions::from_mode(0o664)).unwrap();
-    home.run(["get", "a"]).has(1, "", &["a is missing"]);
+    home.run(["get", "a"]).has(1, "", &["a: missing"]);
     fs::write(&path, format!("# {}\n", "x".repeat(1 << 20))).unwrap();
     home.run(["get", "a"]).is(
         2,
@@ -457,7 +457,7 @@ fn a_layer_needs_its_selector() {
         &["role.yaml needs it; it has: trader, marketdata"],
     );
     fs::remove_file(home.path().join(STORE).join("role.yaml")).unwrap();
-    run(&home, &["get", "a"], &here).has(1, "", &["a is missing"]);
+    run(&home, &["get", "a"], &here).has(1, "", &["a: missing"]);
 }
 
 #[test]

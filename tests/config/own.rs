@@ -22,7 +22,7 @@ fn a_program_answers_by_its_status() {
     home("", "exit 4").run(["get", "a"]).is(
         4,
         "",
-        "mxm-secrets: own failed: tool ended with status 4 for a\n\
+        "mxm-secrets: a: failed: own: tool ended with status 4 for a\n\
          mxm-secrets: hint: to see its error output, run its command by hand\n",
     );
     for status in [1, 2, 3, 44, 127, 255] {
@@ -31,13 +31,13 @@ fn a_program_answers_by_its_status() {
             .is(
                 4,
                 "",
-                &format!("mxm-secrets: own failed: tool ended with status {status} for a\n"),
+                &format!("mxm-secrets: a: failed: own: tool ended with status {status} for a\n"),
             );
     }
     home("", "kill -9 $$").run(["get", "a", "-q"]).is(
         4,
         "",
-        "mxm-secrets: own failed: tool ended with signal 9 for a\n",
+        "mxm-secrets: a: failed: own: tool ended with signal 9 for a\n",
     );
 }
 
@@ -49,7 +49,7 @@ fn no_output_is_a_miss_only_if_the_section_says_so() {
     shell.run(["get", "a", "--default", "d"]).is(
         4,
         "",
-        "mxm-secrets: own failed: tool ended with no output and status 0 for a\n\
+        "mxm-secrets: a: failed: own: tool ended with no output and status 0 for a\n\
          mxm-secrets: hint: if no output means \"not found\", add `empty` to `miss` in the section own; to see its error output, run its command by hand\n",
     );
     let status =
@@ -106,22 +106,22 @@ raise SystemError('not found')
         python.run(["get", "a", "--default", "d"]).has(
             4,
             "",
-            &["own failed: tool ended with status 1 for a"],
+            &["failed: own: tool ended with status 1 for a"],
         );
     }
     let shell = home("", "set -e\nno-such-program");
-    shell.run(["get", "a"]).has(4, "", &["own failed"]);
+    shell.run(["get", "a"]).has(4, "", &["a: failed: own: "]);
     let shell = home("", "set -e\nfalse\necho secret");
     shell.run(["get", "a", "--default", "d"]).is(
         4,
         "",
-        "mxm-secrets: own failed: tool ended with status 1 for a\n\
+        "mxm-secrets: a: failed: own: tool ended with status 1 for a\n\
          mxm-secrets: hint: any error of a program can be status 1; if it means \"not found\", add `miss: [1]` to the section own, or `miss: {status: 1, says: TEXT}`; to see its error output, run its command by hand\n",
     );
     for keys in [", miss: 1", ", miss: [1]", ", miss: [44, 1]"] {
         home(keys, "exit 1")
             .run(["get", "a"])
-            .is(1, "", "mxm-secrets: a is missing: not in own\n");
+            .is(1, "", "mxm-secrets: a: missing: not in own\n");
     }
 }
 
@@ -237,7 +237,7 @@ fn an_mxm_secrets_at_the_other_end_is_known_by_its_words() {
         home.fake("tool", &format!("{script}; exit 1"));
         home.run(["get", "a", "-q"]).status
     };
-    let said = "echo 'mxm-secrets: x/a is missing: not in env' >&2";
+    let said = "echo 'mxm-secrets: x/a: missing: not in env' >&2";
     assert_eq!(ends(said), Some(1));
     assert_eq!(
         ends(&format!("echo 'Welcome to bridge!' >&2; {said}")),
@@ -247,13 +247,17 @@ fn an_mxm_secrets_at_the_other_end_is_known_by_its_words() {
         ends(&format!("{said}; echo 'mxm-secrets: hint: whatever' >&2")),
         Some(1)
     );
+    // As 0.4.0 says it.
+    let before = "echo 'mxm-secrets: x/a is missing: not in env' >&2";
+    assert_eq!(ends(before), Some(1));
     for other in [
-        "echo 'mxm-secrets: op/token is missing: not in env' >&2",
-        "echo 'mxm-secrets: a is missing: not in env' >&2",
-        "echo 'mxm-secrets: x/a is missing: not in env'",
+        "echo 'mxm-secrets: op/token: missing: not in env' >&2",
+        "echo 'mxm-secrets: x/a: failed: own: missing' >&2",
+        "echo 'mxm-secrets: a: missing: not in env' >&2",
+        "echo 'mxm-secrets: x/a: missing: not in env'",
         "echo 'mxm-secrets: gopass failed: x/a is missing' >&2",
-        "echo 'tool: mxm-secrets: x/a is missing' >&2",
-        "echo 'mxm-secrets: x/a is missing: not in env' >&2; echo 'Traceback: refused' >&2",
+        "echo 'tool: mxm-secrets: x/a: missing' >&2",
+        "echo 'mxm-secrets: x/a: missing: not in env' >&2; echo 'Traceback: refused' >&2",
     ] {
         assert_eq!(ends(other), Some(4), "{other}");
     }
@@ -264,17 +268,17 @@ fn other_numbers_can_be_named() {
     let keys = ", miss: [44, 45], unavailable: 69";
     home(keys, "exit 45")
         .run(["get", "a"])
-        .is(1, "", "mxm-secrets: a is missing: not in own\n");
+        .is(1, "", "mxm-secrets: a: missing: not in own\n");
     home(keys, "exit 1").run(["get", "a", "-q"]).is(
         4,
         "",
-        "mxm-secrets: own failed: tool ended with status 1 for a\n",
+        "mxm-secrets: a: failed: own: tool ended with status 1 for a\n",
     );
     // A chain in which no backend is available has failed.
     home(keys, "exit 69").run(["get", "a"]).has(
         4,
         "",
-        &["own unavailable: tool is not set up: status 69"],
+        &["a: failed: own unavailable: tool is not set up: status 69"],
     );
     let mut with_env = home(keys, "exit 69");
     with_env
@@ -285,7 +289,7 @@ fn other_numbers_can_be_named() {
     required
         .set("A", "of env")
         .set("MXM_SECRETS_BACKENDS", "own,env");
-    required.run(["get", "a"]).has(4, "", &["own failed"]);
+    required.run(["get", "a"]).has(4, "", &["a: failed: own: "]);
 }
 
 #[test]
@@ -320,7 +324,7 @@ fn a_program_that_is_gone_from_its_path_is_failed() {
             4,
             "",
             &[
-                "own failed: ",
+                "failed: own: ",
                 "/tool does not exist",
                 "fix command in the section own",
             ],
@@ -366,8 +370,7 @@ fn it_works_wherever_a_backend_does() {
 fn fields_are_picked_or_handed_over() {
     let own = home("", "printf 'first\\nuser: ann\\n'");
     own.run(["get", "a#user"]).is(0, "ann\n", "");
-    own.run(["get", "a#none"])
-        .has(1, "", &["a#none is missing"]);
+    own.run(["get", "a#none"]).has(1, "", &["a#none: missing"]);
     let own = Home::new();
     own.write(
         ".config/mxm-secrets/config.yaml",
@@ -438,7 +441,7 @@ fn mxm_secrets_is_a_backend_of_mxm_secrets() {
     home.run(["get", "prod/none"]).is(
         1,
         "",
-        "mxm-secrets: prod/none is missing: not in env ($PROD_NONE), bridge\n",
+        "mxm-secrets: prod/none: missing: not in env ($PROD_NONE), bridge\n",
     );
 }
 
@@ -464,11 +467,10 @@ fn a_bridge_is_given_name_and_field_as_one() {
     let missing = home.run(["get", "prod/x#y"]);
     assert_eq!(missing.status, Some(1), "{}", missing.stderr);
     // The other end dies of something else, or says it of another name.
-    home.run(["get", "prod/x"])
-        .has(1, "", &["prod/x is missing"]);
+    home.run(["get", "prod/x"]).has(1, "", &["prod/x: missing"]);
     home.fake("ssh", "echo 'ssh: connect to host: refused' >&2; exit 1");
     home.run(["get", "prod/x"])
-        .has(4, "", &["bridge failed: ssh ended with status 1"]);
+        .has(4, "", &["failed: bridge: ssh ended with status 1"]);
 }
 
 /// What is shown of a command is its template: what a variable holds, and what looks like a credential, is not in it.
@@ -564,7 +566,7 @@ fn a_command_that_leads_back_to_itself_ends() {
     );
     home.set("MXM_SECRETS_CONFIG", "loop.yaml");
     home.run(["get", "a"])
-        .has(4, "", &["me failed: mxm-secrets ended with status 4"]);
+        .has(4, "", &["failed: me: mxm-secrets ended with status 4"]);
     let asks = |script: &str, configuration: &str| {
         let _ = std::fs::remove_file(home.path().join("asked"));
         let _ = std::fs::remove_file(home.path().join("bin/through"));

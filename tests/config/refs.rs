@@ -52,9 +52,9 @@ fn a_ref_is_asked_in_its_store_alone() {
     run(&home, "", &["get", "other"]).is(0, "other of env\n", "");
     // A failure and a miss are what they are, and no other store is asked.
     home.fake("tool", "exit 7");
-    run(&home, "trader", &["get", "key", "--default", "d"]).has(4, "", &["key: own failed: "]);
+    run(&home, "trader", &["get", "key", "--default", "d"]).has(4, "", &["key: failed: own: "]);
     home.fake("tool", "exit 44");
-    run(&home, "trader", &["get", "key"]).has(1, "", &["key is missing: not in own"]);
+    run(&home, "trader", &["get", "key"]).has(1, "", &["key: missing: not in own"]);
     run(&home, "trader", &["get", "key", "--default", "d"]).is(3, "d\n", "");
 }
 
@@ -394,7 +394,7 @@ fn is_behind_refs(home: &Home, backend: &str) {
     let found = run(home, "ops", &["resolve", "part"]);
     let start = format!("part\t{backend}\t").into_bytes();
     assert!(found.stdout.starts_with(&start), "{found:?}");
-    let missing = format!("lost is missing: not in {backend}");
+    let missing = format!("lost: missing: not in {backend}");
     run(home, "ops", &["get", "lost"]).has(1, "", &[&missing]);
     run(home, "ops", &["get", "lost", "--default", "d"]).is(3, "d\n", "");
     run(home, "ops", &["get", "key#none", "--default", "d"]).is(3, "d\n", "");
@@ -426,7 +426,7 @@ fn a_ref_may_lead_into_gopass() {
     store.encrypt("mxm/red/a/b", b"pw\n");
     lead_into(&mut store.home, "gopass");
     let seen = run(&store.home, "ops", &["get", "key", "--default", "d"]);
-    seen.has(4, "", &["key: gopass failed: "]);
+    seen.has(4, "", &["key: failed: gopass: "]);
 }
 
 #[cfg(feature = "age")]
@@ -469,7 +469,7 @@ fn a_ref_may_lead_into_vault() {
     let policy = r#"path "secret/data/none" { capabilities = ["read"] }"#;
     home.set("VAULT_TOKEN", server.token("norefs", policy));
     let seen = run(&home, "ops", &["get", "key", "--default", "d"]);
-    seen.has(4, "", &["key: vault failed: "]);
+    seen.has(4, "", &["key: failed: vault: "]);
 }
 
 /// Also a name that is no ref: the configuration is wrong.

@@ -274,7 +274,7 @@ fn a_program_that_others_can_change_is_not_started() {
         home.run(["get", "a"]).has(
             4,
             "",
-            &["own failed: ", "can write to ", &format!("hint: {fix}\n")],
+            &["failed: own: ", "can write to ", &format!("hint: {fix}\n")],
         );
         home.run(["list-backends", "--backend", "own"]).has(
             4,
@@ -334,6 +334,6 @@ fn nor_is_a_gopass_that_others_can_change() {
     mode(home.path().join("open"), 0o777);
     let fix = format!("hint: chmod o-w {}/open", home.path().display());
     home.run(["get", "a"])
-        .has(4, "", &["gopass failed: everyone can write to ", &fix]);
+        .has(4, "", &["failed: gopass: everyone can write to ", &fix]);
     assert!(home.log("gopass").is_empty());
 }

@@ -335,7 +335,7 @@ fn every_row_of(backend: &'static str, rows: &[Row]) {
             assert_eq!(seen.stdout, stdout.as_bytes(), "{case}");
             assert!(seen.stderr.contains(words), "{case}");
             assert!(
-                seen.stderr.contains(&format!("{backend} failed: ")),
+                seen.stderr.contains(&format!("failed: {backend}: ")),
                 "{case}"
             );
             assert!(!seen.stderr.contains(&place.canary), "{case}");

@@ -113,25 +113,25 @@ fn descriptors_may_run_out() {
         let messages: &[&str] = match place.backend {
             // It has enough for itself, and its gpg has not.
             "gopass" => &[
-                "mxm-secrets: gopass failed: gopass cannot be run: Too many open files (os error 24), asked for \
+                "mxm-secrets: leaks/canary: failed: gopass: gopass cannot be run: Too many open files (os error 24), asked for \
                  leaks/canary\n",
-                "mxm-secrets: gopass failed: leaks/canary cannot be decrypted: locked or wrong key, or a damaged \
+                "mxm-secrets: leaks/canary: failed: gopass: leaks/canary cannot be decrypted: locked or wrong key, or a damaged \
                  file\nmxm-secrets: hint: to see its error output, run: gopass show -- leaks/canary\n",
             ],
             "age" => &[
-                "mxm-secrets: leaks/canary: age failed: cannot read {home}/.passage/store/leaks/canary.age: Too \
+                "mxm-secrets: leaks/canary: failed: age: cannot read {home}/.passage/store/leaks/canary.age: Too \
                  many open files (os error 24)\n",
             ],
             "vault" => &[
-                "mxm-secrets: leaks/canary: vault failed: cannot read {home}/.vault-token: Too many open files (os \
+                "mxm-secrets: leaks/canary: failed: vault: cannot read {home}/.vault-token: Too many open files (os \
                  error 24)\n",
             ],
             "credentials" => &[
-                "mxm-secrets: credentials failed: leaks/canary: cannot read {home}/mnt/leaks/canary: Too many \
+                "mxm-secrets: leaks/canary: failed: credentials: leaks/canary: cannot read {home}/mnt/leaks/canary: Too many \
                  open files (os error 24)\n",
             ],
             "own" => &[
-                "mxm-secrets: leaks/canary: own failed: cat cannot be run: Too many open files (os error 24) \
+                "mxm-secrets: leaks/canary: failed: own: cat cannot be run: Too many open files (os error 24) \
                  (leaks/canary)\n",
             ],
             _ => &[],
@@ -158,13 +158,13 @@ fn memory_may_run_out() {
         let messages: &[&str] = match place.backend {
             // It has no words for it, and dies in many ways, if there is enough to start it.
             "gopass" => &[
-                "mxm-secrets: gopass failed: gopass cannot be run: Cannot allocate memory (os error 12), asked for \
+                "mxm-secrets: leaks/canary: failed: gopass: gopass cannot be run: Cannot allocate memory (os error 12), asked for \
                  leaks/canary\n",
-                "mxm-secrets: gopass failed: gopass show ended with {how} for leaks/canary\n\
+                "mxm-secrets: leaks/canary: failed: gopass: gopass show ended with {how} for leaks/canary\n\
                  mxm-secrets: hint: to see its error output, run: gopass show -- leaks/canary\n",
             ],
             "own" => &[
-                "mxm-secrets: leaks/canary: own failed: cat cannot be run: Cannot allocate memory (os error 12) \
+                "mxm-secrets: leaks/canary: failed: own: cat cannot be run: Cannot allocate memory (os error 12) \
                  (leaks/canary)\n",
                 "mxm-secrets: there is not enough memory\n",
             ],

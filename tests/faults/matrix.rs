@@ -83,41 +83,41 @@ type Row = (&'static str, &'static [(&'static str, Cell)]);
 /// What a backend says that goes wrong in this way.
 macro_rules! says {
     (gopass, $what:literal) => {
-        concat!("mxm-secrets: gopass failed: gopass ", $what, ", asked for leaks/canary\n")
+        concat!("mxm-secrets: leaks/canary: failed: gopass: gopass ", $what, ", asked for leaks/canary\n")
     };
     (gopass ended, $what:literal) => {
         concat!(
-            "mxm-secrets: gopass failed: gopass show ended with ", $what, " for leaks/canary\n",
+            "mxm-secrets: leaks/canary: failed: gopass: gopass show ended with ", $what, " for leaks/canary\n",
             "mxm-secrets: hint: to see its error output, run: gopass show -- leaks/canary\n"
         )
     };
     (own, $what:literal) => {
-        concat!("mxm-secrets: leaks/canary: own failed: ", $what, " (leaks/canary)\n")
+        concat!("mxm-secrets: leaks/canary: failed: own: ", $what, " (leaks/canary)\n")
     };
     (own ended, $what:literal) => {
         concat!(
-            "mxm-secrets: own failed: program ended with ", $what, " for leaks/canary\n",
+            "mxm-secrets: leaks/canary: failed: own: program ended with ", $what, " for leaks/canary\n",
             "mxm-secrets: hint: to see its error output, run: program leaks/canary\n"
         )
     };
     (age, $what:literal) => {
-        concat!("mxm-secrets: leaks/canary: age failed: {home}/.passage/store/leaks/canary.age ", $what, "\n")
+        concat!("mxm-secrets: leaks/canary: failed: age: {home}/.passage/store/leaks/canary.age ", $what, "\n")
     };
     (plugin, $what:literal) => {
         concat!(
-            "mxm-secrets: leaks/canary: age failed: cannot decrypt {home}/.passage/store/leaks/canary.age: ",
+            "mxm-secrets: leaks/canary: failed: age: cannot decrypt {home}/.passage/store/leaks/canary.age: ",
             "age-plugin-fake ", $what, "\n"
         )
     };
     (credentials, $what:literal) => {
-        concat!("mxm-secrets: credentials failed: leaks/canary: {home}/mnt/leaks_canary ", $what, "\n")
+        concat!("mxm-secrets: leaks/canary: failed: credentials: leaks/canary: {home}/mnt/leaks_canary ", $what, "\n")
     };
     (vault, $what:literal) => {
-        concat!("mxm-secrets: leaks/canary: vault failed: ", $what, "\n")
+        concat!("mxm-secrets: leaks/canary: failed: vault: ", $what, "\n")
     };
     (no store, $where:literal) => {
         concat!(
-            "mxm-secrets: leaks/canary: age unavailable: the age store ", $where, "/.passage/store does not exist\n",
+            "mxm-secrets: leaks/canary: failed: age unavailable: the age store ", $where, "/.passage/store does not exist\n",
             "mxm-secrets: hint: create it with mkdir, or set PASSAGE_DIR to the directory you use\n"
         )
     };
@@ -128,8 +128,9 @@ const MEMORY: &str = "it is in the program's own memory before it begins";
 const KERNEL: &str = "the kernel hands a key over in one call, out of its memory";
 
 const NO_MEMORY: &str = "mxm-secrets: there is not enough memory\n";
-const NO_GOPASS: &str = "mxm-secrets: leaks/canary: gopass unavailable: gopass is not on PATH\n";
-const GOPASS_ELSEWHERE: &str = "mxm-secrets: leaks/canary: gopass failed: there is a password store, but gopass is not on PATH\n\
+const NO_GOPASS: &str =
+    "mxm-secrets: leaks/canary: failed: gopass unavailable: gopass is not on PATH\n";
+const GOPASS_ELSEWHERE: &str = "mxm-secrets: leaks/canary: failed: gopass: there is a password store, but gopass is not on PATH\n\
      mxm-secrets: hint: install it, or add its directory to PATH, which is not set\n";
 const NO_OUTPUT: &str =
     "mxm-secrets: cannot write to standard output: Bad file descriptor (os error 9)\n";
@@ -174,7 +175,7 @@ const ROWS: &[Row] = &[
             ("gopass", Is(NoProgram, Failed(NO_GOPASS))),
             (
                 "own",
-                Is(NoProgram, Failed("mxm-secrets: leaks/canary: own unavailable: program is not on PATH\n")),
+                Is(NoProgram, Failed("mxm-secrets: leaks/canary: failed: own unavailable: program is not on PATH\n")),
             ),
             ("age", Is(Nothing, Failed(says!(no store, "{home}")))),
             ("age", Is(NoProgram, Failed(says!(plugin, "is not on PATH")))),
@@ -183,7 +184,7 @@ const ROWS: &[Row] = &[
                 Is(
                     Nothing,
                     Failed(
-                        "mxm-secrets: leaks/canary: vault unavailable: no address of a Vault server is given\n\
+                        "mxm-secrets: leaks/canary: failed: vault unavailable: no address of a Vault server is given\n\
                          mxm-secrets: hint: set VAULT_ADDR, or address in the section vault of the configuration\n",
                     ),
                 ),
@@ -193,7 +194,7 @@ const ROWS: &[Row] = &[
                 Is(
                     Nothing,
                     Failed(
-                        "mxm-secrets: leaks/canary: credentials failed: {home}/mnt does not exist\n\
+                        "mxm-secrets: leaks/canary: failed: credentials: {home}/mnt does not exist\n\
                          mxm-secrets: hint: systemd's LoadCredential= and the secrets of Docker, Podman and \
                          Kubernetes create one\n",
                     ),
@@ -204,7 +205,7 @@ const ROWS: &[Row] = &[
                 Is(
                     System(Trouble::NoKeyrings),
                     Failed(
-                        "mxm-secrets: leaks/canary: keyring unavailable: no kernel keyrings here: there is no such \
+                        "mxm-secrets: leaks/canary: failed: keyring unavailable: no kernel keyrings here: there is no such \
                          system call\n\
                          mxm-secrets: hint: allow keyctl in the container's seccomp profile; Docker's default forbids it\n",
                     ),
@@ -351,7 +352,7 @@ const ROWS: &[Row] = &[
                 Is(
                     Program("exit 0"),
                     Failed(
-                        "mxm-secrets: gopass failed: gopass show printed no secret for leaks/canary, but ended with status 0\n\
+                        "mxm-secrets: leaks/canary: failed: gopass: gopass show printed no secret for leaks/canary, but ended with status 0\n\
                          mxm-secrets: hint: to see its error output, run: gopass show -- leaks/canary\n",
                     ),
                 ),
@@ -361,7 +362,7 @@ const ROWS: &[Row] = &[
                 Is(
                     Program("exit 0"),
                     Failed(
-                        "mxm-secrets: own failed: program ended with no output and status 0 for leaks/canary\n\
+                        "mxm-secrets: leaks/canary: failed: own: program ended with no output and status 0 for leaks/canary\n\
                          mxm-secrets: hint: if no output means \"not found\", add `empty` to `miss` in the section own; \
                          to see its error output, run: program leaks/canary\n",
                     ),
@@ -383,8 +384,8 @@ const ROWS: &[Row] = &[
                 Is(
                     File(files::empty),
                     Missing(
-                        "mxm-secrets: leaks/canary is missing: not in credentials\n\
-                         mxm-secrets: credentials miss: leaks/canary is empty: {home}/mnt/leaks_canary\n",
+                        "mxm-secrets: leaks/canary: missing: not in credentials\n\
+                         mxm-secrets: leaks/canary: missing: credentials: leaks/canary is empty: {home}/mnt/leaks_canary\n",
                     ),
                 ),
             ),
@@ -467,7 +468,7 @@ const ROWS: &[Row] = &[
                 Is(
                     System(Trouble::Descriptors),
                     Failed(
-                        "mxm-secrets: leaks/canary: age failed: cannot read {home}/.passage/store/leaks/canary.age: \
+                        "mxm-secrets: leaks/canary: failed: age: cannot read {home}/.passage/store/leaks/canary.age: \
                          Too many open files (os error 24)\n",
                     ),
                 ),
@@ -484,7 +485,7 @@ const ROWS: &[Row] = &[
                 Is(
                     System(Trouble::Descriptors),
                     Failed(
-                        "mxm-secrets: credentials failed: leaks/canary: cannot read {home}/mnt/leaks_canary: Too many \
+                        "mxm-secrets: leaks/canary: failed: credentials: leaks/canary: cannot read {home}/mnt/leaks_canary: Too many \
                          open files (os error 24)\n",
                     ),
                 ),
@@ -505,7 +506,7 @@ const ROWS: &[Row] = &[
                 Is(
                     System(Trouble::NoKernelMemory),
                     Failed(
-                        "mxm-secrets: keyring failed: the thread keyring, for leaks/canary: the kernel \
+                        "mxm-secrets: leaks/canary: failed: keyring: the thread keyring, for leaks/canary: the kernel \
                          does not have enough memory\n",
                     ),
                 ),
@@ -531,7 +532,7 @@ const ROWS: &[Row] = &[
                 Is(
                     System(Trouble::Without("HOME")),
                     Failed(
-                        "mxm-secrets: leaks/canary: vault failed: {address} denies secret/{prefix}/leaks/canary: no \
+                        "mxm-secrets: leaks/canary: failed: vault: {address} denies secret/{prefix}/leaks/canary: no \
                          token is given\n\
                          mxm-secrets: hint: set VAULT_TOKEN, run `vault login`, or configure a login with auth.method\n",
                     ),
@@ -585,7 +586,7 @@ const ROWS: &[Row] = &[
                 Is(
                     System(Trouble::ClockBack),
                     Failed(
-                        "mxm-secrets: leaks/canary: vault failed: cannot connect to {address}: the server's \
+                        "mxm-secrets: leaks/canary: failed: vault: cannot connect to {address}: the server's \
                          certificate is not valid yet\n\
                          mxm-secrets: hint: renew the server's certificate, or set this machine's clock\n",
                     ),
@@ -622,30 +623,6 @@ fn is_message(message: &str, seen: &str) -> bool {
     rest.is_empty()
 }
 
-/// The message of exec, which puts first what it is about and what became of it.
-fn in_exec(message: &str) -> String {
-    let line = |line: &str| {
-        let said = line.strip_prefix("mxm-secrets: ")?;
-        let said = said
-            .strip_prefix(NAME)
-            .unwrap_or(said)
-            .trim_start_matches([':', ' ']);
-        let (backend, rest) = said.split_once(' ')?;
-        let said = match rest.split_once(": ")? {
-            ("missing", why) if backend == "is" => format!("missing: {why}"),
-            ("failed", why) => format!("failed: {backend}: {why}"),
-            ("miss", why) => format!("missing: {backend}: {why}"),
-            ("unavailable", why) => format!("failed: {backend} unavailable: {why}"),
-            _ => return None,
-        };
-        Some(format!("mxm-secrets: {NAME}: {said}"))
-    };
-    let lines = message
-        .split('\n')
-        .map(|text| line(text).unwrap_or_else(|| text.to_owned()));
-    lines.collect::<Vec<_>>().join("\n")
-}
-
 /// Checks one cell; gives what is wrong with it.
 fn check(fault: &str, backend: &'static str, stage: Stage, gives: Gives) -> Vec<String> {
     let Some(scene) = scene(backend, stage) else {
@@ -667,10 +644,7 @@ fn check(fault: &str, backend: &'static str, stage: Stage, gives: Gives) -> Vec<
     let mut expect = |what: &str, arguments: &[&str], status: i32, stdout: &[u8]| {
         let seen =
             (scene.run)(scene.mxm_secrets(&[&arguments[..1], &timeout, &arguments[1..]].concat()));
-        let told = match what {
-            "exec" => is_message(&in_exec(&message), &seen.stderr),
-            _ => is_message(&message, &seen.stderr),
-        };
+        let told = is_message(&message, &seen.stderr);
         if (seen.status, seen.stdout.as_slice(), told) != (Some(status), stdout, true) {
             let stdout = String::from_utf8_lossy(&seen.stdout)
                 .chars()

@@ -407,7 +407,7 @@ fn a_deadline_is_kept_when_the_clock_goes_back() {
     run(command).is(
         4,
         "",
-        "mxm-secrets: gopass failed: gopass gave no answer in time and was killed, asked for a\n",
+        "mxm-secrets: a: failed: gopass: gopass gave no answer in time and was killed, asked for a\n",
     );
     // What should go back did.
     let times = fs::read_to_string(home.path().join("times")).unwrap();
