@@ -82,6 +82,7 @@ complete -c mxm-secrets -n '__mxm_secrets_in resolve' -l explain -d 'show each b
 complete -c mxm-secrets -n '__mxm_secrets_in resolve' -l all -d 'also ask the backends after the first hit'
 complete -c mxm-secrets -n '__mxm_secrets_in get resolve list-backends config' -l json -d 'print JSON, one object per line'
 complete -c mxm-secrets -n '__mxm_secrets_in list-backends' -l login -d 'try the login of a backend, too'
+complete -c mxm-secrets -n '__mxm_secrets_in list-backends' -l recipes -d 'list the recipes for backends of your own'
 complete -c mxm-secrets -n '__mxm_secrets_in config' -l check -d 'check the configuration, including every layer'
 complete -c mxm-secrets -n '__mxm_secrets_in get exec resolve list-backends config' -l config -r -F -d 'read this configuration file'
 complete -c mxm-secrets -n '__mxm_secrets_in get exec resolve list-backends config' -l backend -x -a '(__mxm_secrets_backends)' -d 'ask these backends, in this order'

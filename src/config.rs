@@ -270,7 +270,10 @@ impl Settings {
                 continue;
             };
             let section = self.section(name)?;
-            for key in entry.keys.iter().chain([&REQUIRED]) {
+            let recipe = section.text("recipe").and_then(backend::recipe);
+            let [needs, takes] = recipe.map_or([&[] as &[Key]; 2], |it| [it.needs, it.takes]);
+            let keys = entry.keys.iter().chain(needs).chain(takes);
+            for key in keys.chain([&REQUIRED]) {
                 let (value, source) = match section.given(key.name) {
                     Some(given) => (
                         given.value.clone().without_passwords(),

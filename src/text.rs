@@ -131,6 +131,27 @@ pub fn command<T: AsRef<str>>(words: impl IntoIterator<Item = T>) -> String {
     words.join(" ")
 }
 
+/// `template` with what `value` gives for each placeholder `{word}` in its place; what is put in is not searched again.
+pub fn fill(template: &str, mut value: impl FnMut(&str) -> Option<String>) -> String {
+    let mut filled = String::with_capacity(2 * template.len());
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('{') {
+        filled.push_str(before);
+        let found = after.split_once('}');
+        match found.and_then(|(word, after)| Some((value(word)?, after))) {
+            Some((value, after)) => {
+                filled.push_str(&value);
+                rest = after;
+            }
+            None => {
+                filled.push('{');
+                rest = after;
+            }
+        }
+    }
+    filled + rest
+}
+
 /// Whether `text`, of what is shown, gives `secret` away: [`TELLING`] characters of it in a row, in any case, whatever
 /// stands between its letters and digits. All of a shorter one counts, and the shortest only as a word.
 pub fn repeats(text: &str, secret: &[u8]) -> bool {

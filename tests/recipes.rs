@@ -3,6 +3,8 @@
 
 #[cfg(feature = "config")]
 mod services;
+#[cfg(feature = "config")]
+mod stores;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

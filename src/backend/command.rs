@@ -16,6 +16,7 @@ use super::{
 use crate::name::Name;
 use crate::process::{self, Output, Problem};
 use crate::schema::{Command as Words, Key, Kind, Rule, Section};
+use crate::secret::Secret;
 use crate::text;
 use crate::trust;
 
@@ -44,10 +45,59 @@ pub const DECLARATION: Declaration = Declaration {
         },
         Key {
             name: "names",
-            kind: Kind::Choice(&["plain", "any"]),
+            kind: Kind::Choice(&["plain", "any", "id"]),
             default: "plain",
             variable: None,
-            about: "any: names may have every character, since no shell sees them",
+            about: "any: names may have every character, since no shell sees them; id: they must be UUIDs",
+        },
+        Key {
+            name: "recipe",
+            kind: Kind::Text,
+            default: "",
+            variable: None,
+            about: "the recipe that gives the keys that this section does not",
+        },
+        Key {
+            name: "newline",
+            kind: Kind::Choice(&["keep", "drop"]),
+            default: "keep",
+            variable: None,
+            about: "drop: the program adds one newline to the value, which is removed",
+        },
+        Key {
+            name: "separator",
+            kind: Kind::Text,
+            default: "/",
+            variable: None,
+            about: "what stands for a slash of the name in {name}",
+        },
+        Key {
+            name: "field",
+            kind: Kind::Text,
+            default: "",
+            variable: None,
+            about: "what {field} is for a name without a field",
+        },
+        Key {
+            name: "confirm",
+            kind: Kind::Command,
+            default: "",
+            variable: None,
+            about: "a command that must end with status 0 for a miss to count",
+        },
+        Key {
+            name: "confirmed",
+            kind: Kind::Text,
+            default: "",
+            variable: None,
+            about: "what that command must print",
+        },
+        Key {
+            name: "unattended",
+            kind: Kind::Texts,
+            default: "",
+            variable: None,
+            about: "what is set in its environment when nobody is there: NAME=VALUE",
         },
         LET_THROUGH,
     ],
@@ -60,8 +110,25 @@ struct Own {
     command: Words,
     miss: Vec<Rule>,
     unavailable: Vec<Rule>,
-    any_name: bool,
+    names: Names,
+    confirm: Option<Words>,
+    confirmed: String,
+    drop_newline: bool,
+    separator: String,
+    field: Option<String>,
+    unattended: Vec<String>,
     let_through: Vec<String>,
+}
+
+/// Which names a program is given.
+#[derive(PartialEq, Eq)]
+enum Names {
+    /// Those that a shell takes as they are.
+    Plain,
+    /// All.
+    Any,
+    /// UUIDs: by anything else the program searches, and gives what is only like it.
+    Id,
 }
 
 impl Own {
@@ -75,7 +142,20 @@ impl Own {
             }),
             miss: rules("miss"),
             unavailable: rules("unavailable"),
-            any_name: section.text("names") == Some("any"),
+            names: match section.text("names") {
+                Some("any") => Names::Any,
+                Some("id") => Names::Id,
+                _ => Names::Plain,
+            },
+            confirm: section.command("confirm").cloned(),
+            confirmed: section.text("confirmed").unwrap_or_default().to_owned(),
+            drop_newline: section.text("newline") == Some("drop"),
+            separator: section.text("separator").unwrap_or("/").to_owned(),
+            field: section
+                .text("field")
+                .map(str::to_owned)
+                .filter(|field| !field.is_empty()),
+            unattended: section.texts("unattended").unwrap_or_default().to_vec(),
             let_through: section.texts(LET_THROUGH.name).unwrap_or_default().to_vec(),
         }
     }
@@ -92,7 +172,23 @@ impl Own {
     /// The arguments for `name`.
     fn arguments(&self, name: &Name) -> Vec<String> {
         let arguments = self.command.words.iter().skip(1);
-        arguments.map(|argument| fill_in(argument, name)).collect()
+        arguments
+            .map(|argument| self.fill_in(argument, name))
+            .collect()
+    }
+
+    /// `argument` with the parts of `name` in their places.
+    fn fill_in(&self, argument: &str, name: &Name) -> String {
+        text::fill(argument, |placeholder| match placeholder {
+            "name" => Some(name.path().replace('/', &self.separator)),
+            "field" => {
+                let field = name.field().or(self.field.as_deref());
+                Some(field.unwrap_or_default().to_owned())
+            }
+            "reference" => Some(name.as_str().to_owned()),
+            "variable" => Some(name.variable("")),
+            _ => None,
+        })
     }
 
     fn has(&self, placeholder: &str) -> bool {
@@ -100,6 +196,62 @@ impl Own {
             .words
             .iter()
             .any(|word| word.contains(placeholder))
+    }
+
+    /// Why its program is not given such a name.
+    fn refused(&self, name: &Name, field: Option<&str>) -> Option<Reason> {
+        let (why, hint) = match self.names {
+            Names::Plain if !(is_plain(name.path()) && field.is_none_or(is_plain)) => (
+                "contains a character that a shell might interpret",
+                format!(
+                    "if no shell is involved, set `names: any` in the section {}",
+                    self.name
+                ),
+            ),
+            Names::Id if !is_uuid(name.path()) => (
+                "is not a UUID, and by anything else its program finds what is only similar",
+                format!(
+                    "ask for the item by its id, or give it a name in refs, with a store of {}",
+                    self.name
+                ),
+            ),
+            _ => return None,
+        };
+        Some(Reason::from(format!("the name {name} {why}")).hint(hint))
+    }
+
+    /// Why a miss does not count: the command that is to confirm it does not.
+    fn unconfirmed(&self, name: &Name, context: &Context) -> Option<Reason> {
+        let [program, arguments @ ..] = self.confirm.as_ref()?.words.as_slice() else {
+            return None;
+        };
+        if let Err(doubt) = trust::named_program(program) {
+            return Some(Reason::from(doubt));
+        }
+        let mut command = Command::new(program);
+        command.args(
+            arguments
+                .iter()
+                .map(|argument| self.fill_in(argument, name)),
+        );
+        process::let_through(&mut command, &self.let_through);
+        let why = match process::run(&mut command, context) {
+            Ok(output) if !output.status.success() => format!("ended with {}", output.ending()),
+            Ok(output) => {
+                let said = output.stdout.expose();
+                let said = said.strip_suffix(b"\n").unwrap_or(said);
+                if self.confirmed.is_empty() || said == self.confirmed.as_bytes() {
+                    return None;
+                }
+                "says that the store is not open".to_owned()
+            }
+            Err(problem) => problem.to_string(),
+        };
+        let reason = format!(
+            "{} did not find {name}, but that proves nothing: {program} {why}",
+            self.shown_program()
+        );
+        Some(Reason::from(reason).hint("unlock the store, and try again"))
     }
 
     /// Whether nobody else can change a program that is named by its path.
@@ -123,7 +275,7 @@ impl Own {
             .file_name()
             .unwrap_or_default();
         let arguments = self.command.shown.iter().skip(1);
-        let arguments = arguments.map(|argument| fill_in(argument, name));
+        let arguments = arguments.map(|argument| self.fill_in(argument, name));
         let words = std::iter::once(program.to_string_lossy().into_owned()).chain(arguments);
         words.collect::<Vec<_>>().join(" ")
     }
@@ -134,7 +286,7 @@ impl Own {
             return "run its command by hand".to_owned();
         }
         let arguments = self.command.shown.iter().skip(1);
-        let arguments = arguments.map(|argument| fill_in(argument, name));
+        let arguments = arguments.map(|argument| self.fill_in(argument, name));
         let words = std::iter::once(self.shown_program().to_owned()).chain(arguments);
         format!("run: {}", text::command(words))
     }
@@ -148,7 +300,9 @@ impl Own {
                 .iter()
                 .any(|part| argument.contains(part))
         });
-        let arguments: Vec<String> = arguments.map(|argument| fill_in(argument, name)).collect();
+        let arguments: Vec<String> = arguments
+            .map(|argument| self.fill_in(argument, name))
+            .collect();
         let asked = |text: &str| {
             let words = |argument: &String| {
                 argument == text || argument.split([' ', '\'', '"']).any(|word| word == text)
@@ -172,33 +326,17 @@ impl Own {
     }
 }
 
-/// `argument` with the parts of `name` in their places.
-fn fill_in(argument: &str, name: &Name) -> String {
-    let mut filled = String::with_capacity(argument.len() + name.as_str().len());
-    let mut rest = argument;
-    while let Some(at) = rest.find('{') {
-        let (before, here) = rest.split_at(at);
-        filled.push_str(before);
-        let (part, length) = if here.starts_with("{name}") {
-            (name.path(), 6)
-        } else if here.starts_with("{field}") {
-            (name.field().unwrap_or_default(), 7)
-        } else if here.starts_with("{reference}") {
-            (name.as_str(), 11)
-        } else {
-            ("{", 1)
-        };
-        filled.push_str(part);
-        rest = &here[length..];
-    }
-    filled + rest
-}
-
 /// What a shell at the other end (ssh passes it its arguments) takes as it is, and no program takes for an option: zsh runs
 /// `=word`, and fish expands `%self`.
 fn is_plain(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._@%+=:,-".contains(&byte);
     !text.starts_with(['-', '=', '%']) && text.bytes().all(plain)
+}
+
+/// Whether it is 8-4-4-4-12 hexadecimal digits.
+fn is_uuid(text: &str) -> bool {
+    let lengths = text.split('-').map(str::len);
+    lengths.eq([8, 4, 4, 4, 12]) && text.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit())
 }
 
 impl Backend for Own {
@@ -208,29 +346,26 @@ impl Backend for Own {
 
     fn ask(&self, name: &Name, context: &Context) -> Answer {
         let needs_field = self.has("{field}");
-        let field = name
-            .field()
-            .filter(|_| needs_field || self.has("{reference}"));
-        if needs_field && field.is_none() {
+        // What its program picks from the name is not picked from its output again.
+        let takes_field = needs_field || self.has("{reference}") || self.has("{variable}");
+        let field = name.field().filter(|_| takes_field);
+        if needs_field && field.is_none() && self.field.is_none() {
             return Answer::failed(format!(
                 "{name} has no field, but the command needs one: ask for {name}#FIELD"
             ));
         }
-        let plain = is_plain(name.path()) && field.is_none_or(is_plain);
-        if !(plain || self.any_name) {
-            let reason =
-                format!("the name {name} contains a character that a shell might interpret");
-            let hint = format!(
-                "if no shell is involved, set `names: any` in the section {}",
-                self.name
-            );
-            return Answer::Failed(Reason::from(reason).hint(hint));
+        if let Some(reason) = self.refused(name, field) {
+            return Answer::Failed(reason);
         }
         if let Err(reason) = self.trusted() {
             return Answer::Failed(reason);
         }
         let mut command = Command::new(self.program());
         command.args(self.arguments(name));
+        // The words that rules search for are English, whatever the language of the user is.
+        command.env("LANGUAGE", "en");
+        let unattended = self.unattended.iter().filter(|_| context.unattended);
+        command.envs(unattended.filter_map(|pair| pair.split_once('=')));
         process::let_through(&mut command, &self.let_through);
         let program = self.shown_program();
         let output = match process::run(&mut command, context) {
@@ -238,8 +373,13 @@ impl Backend for Own {
             Err(Problem::NotInstalled) => return self.absent(),
             Err(problem) => return Answer::failed(format!("{program} {problem} ({name})")),
         };
-        let empty = output.stdout.is_empty();
-        if output.status.success() && !empty {
+        let dropped = output.stdout.expose().strip_suffix(b"\n");
+        let dropped = dropped.filter(|_| self.drop_newline).map(Secret::copy_of);
+        let output = match dropped {
+            Some(stdout) => Output { stdout, ..output },
+            None => output,
+        };
+        if output.status.success() && !output.stdout.is_empty() {
             return match field {
                 Some(_) => Answer::Hit {
                     secret: output.stdout,
@@ -269,10 +409,13 @@ impl Backend for Own {
             self.miss.iter().find(matches),
             self.unavailable.iter().find(matches),
         ) {
-            (Some(_), None) => Answer::miss(
-                NoSecret::Said,
-                format!("{name} not found: {program} ended with {ending}"),
-            ),
+            (Some(_), None) => match self.unconfirmed(name, context) {
+                Some(reason) => Answer::Failed(reason),
+                None => Answer::miss(
+                    NoSecret::Said,
+                    format!("{name} not found: {program} ended with {ending}"),
+                ),
+            },
             (None, Some(_)) => {
                 Answer::unavailable(NoStore::Said, format!("{program} is not set up: {ending}"))
             }
@@ -324,18 +467,48 @@ impl Backend for Own {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schema::{Given, Source, Value};
 
     #[test]
     fn names_are_put_in_once() {
+        let section = |separator: &str| Section {
+            values: vec![Given {
+                key: "separator",
+                value: Value::Text(separator.to_owned()),
+                source: Source::BuiltIn,
+            }],
+            ..Section::default()
+        };
         let name = Name::parse("a/{field}#{name}").unwrap();
+        let own = Own::open(&section("/"));
         for (argument, filled) in [
             ("{name}", "a/{field}"),
             ("op://{name}/{field}!", "op://a/{field}/{name}!"),
             ("{{.x}} {", "{{.x}} {"),
+            ("{{name}}", "{a/{field}}"),
             ("get {reference}", "get a/{field}#{name}"),
+            ("{variable}", "A__FIELD___NAME_"),
             ("", ""),
         ] {
-            assert_eq!(fill_in(argument, &name), filled);
+            assert_eq!(own.fill_in(argument, &name), filled);
+        }
+        assert_eq!(
+            Own::open(&section("-")).fill_in("{name}", &name),
+            "a-{field}"
+        );
+    }
+
+    #[test]
+    fn an_id_is_a_uuid() {
+        assert!(is_uuid("0f5fb5d2-6a9e-4c44-B1C7-0d6ae1d6a2c5"));
+        for other in [
+            "",
+            "api-key",
+            "0f5fb5d26a9e4c44b1c70d6ae1d6a2c5",
+            "0f5fb5d2-6a9e-4c44-b1c7-0d6ae1d6a2cg",
+            "0f5fb5d2-6a9e-4c44-b1c70-d6ae1d6a2c5",
+        ] {
+            assert!(!is_uuid(other), "{other}");
         }
     }
 

@@ -84,7 +84,7 @@ fn shown(value: &Value) -> String {
 }
 
 /// A status alone is as it may be written.
-fn rule(rule: &Rule) -> String {
+pub fn rule(rule: &Rule) -> String {
     let status = match rule.status {
         Some(0) => text::json("empty"),
         status => status.map_or("null".to_owned(), |status| status.to_string()),

@@ -2,9 +2,10 @@
 
 use std::io::{self, IsTerminal};
 
-use crate::backend::{Reason, State};
+use crate::backend::{End, RECIPES, Reason, Recipe, State};
 use crate::config::BackendStatus;
-use crate::schema::UsageError;
+use crate::schema::{Key, UsageError};
+use crate::text;
 
 use super::report::{Colour, Object, Table};
 use super::table::Id;
@@ -13,6 +14,14 @@ use super::{Parsed, Status, watched, write_out};
 pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
     if !parsed.operands.is_empty() {
         return Err(UsageError::new("list-backends takes no name").into());
+    }
+    if parsed.has(Id::Recipes) {
+        let report = match parsed.has(Id::Json) {
+            true => RECIPES.iter().map(recipe_json).collect(),
+            false => recipe_table(),
+        };
+        write_out(&[report.as_bytes()])?;
+        return Ok(Status::Found);
     }
     let statuses = watched(|| {
         let options = parsed.options()?;
@@ -92,4 +101,68 @@ fn json(status: &BackendStatus) -> String {
         .optional("reason", reason(status).map(|reason| reason.text.as_str()))
         .end();
     format!("{object}\n")
+}
+
+/// What a recipe was tried with.
+fn tried(recipe: &Recipe) -> &'static str {
+    match recipe.tried {
+        "" => "its documentation",
+        tried => tried,
+    }
+}
+
+fn recipe_table() -> String {
+    let mut table = Table::new(&["RECIPE", "TRIED WITH"], io::stdout().is_terminal());
+    for recipe in RECIPES {
+        table.row(Colour::Plain, &[recipe.name, tried(recipe)]);
+        table.fact("reads", recipe.about);
+        for (label, keys) in [("needs", recipe.needs), ("takes", recipe.takes)] {
+            let keys = keys.iter().map(|key| match key.default {
+                "" => format!("{} ({})", key.name, key.about),
+                default => format!("{} ({}; default: {default})", key.name, key.about),
+            });
+            table.fact(label, &keys.collect::<Vec<_>>().join(", "));
+        }
+    }
+    table.draw()
+}
+
+fn recipe_json(recipe: &Recipe) -> String {
+    let texts = |texts: &[&str]| -> Vec<String> { texts.iter().map(|it| text::json(it)).collect() };
+    let keys = |keys: &[Key]| -> Vec<String> {
+        let object = |key: &Key| {
+            let object = Object::default().text("name", key.name);
+            let object = object.text("default", key.default);
+            object.text("about", key.about).end()
+        };
+        keys.iter().map(object).collect()
+    };
+    let rules = |ends: &[End]| -> Vec<String> {
+        ends.iter()
+            .map(|&end| super::config::rule(&end.into()))
+            .collect()
+    };
+    let object = Object::default()
+        .number("schema", "1")
+        .text("recipe", recipe.name)
+        .text("reads", recipe.about)
+        .text("tried_with", tried(recipe))
+        .list("needs", &keys(recipe.needs))
+        .list("takes", &keys(recipe.takes))
+        .list("command", &texts(recipe.command))
+        .list("miss", &rules(recipe.miss))
+        .list("unavailable", &rules(recipe.unavailable))
+        .list(
+            "confirm",
+            &texts(recipe.confirm.map_or(&[], |(words, _)| words)),
+        )
+        .optional("confirmed", recipe.confirm.map(|(_, says)| says));
+    let object = recipe
+        .keys
+        .iter()
+        .fold(object, |object, (key, value)| object.text(key, value));
+    format!(
+        "{}\n",
+        object.list("unattended", &texts(recipe.unattended)).end()
+    )
 }

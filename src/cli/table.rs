@@ -122,6 +122,7 @@ pub enum Id {
     All,
     Json,
     Login,
+    Recipes,
     Check,
     Config,
     Backend,
@@ -397,6 +398,17 @@ pub const FLAGS: &[Flag] = &[
         commands: &["list-backends"],
         about: "try the login of a backend, too",
         more: "Without it, ready does not say whether the credentials of a login are right. The token is revoked at once.",
+    },
+    Flag {
+        id: Id::Recipes,
+        long: "recipes",
+        short: None,
+        takes: Takes::Nothing,
+        variable: None,
+        commands: &["list-backends"],
+        about: "list the recipes for backends of your own",
+        more: "For each, it shows what it was tried with and its parameters. With --json, it shows all of it. \
+            Nothing else is read.",
     },
     Flag {
         id: Id::Check,

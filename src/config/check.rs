@@ -474,7 +474,7 @@ impl<'c> Checker<'c> {
                     // We do not know the keys of a backend that is not built in.
                     Some(entry) if entry.open.is_none() => {}
                     Some(entry) => {
-                        let values = self.backend(at, &path, entry.keys);
+                        let values = self.backend(at, &path, &[entry.keys]);
                         configured.sections.push(Section {
                             name: name.to_owned(),
                             values,

@@ -1,7 +1,7 @@
 //! What is shown of a command that the configuration names. No rule tells a credential from another word, so `***` stands
 //! for all but the program, options without a value, and the placeholders for the name.
 
-const PLACEHOLDERS: [&str; 3] = ["{name}", "{field}", "{reference}"];
+const PLACEHOLDERS: [&str; 4] = ["{name}", "{field}", "{reference}", "{variable}"];
 
 /// The words of a command as they may be shown.
 pub fn masked(words: &[String]) -> Vec<String> {

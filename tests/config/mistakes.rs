@@ -187,7 +187,7 @@ const CORPUS: &[(&[u8], &str)] = &[
     ),
     (
         b"mxm_secrets: {nothing_like_it: {prefix: x}}\n",
-        "1:15: mxm_secrets.nothing_like_it: unknown key; a custom backend needs a `command`",
+        "1:15: mxm_secrets.nothing_like_it: unknown key; a custom backend needs a `command` or a `recipe`",
     ),
     (
         b"mxm_secrets: {env: {prefx: x}}\n",
@@ -219,7 +219,7 @@ const CORPUS: &[(&[u8], &str)] = &[
     ),
     (
         b"mxm_secrets: {1: x}\n",
-        "1:15: mxm_secrets.1: unknown key; a custom backend needs a `command`",
+        "1:15: mxm_secrets.1: unknown key; a custom backend needs a `command` or a `recipe`",
     ),
     (
         b"mxm_secrets: {token: x}\n",
@@ -235,11 +235,11 @@ const CORPUS: &[(&[u8], &str)] = &[
     ),
     (
         b"mxm_secrets: {own: {command: [a, \"{nam}\"]}}\n",
-        "1:30: mxm_secrets.own.command: its arguments must contain {name}, the secret's name, or {reference}",
+        "1:30: mxm_secrets.own.command: its arguments must contain {name}, the secret's name, {reference} or {variable}",
     ),
     (
         b"mxm_secrets: {own: {command: a}}\n",
-        "1:30: mxm_secrets.own.command: its arguments must contain {name}, the secret's name, or {reference}",
+        "1:30: mxm_secrets.own.command: its arguments must contain {name}, the secret's name, {reference} or {variable}",
     ),
     (
         b"mxm_secrets: {own: {command: []}}\n",
@@ -255,7 +255,7 @@ const CORPUS: &[(&[u8], &str)] = &[
     ),
     (
         b"mxm_secrets: {gopas: {command: pass}}\n",
-        "1:32: mxm_secrets.gopas.command: its arguments must contain {name}, the secret's name, or {reference}; did you mean gopass?",
+        "1:32: mxm_secrets.gopas.command: its arguments must contain {name}, the secret's name, {reference} or {variable}; did you mean gopass?",
     ),
     (
         b"mxm_secrets: {Own: {command: [a, \"{name}\"]}}\n",
@@ -271,11 +271,51 @@ const CORPUS: &[(&[u8], &str)] = &[
     ),
     (
         b"mxm_secrets: {own: {command: [a, \"{name}\"], names: some}}\n",
-        "1:52: mxm_secrets.own.names: expected plain or any",
+        "1:52: mxm_secrets.own.names: expected plain or any or id",
     ),
     (
         b"mxm_secrets: {own: {command: [a, \"{name}\"], mis: [44]}}\n",
         "1:45: mxm_secrets.own.mis: unknown key: did you mean miss?",
+    ),
+    (
+        b"mxm_secrets: {own: {recipe: sop, file: x}}\n",
+        "1:29: mxm_secrets.own.recipe: unknown recipe: did you mean sops?",
+    ),
+    (
+        b"mxm_secrets: {own: {recipe: my-store}}\n",
+        "1:29: mxm_secrets.own.recipe: unknown recipe: mxm-secrets list-backends --recipes lists them",
+    ),
+    (
+        b"mxm_secrets: {own: {recipe: sops}}\n",
+        "1:29: mxm_secrets.own.recipe: file is missing: the encrypted file",
+    ),
+    (
+        b"mxm_secrets: {own: {recipe: sops, file: x, flie: y}}\n",
+        "1:44: mxm_secrets.own.flie: unknown key: did you mean file?",
+    ),
+    (
+        b"mxm_secrets: {own: {recipe: sops, file: x, region: y}}\n",
+        "1:44: mxm_secrets.own.region: unknown key: expected one of command, miss, unavailable, names, recipe, newline, separator, field, confirm, confirmed, unattended, env, file, required",
+    ),
+    (
+        b"mxm_secrets: {own: {recipe: [sops], file: x}}\n",
+        "1:29: mxm_secrets.own.recipe: unknown recipe: mxm-secrets list-backends --recipes lists them",
+    ),
+    (
+        b"mxm_secrets: {own: {recipe: ~, miss: 1}}\n",
+        "1:15: mxm_secrets.own: a custom backend needs a `command` or a `recipe`",
+    ),
+    (
+        b"mxm_secrets: {own: {command: [a, \"{name}\"], region: y}}\n",
+        "1:45: mxm_secrets.own.region: unknown key: expected one of command, miss, unavailable, names, recipe, newline, separator, field, confirm, confirmed, unattended, env, required",
+    ),
+    (
+        b"mxm_secrets: {own: {command: [a, \"{name}\"], unattended: [X]}}\n",
+        "1:57: mxm_secrets.own.unattended: expected NAME=VALUE",
+    ),
+    (
+        b"mxm_secrets: {own: {recipe: vals, ref: \"sops://x\"}}\n",
+        "1:29: mxm_secrets.own.command: its arguments must contain {name}, the secret's name, {reference} or {variable}",
     ),
     (
         b"mxm_secrets: {env: {prefix: \"${a.b}\"}}\n",

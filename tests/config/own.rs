@@ -736,3 +736,166 @@ fn config_shows_values_of_every_kind() {
         assert!(json.contains(&line), "{line} in {json}");
     }
 }
+
+/// A home whose chain is one backend `own` of these keys.
+fn recipe(keys: &str, tool: &str, script: &str) -> Home {
+    let home = Home::new();
+    home.write(
+        ".config/mxm-secrets/config.yaml",
+        format!("mxm_secrets:\n  backends: [own]\n  own: {{{keys}}}\n"),
+    );
+    home.fake(tool, script);
+    home
+}
+
+#[test]
+fn a_recipe_is_its_section_and_every_key_of_it_can_be_overridden() {
+    let own = recipe(
+        "recipe: aws-secretsmanager, region: eu-west-1",
+        "aws",
+        "echo s3cret",
+    );
+    own.run(["get", "--raw", "prod/api-key"])
+        .is(0, "s3cret", "");
+    let words = "secretsmanager get-secret-value --secret-id=prod/api-key \
+                 --query=join('', [SecretString]) --output=text --region=eu-west-1";
+    assert_eq!(own.log("aws"), [words]);
+    let file = own.path().join(".config/mxm-secrets/config.yaml");
+    let shown = own.run(["config"]);
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    let shown: String = shown
+        .lines()
+        .filter(|line| line.contains("  own."))
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ") + "\n")
+        .collect();
+    let at = format!("{}:3", file.display());
+    let rule =
+        r#"[{says: "(ResourceNotFoundException) when calling the GetSecretValue operation"}]"#;
+    assert_eq!(
+        shown,
+        format!(
+            "own.command [aws, secretsmanager, get-secret-value, --secret-id={{name}}, \
+             --query=join('', [SecretString]), --output=text, --region=eu-west-1] {at}\n\
+             own.miss {rule} {at}\nown.unavailable [] {at}\nown.names plain built in\n\
+             own.recipe aws-secretsmanager {at}\nown.newline drop {at}\nown.separator / built in\n\
+             own.field built in\nown.confirm built in\nown.confirmed built in\n\
+             own.unattended [] {at}\nown.env [] built in\nown.region eu-west-1 {at}\n\
+             own.profile built in\nown.required no built in\n"
+        )
+    );
+    let keys = "recipe: aws-secretsmanager, newline: keep, miss: [7], command: [aws, \"{name}\"]";
+    let own = recipe(keys, "aws", "[ $1 = a ] || exit 7; echo s3cret");
+    own.run(["get", "--raw", "a"]).is(0, "s3cret\n", "");
+    own.run(["get", "b", "--default", "d"]).has(3, "d\n", &[]);
+}
+
+#[test]
+fn exactly_one_newline_is_dropped() {
+    for (printed, value) in [
+        ("v\\n", "v"),
+        ("v\\n\\n", "v\n"),
+        ("v", "v"),
+        ("v\\r\\n", "v\r"),
+        ("\\n\\n", "\n"),
+    ] {
+        let own = recipe(
+            "newline: drop, command: [tool, \"{name}\"]",
+            "tool",
+            &format!("printf '{printed}'"),
+        );
+        own.run(["get", "--raw", "a"]).is(0, value, "");
+    }
+    let nothing = |keys: &str| {
+        let keys = format!("newline: drop{keys}, command: [tool, \"{{name}}\"]");
+        recipe(&keys, "tool", "echo")
+            .run(["get", "a", "--default", "d"])
+            .status
+    };
+    assert_eq!(nothing(""), Some(4));
+    assert_eq!(nothing(", miss: empty"), Some(3));
+}
+
+#[test]
+fn the_parts_of_a_name_are_put_where_the_section_says() {
+    let keys =
+        "command: [tool, \"{name}\", \"{field}\", \"{variable}\"], separator: \"--\", field: value";
+    let own = recipe(keys, "tool", "echo v");
+    own.run(["get", "a/b"]).is(0, "v\n", "");
+    own.run(["get", "a/b#c"]).is(0, "v\n", "");
+    assert_eq!(own.log("tool"), ["a--b value A_B", "a--b c A_B_C"]);
+    own.run(["resolve", "a/b"])
+        .is(0, "a/b\town\ttool a--b value A_B\n", "");
+    // A variable takes the field with it.
+    let own = recipe("command: [tool, \"{variable}\"]", "tool", "echo v");
+    own.run(["get", "a/b#c"]).is(0, "v\n", "");
+}
+
+#[test]
+fn a_name_is_asked_by_its_id_alone_where_a_program_searches() {
+    let own = recipe("command: [tool, \"{name}\"], names: id", "tool", "echo v");
+    own.run(["get", "-q", "0f5fb5d2-6a9e-4c44-b1c7-0d6ae1d6a2c5"])
+        .is(0, "v\n", "");
+    own.run(["get", "prod/api-key", "--default", "d"]).is(
+        4,
+        "",
+        "mxm-secrets: prod/api-key: failed: own: the name prod/api-key is not a UUID, and by anything else its program finds what is only similar\n\
+         mxm-secrets: hint: ask for the item by its id, or give it a name in refs, with a store of own\n",
+    );
+    assert_eq!(own.log("tool"), ["0f5fb5d2-6a9e-4c44-b1c7-0d6ae1d6a2c5"]);
+}
+
+#[test]
+fn a_miss_counts_once_it_is_confirmed() {
+    let keys = "command: [tool, \"{name}\"], miss: [1], confirm: [open, \"{name}\"], confirmed: \"b false\"";
+    let asked = |open: Option<&str>, script: &str| {
+        let own = recipe(keys, "tool", script);
+        if let Some(open) = open {
+            own.fake("open", open);
+        }
+        (own.run(["get", "a", "--default", "d"]), own.log("open"))
+    };
+    let (missing, log) = asked(Some("echo b false"), "exit 1");
+    missing.has(3, "d\n", &[]);
+    assert_eq!(log, ["a"]);
+    for (open, why) in [
+        (Some("echo b true"), "open says that the store is not open"),
+        (Some(":"), "open says that the store is not open"),
+        (Some("echo b false; exit 2"), "open ended with status 2"),
+        (None, "open is not on PATH"),
+    ] {
+        let words = format!("a: failed: own: tool did not find a, but that proves nothing: {why}");
+        asked(open, "exit 1").0.has(4, "", &[&words]);
+    }
+    // Nothing is confirmed for a hit, nor for a failure.
+    assert!(asked(Some(""), "echo v").1.is_empty());
+    let (other, log) = asked(Some(""), "exit 2");
+    other.has(4, "", &["tool ended with status 2"]);
+    assert!(log.is_empty());
+}
+
+#[test]
+fn a_program_is_told_that_nobody_is_there() {
+    let keys = "command: [tool, \"{name}\"], unattended: [TOOL_QUIET=1]";
+    let own = recipe(keys, "tool", "echo \"${TOOL_QUIET-none} $LANGUAGE\"");
+    own.run(["get", "--no-input", "a"]).is(0, "1 en\n", "");
+    let mut command = own.mxm_secrets(["get", "a"]);
+    transcript(command.env("MXM_SECRETS_NO_INPUT", "0")).is(0, "none en\n", "");
+}
+
+#[test]
+fn recipes_are_listed_with_what_they_were_tried_with() {
+    let home = Home::new();
+    let table = home.run(["list-backends", "--recipes"]);
+    table.is(0, &table.stdout, "");
+    let table = String::from_utf8(table.stdout).unwrap();
+    let json = home.run(["list-backends", "--recipes", "--json"]).stdout;
+    let json = String::from_utf8(json).unwrap();
+    for line in json.lines() {
+        let (_, rest) = line.split_once(r#"{"schema":1,"recipe":""#).unwrap();
+        let (name, _) = rest.split_once('"').unwrap();
+        assert!(table.contains(&format!("  {name} ")), "{name}");
+    }
+    assert!(json.contains(
+        r#""needs":[{"name":"file","default":"","about":"the encrypted file"}],"takes":[],"command":["sops","decrypt","#
+    ));
+}

@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
-use crate::backend::{BACKENDS, Entry};
+use crate::backend::{BACKENDS, RECIPES};
 use crate::schema::Key;
+use crate::text;
 
 use super::{COMMANDS, FLAGS, Flag, flags};
 
@@ -14,6 +15,7 @@ pub fn draw() -> String {
         .replace("@COMMANDS@\n", &commands())
         .replace("@OPTIONS@\n", &options())
         .replace("@BACKENDS@\n", &backends())
+        .replace("@RECIPES@\n", &recipes())
         .replace("@ENVIRONMENT@\n", &environment())
         .replace("@EXAMPLE@\n", &example());
     let mut literal = false;
@@ -157,13 +159,33 @@ fn backends() -> String {
             entry.name,
             escape(&capital(entry.about))
         );
-        text += &keys(entry);
+        text += &keys(entry.keys);
     }
     text + ".El\n"
 }
 
-fn keys(entry: &Entry) -> String {
-    if entry.keys.is_empty() {
+fn recipes() -> String {
+    let mut text = String::from(".Bl -tag -width Ds\n");
+    for recipe in RECIPES {
+        let tried = match recipe.tried {
+            "" => "from its documentation".to_owned(),
+            tried => format!("tried with {tried}"),
+        };
+        let _ = writeln!(
+            text,
+            ".It Cm {}\n{} ({tried}).\n.Ql {}",
+            recipe.name,
+            escape(&capital(recipe.about)),
+            escape(&text::command(recipe.command)),
+        );
+        text += &keys(recipe.needs);
+        text += &keys(recipe.takes);
+    }
+    text + ".El\n"
+}
+
+fn keys(keys: &[Key]) -> String {
+    if keys.is_empty() {
         return String::new();
     }
     let mut text = String::from(".Bl -tag -width Ds -compact\n");
@@ -173,7 +195,7 @@ fn keys(entry: &Entry) -> String {
         about,
         variable,
         ..
-    } in entry.keys
+    } in keys
     {
         let default = if default.is_empty() {
             String::new()

@@ -57,7 +57,7 @@ impl<'c> Checker<'c> {
             let mistakes = self.wrong.len();
             let mut values = Vec::new();
             if let Some(inner) = self.mapping(here.child(node), &path) {
-                self.keys(&inner, &path, "", (keys, None), &mut values);
+                self.keys(&inner, &path, "", &[keys], &mut values);
             }
             let section = Section {
                 name: format!("{}.{}", KINDS.get(kind).unwrap_or(&""), key.text),

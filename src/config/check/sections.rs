@@ -1,12 +1,15 @@
 //! The sections of the backends: those of the table, and those of the user's own.
 
+use std::slice;
+
 use super::refs::KINDS;
 use super::{Checker, TOP, Way, entries};
-use crate::backend::{self, BACKENDS};
+use crate::backend::{self, BACKENDS, RECIPES, Recipe};
 use crate::config::interpolation::{Found, Location};
-use crate::config::yaml::Key as YamlKey;
+use crate::config::yaml::{Data, Key as YamlKey, Place};
 use crate::nearest::{advice, did_you_mean, nearest};
-use crate::schema::{Given, Key, Kind, REQUIRED, Section};
+use crate::schema::{Command, Given, Key, Kind, REQUIRED, Rule, Section, Value};
+use crate::text;
 
 /// Keys whose values would be secrets.
 const SECRETS: &[&str] = &[
@@ -26,6 +29,9 @@ const SECRETS: &[&str] = &[
     "token",
 ];
 
+/// What a section that is no backend's of the table lacks.
+const NO_COMMAND: &str = "a custom backend needs a `command` or a `recipe`";
+
 /// Why a value is refused.
 const SECRET: &str = "a secret must not be in the configuration";
 
@@ -42,18 +48,20 @@ impl<'c> Checker<'c> {
         let known = BACKENDS.iter().map(|entry| entry.name);
         let near = nearest(name, TOP.into_iter().chain(KINDS).chain(known));
         let here = match self.tree.follow(at.clone()) {
-            Ok(Found::At(location)) => Some(location.node),
+            Ok(Found::At(location)) => Some(location),
             _ => None,
         };
-        let [command, miss] = ["command", "miss"].map(|key| Some(here?.get(key)?.place));
+        let node = |key: &str| here.as_ref()?.node.get(key);
+        let [command, miss, by_recipe] =
+            ["command", "miss", "recipe"].map(|key| Some(node(key)?.place));
         let elsewhere = self
             .elsewhere
-            .is_some_and(|has| has(&format!("{path}.command")));
-        if command.is_none() && !elsewhere {
+            .is_some_and(|has| has(&format!("{path}.command")) || has(&format!("{path}.recipe")));
+        if command.or(by_recipe).is_none() && !elsewhere {
             let text = match near {
                 _ if SECRETS.contains(&name) => SECRET.to_owned(),
                 Some(near) => format!("unknown key: {}", did_you_mean(near)),
-                None => "unknown key; a custom backend needs a `command`".to_owned(),
+                None => format!("unknown key; {NO_COMMAND}"),
             };
             self.mistake(place, path, text);
             return None;
@@ -68,21 +76,46 @@ impl<'c> Checker<'c> {
             self.mistake(place, path, rule);
         }
         let keys = backend::OWN.map_or(&[] as &[Key], |entry| entry.keys);
+        let mistakes = self.wrong.len();
+        let recipe = here.as_ref().and_then(|here| self.recipe_of(here, path));
+        if self.wrong.len() > mistakes {
+            // What its parameters are cannot be said.
+            return Some(Section {
+                name: name.to_owned(),
+                ..Section::default()
+            });
+        }
+        let [needs, takes] = recipe.map_or([&[] as &[Key]; 2], |it| [it.needs, it.takes]);
         let variables = self.from_variables.len();
-        let values = self.backend(at, path, keys);
-        let section = Section {
+        let values = self.backend(at, path, &[keys, needs, takes]);
+        let mut section = Section {
             name: name.to_owned(),
             values,
         };
-        if let (Some(words), Some(place)) = (section.command("command"), command) {
-            let named = |word: &String| word.contains("{name}") || word.contains("{reference}");
+        if let (Some(recipe), Some(place)) = (recipe, by_recipe) {
+            self.follow_recipe(recipe, &mut section, path, place);
+        }
+        if let (Some(words), Some(place)) = (section.command("command"), command.or(by_recipe)) {
+            let named = |word: &String| {
+                ["{name}", "{reference}", "{variable}"]
+                    .iter()
+                    .any(|part| word.contains(part))
+            };
             if !words.words.iter().skip(1).any(named) {
                 let advice = near.map_or(String::new(), |near| format!("; {}", did_you_mean(near)));
                 let text = format!(
-                    "its arguments must contain {{name}}, the secret's name, or {{reference}}{advice}"
+                    "its arguments must contain {{name}}, the secret's name, {{reference}} or {{variable}}{advice}"
                 );
                 self.mistake(place, path.to("command"), text);
             }
+        }
+        if section.command("command").is_none() && self.wrong.len() == mistakes && !elsewhere {
+            self.mistake(place, path, NO_COMMAND);
+        }
+        if let (Some(pairs), Some(node)) = (section.texts("unattended"), node("unattended"))
+            && pairs.iter().any(|pair| !pair.contains('='))
+        {
+            self.mistake(node.place, path.to("unattended"), "expected NAME=VALUE");
         }
         let [misses, absences] =
             ["miss", "unavailable"].map(|key| section.rules(key).unwrap_or(&[]));
@@ -102,34 +135,126 @@ impl<'c> Checker<'c> {
         Some(section)
     }
 
-    /// The section of a backend with these keys.
+    /// The recipe that the section at `here` names.
+    fn recipe_of(&mut self, here: &Location<'c>, path: &Way) -> Option<&'static Recipe> {
+        let node = here.node.get("recipe")?;
+        let name = match self.tree.follow(here.child(node)).ok()? {
+            Found::At(location) => match &location.node.data {
+                Data::Scalar(scalar) if scalar.is_null() => return None,
+                Data::Scalar(scalar) => scalar.text().to_owned(),
+                _ => String::new(),
+            },
+            Found::Text(text) => text,
+            Found::Null => return None,
+        };
+        let recipe = backend::recipe(&name);
+        if recipe.is_none() {
+            let near = nearest(&name, RECIPES.iter().map(|recipe| recipe.name));
+            let all = "mxm-secrets list-backends --recipes lists them".to_owned();
+            let advice = near.map_or(all, did_you_mean);
+            let text = format!("unknown recipe: {advice}");
+            self.mistake(node.place, path.to("recipe"), text);
+        }
+        recipe
+    }
+
+    /// Gives a section what `recipe`, named at `place`, says and the section does not.
+    fn follow_recipe(
+        &mut self,
+        recipe: &'static Recipe,
+        section: &mut Section,
+        path: &Way,
+        place: Place,
+    ) {
+        let shown = |value: Option<&Value>, default: &str| match value {
+            Some(Value::Path(path)) => path.display().to_string(),
+            Some(Value::Text(text)) => text.clone(),
+            _ => default.to_owned(),
+        };
+        let mut parameters = Vec::new();
+        for key in recipe.needs.iter().chain(recipe.takes) {
+            let given = section.given(key.name);
+            let needed = recipe.needs.iter().any(|needed| needed.name == key.name);
+            let elsewhere = self
+                .elsewhere
+                .is_some_and(|has| has(&path.to(key.name).to_string()));
+            if given.is_none() && needed && !elsewhere {
+                let text = format!("{} is missing: {}", key.name, key.about);
+                self.mistake(place, path.to("recipe"), text);
+            }
+            parameters.push((
+                key.name,
+                shown(given.map(|given| &given.value), key.default),
+            ));
+        }
+        let source = self.source(place);
+        let mut give = |key: &'static str, value: Value| {
+            if section.given(key).is_none() {
+                let source = source.clone();
+                section.values.push(Given { key, value, source });
+            }
+        };
+        let mut words = Vec::new();
+        for word in recipe.command {
+            let mut is_left_out = false;
+            let filled = text::fill(word, |name| {
+                let (_, value) = parameters
+                    .iter()
+                    .find(|(parameter, _)| *parameter == name)?;
+                is_left_out |= value.is_empty();
+                Some(value.clone())
+            });
+            words.extend(Some(filled).filter(|_| !is_left_out));
+        }
+        let shown = words.clone();
+        give("command", Value::Command(Command { words, shown }));
+        for (key, ends) in [("miss", recipe.miss), ("unavailable", recipe.unavailable)] {
+            let rules = ends.iter().map(|&end| Rule::from(end));
+            give(key, Value::Rules(rules.collect()));
+        }
+        for &(key, value) in recipe.keys {
+            give(key, Value::Text(value.to_owned()));
+        }
+        if let Some((words, says)) = recipe.confirm {
+            let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
+            let shown = words.clone();
+            give("confirm", Value::Command(Command { words, shown }));
+            give("confirmed", Value::Text(says.to_owned()));
+        }
+        let unattended = recipe.unattended.iter().map(|&pair| pair.to_owned());
+        give("unattended", Value::Texts(unattended.collect()));
+    }
+
+    /// The section of a backend with the keys of these tables.
     pub(super) fn backend(
         &mut self,
         at: Location<'c>,
         path: &Way,
-        keys: &'static [Key],
+        tables: &[&'static [Key]],
     ) -> Vec<Given> {
         let mut values = Vec::new();
         if let Some(here) = self.mapping(at, path) {
-            self.keys(&here, path, "", (keys, Some(&REQUIRED)), &mut values);
+            let tables = [tables, &[slice::from_ref(&REQUIRED)]].concat();
+            self.keys(&here, path, "", &tables, &mut values);
         }
         values
     }
 
-    /// The keys at `here`, whose names in the table begin with `prefix`, and one more.
+    /// The keys at `here`, whose names in the tables begin with `prefix`.
     pub(super) fn keys(
         &mut self,
         here: &Location<'c>,
         path: &Way,
         prefix: &str,
-        (keys, more): (&'static [Key], Option<&'static Key>),
+        tables: &[&'static [Key]],
         values: &mut Vec<Given>,
     ) {
+        let keys = || tables.iter().flat_map(|keys| keys.iter());
         for (key, node) in entries(here.node) {
             let path = path.to(&key.text);
             let at = here.child(node);
             let name = format!("{prefix}{}", key.text);
-            let known = keys.iter().chain(more).find(|key| key.name == name);
+            let known = keys().find(|key| key.name == name);
             if let Some((outer, inner)) = known.and(key.text.rsplit_once('.')) {
                 let advice = format!("write it as {inner} in the section {outer}");
                 self.mistake(key.place, path, format!("unknown key: {advice}"));
@@ -146,24 +271,22 @@ impl<'c> Checker<'c> {
                 continue;
             }
             let inner = format!("{name}.");
-            if keys.iter().any(|key| key.name.starts_with(&inner)) {
+            if keys().any(|key| key.name.starts_with(&inner)) {
                 if let Some(here) = self.mapping(at, &path) {
-                    self.keys(&here, &path, &inner, (keys, more), values);
+                    self.keys(&here, &path, &inner, tables, values);
                 }
                 continue;
             }
             let last = |key: &'static Key| key.name.rsplit('.').next().unwrap_or_default();
             let file = format!("{}_file", key.text);
-            if let Some(takes_file) = keys.iter().find(|key| last(key) == file) {
+            if let Some(takes_file) = keys().find(|key| last(key) == file) {
                 let text = format!(
                     "{SECRET}: {} takes the path of a file that contains it",
                     takes_file.name
                 );
                 self.mistake(key.place, path, text);
             } else if SECRETS.contains(&key.text.as_str()) {
-                let files = keys
-                    .iter()
-                    .filter(|key| matches!(key.kind, Kind::Path | Kind::Paths));
+                let files = keys().filter(|key| matches!(key.kind, Kind::Path | Kind::Paths));
                 let advice = nearest(&file, files.clone().map(|key| key.name))
                     .or_else(|| nearest(&key.text, files.map(|key| key.name)))
                     .map_or(String::new(), |near| {
@@ -171,10 +294,8 @@ impl<'c> Checker<'c> {
                     });
                 self.mistake(key.place, path, format!("{SECRET}{advice}"));
             } else {
-                let known = keys
-                    .iter()
-                    .chain(more)
-                    .filter_map(|key| key.name.strip_prefix(prefix)?.split('.').next());
+                let known =
+                    keys().filter_map(|key| key.name.strip_prefix(prefix)?.split('.').next());
                 let mut known: Vec<&str> = known.collect();
                 known.dedup();
                 let advice = advice(&key.text, &known);
@@ -235,7 +356,7 @@ mod tests {
                 above: None,
                 name: "v",
             },
-            KEYS,
+            &[KEYS],
         );
         if checker.wrong.is_empty() {
             Ok(values

@@ -91,7 +91,7 @@ impl<'c> Checker<'c> {
         let mut given = Vec::new();
         match self.follow(at.clone(), path)? {
             Found::At(here) if matches!(here.node.data, Data::Map(_)) => {
-                self.keys(&here, path, "", (KEYS, None), &mut given);
+                self.keys(&here, path, "", &[KEYS], &mut given);
             }
             _ => {
                 let (value, source) = self.value(at, path, Kind::Strict)?;

@@ -1,0 +1,270 @@
+//! The recipes: sections for programs that people have, each tried with the real program or written from its documentation.
+//! Data only. `recipe: NAME` in a section stands for all that a recipe says, and every key that the section gives wins.
+//!
+//! A `miss` needs a status or words that the program has for "there is none" and for nothing else: tests/recipes shows,
+//! for every recipe, what the program says when it is locked, forbidden, unreachable or misconfigured.
+
+use crate::schema::{Key, Kind, Rule};
+
+/// One recipe.
+pub struct Recipe {
+    /// The name by which a section asks for it.
+    pub name: &'static str,
+    /// One line for people: what it reads, and where the secret `prod/api-key` is.
+    pub about: &'static str,
+    /// The program and the version that it was tried with; empty: it is written from the program's documentation.
+    pub tried: &'static str,
+    /// The parameters that its section must give.
+    pub needs: &'static [Key],
+    /// The other parameters. A word of the command with an empty one is left out.
+    pub takes: &'static [Key],
+    /// The program and its arguments, with `{PARAMETER}` beside the placeholders for the name.
+    pub command: &'static [&'static str],
+    /// What means that it has no such secret.
+    pub miss: &'static [End],
+    /// What means that it is not set up.
+    pub unavailable: &'static [End],
+    /// Keys that take one text, and their values.
+    pub keys: &'static [(&'static str, &'static str)],
+    /// A command without which no `miss` counts, and what it must print: the store is open.
+    pub confirm: Option<(&'static [&'static str], &'static str)>,
+    /// What is set in the program's environment when no person is there.
+    pub unattended: &'static [&'static str],
+}
+
+/// An exit status (0: and no output; none: any but 0), and what the program says on standard error; empty: anything.
+pub type End = (Option<u8>, &'static str);
+
+impl From<End> for Rule {
+    fn from((status, says): End) -> Rule {
+        let says = Some(says.to_owned()).filter(|says| !says.is_empty());
+        Rule { status, says }
+    }
+}
+
+/// Without what most recipes do not have.
+const PLAIN: Recipe = Recipe {
+    name: "",
+    about: "",
+    tried: "",
+    needs: &[],
+    takes: &[],
+    command: &[],
+    miss: &[],
+    unavailable: &[],
+    keys: &[],
+    confirm: None,
+    unattended: &[],
+};
+
+/// Status 0 and no output: the value is there, and empty.
+const EMPTY: End = (Some(0), "");
+
+const DROP: (&str, &str) = ("newline", "drop");
+
+const fn text(name: &'static str, default: &'static str, about: &'static str) -> Key {
+    Key {
+        name,
+        kind: Kind::Text,
+        default,
+        variable: None,
+        about,
+    }
+}
+
+const fn file(name: &'static str, about: &'static str) -> Key {
+    Key {
+        kind: Kind::Path,
+        ..text(name, "", about)
+    }
+}
+
+const REGION: Key = text(
+    "region",
+    "",
+    "the region, if the profile has another or none",
+);
+const PROFILE: Key = text("profile", "", "the profile of the AWS CLI");
+
+/// Every recipe, in the order in which they are listed.
+pub const RECIPES: &[Recipe] = &[
+    Recipe {
+        name: "aws-secretsmanager",
+        about: "AWS Secrets Manager: the text of the secret prod/api-key",
+        tried: "aws-cli 1.46.3, moto 5.2.5",
+        takes: &[REGION, PROFILE],
+        // For a secret that is not text, SecretString is null, which would be printed as None; join refuses it.
+        command: &[
+            "aws",
+            "secretsmanager",
+            "get-secret-value",
+            "--secret-id={name}",
+            "--query=join('', [SecretString])",
+            "--output=text",
+            "--region={region}",
+            "--profile={profile}",
+        ],
+        miss: &[(
+            None,
+            "(ResourceNotFoundException) when calling the GetSecretValue operation",
+        )],
+        keys: &[DROP],
+        ..PLAIN
+    },
+    Recipe {
+        name: "aws-ssm",
+        about: "AWS Systems Manager Parameter Store: the parameter /prod/api-key",
+        tried: "aws-cli 1.46.3, moto 5.2.5",
+        takes: &[text("prefix", "/", "put before the name"), REGION, PROFILE],
+        command: &[
+            "aws",
+            "ssm",
+            "get-parameter",
+            "--with-decryption",
+            "--name={prefix}{name}",
+            "--query=Parameter.Value",
+            "--output=text",
+            "--region={region}",
+            "--profile={profile}",
+        ],
+        miss: &[(
+            None,
+            "(ParameterNotFound) when calling the GetParameter operation",
+        )],
+        keys: &[DROP],
+        ..PLAIN
+    },
+    Recipe {
+        name: "sops",
+        about: "a file of sops: the key api-key in the mapping prod",
+        tried: "sops 3.13.3",
+        needs: &[file("file", "the encrypted file")],
+        command: &["sops", "decrypt", "--extract", "[\"{name}\"]", "{file}"],
+        // A value that is an empty text gives no output.
+        miss: &[(Some(1), "error truncating tree: component ['"), EMPTY],
+        keys: &[("separator", "\"][\"")],
+        ..PLAIN
+    },
+    Recipe {
+        name: "secret-service",
+        about: "GNOME Keyring, KWallet or KeePassXC: the item with the attributes service mxm and username prod/api-key",
+        tried: "secret-tool 0.20.5, gnome-keyring 42.1",
+        takes: &[text("service", "mxm", "the attribute service of the items")],
+        command: &[
+            "secret-tool",
+            "lookup",
+            "service",
+            "{service}",
+            "username",
+            "{name}",
+        ],
+        // It says nothing and ends with 1 where there is none, and where the person does not unlock what there is.
+        miss: &[(Some(1), "")],
+        confirm: Some((
+            &[
+                "busctl",
+                "--user",
+                "get-property",
+                "org.freedesktop.secrets",
+                "/org/freedesktop/secrets/aliases/default",
+                "org.freedesktop.Secret.Collection",
+                "Locked",
+            ],
+            "b false",
+        )),
+        ..PLAIN
+    },
+    Recipe {
+        name: "keepassxc",
+        about: "a database of KeePassXC with a key file and no password: the password of the entry /prod/api-key, or the attribute that the field names",
+        tried: "keepassxc-cli 2.7.4",
+        needs: &[
+            file("file", "the database"),
+            file("key_file", "the key file"),
+        ],
+        // Without the slash it takes the first entry with that title, from the recycle bin too.
+        command: &[
+            "keepassxc-cli",
+            "show",
+            "--quiet",
+            "--no-password",
+            "--key-file={key_file}",
+            "--show-protected",
+            "--attributes={field}",
+            "{file}",
+            "/{name}",
+        ],
+        miss: &[
+            (Some(1), "Could not find entry with path /"),
+            (Some(1), "ERROR: unknown attribute "),
+            EMPTY,
+        ],
+        keys: &[DROP, ("field", "Password")],
+        ..PLAIN
+    },
+    Recipe {
+        name: "vals",
+        about: "whatever vals reads, by an expression of it with {name} inside, such as sops://secrets.yaml#/{name}",
+        tried: "",
+        needs: &[text(
+            "ref",
+            "",
+            "the expression, without ref+, with {name} in it",
+        )],
+        command: &["vals", "get", "ref+{ref}"],
+        ..PLAIN
+    },
+    Recipe {
+        name: "mxm",
+        about: "another mxm-secrets, over ssh: prod/api-key there",
+        tried: "mxm-secrets itself",
+        needs: &[text("host", "", "the host, as for ssh")],
+        command: &[
+            "ssh",
+            "-oBatchMode=yes",
+            "{host}",
+            "mxm-secrets",
+            "get",
+            "--raw",
+            "{reference}",
+        ],
+        ..PLAIN
+    },
+    Recipe {
+        name: "podman",
+        about: "another mxm-secrets, in a container: prod/api-key there",
+        tried: "mxm-secrets itself",
+        needs: &[text("container", "", "the container")],
+        command: &[
+            "podman",
+            "exec",
+            "{container}",
+            "mxm-secrets",
+            "get",
+            "--raw",
+            "{reference}",
+        ],
+        ..PLAIN
+    },
+    Recipe {
+        name: "docker",
+        about: "another mxm-secrets, in a container: prod/api-key there",
+        tried: "",
+        needs: &[text("container", "", "the container")],
+        command: &[
+            "docker",
+            "exec",
+            "{container}",
+            "mxm-secrets",
+            "get",
+            "--raw",
+            "{reference}",
+        ],
+        ..PLAIN
+    },
+];
+
+/// The recipe called `name`.
+pub fn recipe(name: &str) -> Option<&'static Recipe> {
+    RECIPES.iter().find(|recipe| recipe.name == name)
+}

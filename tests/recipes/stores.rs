@@ -1,0 +1,413 @@
+//! The recipes of src/backend/recipes.rs with the real programs: what there is, what there is not, and what cannot be
+//! told: no default takes its place.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+
+use crate::support::{Home, program, transcript};
+
+/// Values of several lines, with other letters, with fields, and with a newline at the end.
+const VALUES: &[(&str, &str)] = &[
+    ("text", "s3cret"),
+    ("lines", "one\ntwo\n\n"),
+    ("letters", "Zürich € 日本"),
+    ("fields", r#"{"user": "bob", "password": "p w"}"#),
+];
+
+/// A home whose chain is one backend of a recipe.
+pub fn home(section: &str) -> Home {
+    let mut home = Home::new();
+    configure(&home, section);
+    let file = home.path().join("c.yaml");
+    home.set("MXM_SECRETS_CONFIG", file);
+    home
+}
+
+fn configure(home: &Home, section: &str) {
+    let text = format!("mxm_secrets:\n  backends: [own]\n  own: {{{section}}}\n");
+    home.write("c.yaml", text);
+}
+
+/// What is asked for, and how that ends: programs in Python take their time on a busy machine.
+#[track_caller]
+fn ask(home: &Home, name: &str) -> crate::support::Transcript {
+    home.run(["get", "--timeout=60", "--raw", "--default=d", name])
+}
+
+#[track_caller]
+pub fn hit(home: &Home, name: &str, value: &str) {
+    ask(home, name).is(0, value, "");
+}
+
+#[track_caller]
+pub fn miss(home: &Home, name: &str) {
+    ask(home, name).has(3, "d", &[]);
+}
+
+#[track_caller]
+pub fn failed(home: &Home, name: &str, words: &str) {
+    let failed = format!("mxm-secrets: {name}: failed: own: {words}");
+    ask(home, name).has(4, "", &[&failed]);
+}
+
+/// All of [`VALUES`], and a field.
+#[track_caller]
+fn values(home: &Home) {
+    for (name, value) in VALUES {
+        hit(home, &format!("prod/{name}"), value);
+    }
+    hit(home, "prod/fields#password", "p w");
+    miss(home, "prod/fields#token");
+    miss(home, "prod/nothing");
+}
+
+/// Runs a program of the machine, which must succeed.
+#[track_caller]
+fn run(command: &mut Command) {
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {said}");
+}
+
+#[test]
+fn sops() {
+    let (Some(sops), Some(keygen)) = (program("sops"), program("age-keygen-1.3.2")) else {
+        return;
+    };
+    let mut home = home("recipe: sops, file: secrets.yaml");
+    home.install("sops", &sops);
+    let key = home.path().join("key.txt");
+    run(home.command(keygen).arg("-o").arg(&key));
+    home.set("SOPS_AGE_KEY_FILE", &key);
+    let text = fs::read_to_string(&key).unwrap();
+    let (_, recipient) = text.split_once("public key: ").unwrap();
+    let encrypt = |plain: &str, to: &str| {
+        let plain = home.write(&format!("plain-{to}"), plain);
+        let mut command = home.command(&sops);
+        command.args(["encrypt", "--age", recipient.lines().next().unwrap()]);
+        run(command.args(["--output", to]).arg(plain));
+    };
+    let quoted = |value: &str| {
+        value
+            .replace('\\', "\\\\")
+            .replace('"', "\\\"")
+            .replace('\n', "\\n")
+    };
+    let mut plain = String::from("top: there\nprod:\n  empty: \"\"\n");
+    for (name, value) in VALUES {
+        plain += &format!("  {name}: \"{}\"\n", quoted(value));
+    }
+    encrypt(&plain, "secrets.yaml");
+    values(&home);
+    hit(&home, "top", "there");
+    miss(&home, "nothing");
+    miss(&home, "nothing/at/all");
+    miss(&home, "prod/empty");
+    // There is no mapping: sops panics.
+    failed(&home, "top/deeper", "sops ended with status 2");
+    // Damaged; a plain file; none; one of nobody's.
+    let whole = fs::read_to_string(home.path().join("secrets.yaml")).unwrap();
+    let (start, rest) = whole.split_once("data:").unwrap();
+    home.write("secrets.yaml", format!("{start}data:AA{}", &rest[2..]));
+    failed(&home, "nothing", "sops ended with status 25");
+    home.write("secrets.yaml", &whole[..whole.len() / 2]);
+    failed(&home, "nothing", "sops ended with status");
+    home.write("secrets.yaml", &plain);
+    failed(&home, "nothing", "sops ended with status 1");
+    fs::remove_file(home.path().join("secrets.yaml")).unwrap();
+    failed(&home, "nothing", "sops ended with status 100");
+    home.write("secrets.yaml", whole);
+    fs::remove_file(key).unwrap();
+    failed(&home, "nothing", "sops ended with status 128");
+    failed(&home, "prod/text", "sops ended with status 128");
+}
+
+#[test]
+fn keepassxc() {
+    let Some(keepassxc) = program("keepassxc-cli") else {
+        return;
+    };
+    let mut home = home("recipe: keepassxc, file: db.kdbx, key_file: key");
+    home.install("keepassxc-cli", &keepassxc);
+    // In the language of the user, the program has other words for it.
+    home.set("LANG", "de_DE.UTF-8").set("LANGUAGE", "de");
+    home.write("key", "a key of enough characters");
+    let cli = |arguments: &[&str], input: &str| {
+        let mut command = home.command(&keepassxc);
+        let mut child = command
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes()).unwrap();
+        assert!(child.wait().unwrap().success(), "{arguments:?}");
+    };
+    let open = ["-q", "--no-password", "-k", "key"];
+    let with = |words: &[&str], input: &str| {
+        cli(&[&words[..1], &open, &words[1..]].concat(), input);
+    };
+    cli(
+        &[
+            "db-create",
+            "-q",
+            "-t",
+            "100",
+            "--set-key-file",
+            "key",
+            "db.kdbx",
+        ],
+        "",
+    );
+    with(&["mkdir", "db.kdbx", "prod"], "");
+    with(
+        &["add", "-u", "bob", "-p", "db.kdbx", "prod/text"],
+        "s3cret\n",
+    );
+    with(&["add", "-p", "db.kdbx", "prod/letters"], "Zürich € 日本\n");
+    with(
+        &["add", "--notes", r"one\ntwo\n", "db.kdbx", "prod/empty"],
+        "",
+    );
+    with(&["add", "-p", "db.kdbx", "prod/removed"], "x\n");
+    with(&["rm", "db.kdbx", "prod/removed"], "");
+    hit(&home, "prod/text", "s3cret");
+    hit(&home, "prod/text#UserName", "bob");
+    hit(&home, "prod/letters", "Zürich € 日本");
+    hit(&home, "prod/empty#Notes", "one\ntwo\n");
+    // By its title alone it would be found, in the recycle bin too.
+    for name in [
+        "prod/nothing",
+        "prod",
+        "text",
+        "removed",
+        "prod/removed",
+        "prod/empty",
+        "prod/text#Nothing",
+    ] {
+        miss(&home, name);
+    }
+    let key = fs::read(home.path().join("key")).unwrap();
+    home.write("key", "another key");
+    failed(&home, "prod/nothing", "keepassxc-cli ended with status 1");
+    fs::remove_file(home.path().join("key")).unwrap();
+    failed(&home, "prod/nothing", "keepassxc-cli ended with status 1");
+    home.write("key", key);
+    let whole = fs::read(home.path().join("db.kdbx")).unwrap();
+    home.write("db.kdbx", &whole[..whole.len() - 100]);
+    failed(&home, "prod/nothing", "keepassxc-cli ended with status 1");
+    fs::remove_file(home.path().join("db.kdbx")).unwrap();
+    failed(&home, "prod/nothing", "keepassxc-cli ended with status 1");
+    // A password that nobody is there to type.
+    cli(
+        &["db-create", "-q", "-t", "100", "-p", "db.kdbx"],
+        "pw\npw\n",
+    );
+    failed(&home, "prod/nothing", "keepassxc-cli ended with status 1");
+}
+
+/// A session bus with a keyring that opens with the password `pw`, in the home; both end with the script.
+fn in_session(home: &Home, script: &str) -> Option<crate::support::Transcript> {
+    let session = program("dbus-run-session")?;
+    let runtime = home.path().join("run");
+    fs::create_dir_all(&runtime).unwrap();
+    fs::create_dir_all(home.path().join(".cache")).unwrap();
+    fs::create_dir_all(home.path().join(".local/share")).unwrap();
+    let mut command = home.command(session);
+    command
+        .args(["--", "sh", "-ec", script])
+        .env("XDG_RUNTIME_DIR", runtime);
+    Some(transcript(&mut command))
+}
+
+const UNLOCK: &str =
+    "printf pw | gnome-keyring-daemon --unlock --components=secrets >/dev/null 2>&1\n";
+
+#[test]
+fn secret_service() {
+    let home = home("recipe: secret-service");
+    for name in [
+        "secret-tool",
+        "gnome-keyring-daemon",
+        "busctl",
+        "dbus-daemon",
+    ] {
+        let Some(path) = program(name) else { return };
+        home.install(name, &path);
+    }
+    home.link(&["sh", "cat"]);
+    home.install("mxm-secrets", crate::support::program_under_test());
+    let store = |name: &str, value: &str| {
+        let file = home.write(&format!("value-{name}"), value);
+        let file = file.display();
+        format!("secret-tool store --label=x service mxm username prod/{name} <'{file}'\n")
+    };
+    let get = |name: &str| format!("mxm-secrets get --timeout=60 --raw --default=d {name}\n");
+    let stores: String = VALUES
+        .iter()
+        .map(|(name, value)| store(name, value))
+        .collect();
+    for (name, value) in VALUES {
+        let script = format!(
+            "{UNLOCK}{}{}",
+            store(name, value),
+            get(&format!("prod/{name}"))
+        );
+        let Some(got) = in_session(&home, &script) else {
+            return;
+        };
+        got.has(0, value, &[]);
+    }
+    let unlocked =
+        |name: &str| in_session(&home, &format!("{UNLOCK}{stores}{}", get(name))).unwrap();
+    unlocked("prod/fields#password").has(0, "p w", &[]);
+    unlocked("prod/nothing").has(3, "d", &[]);
+    // Locked: what there is, and what there is not, end alike, and secret-tool says nothing.
+    for name in ["prod/text", "prod/nothing"] {
+        let words = [
+            ": failed: own: secret-tool did not find ",
+            "says that the store is not open",
+        ];
+        in_session(&home, &get(name)).unwrap().has(4, "", &words);
+    }
+    // No bus at all, and one that nobody answers on.
+    failed(&home, "prod/text", "secret-tool did not find prod/text");
+    let mut lost = home;
+    lost.set("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent");
+    failed(&lost, "prod/text", "secret-tool did not find prod/text");
+}
+
+/// moto's server, on a port of its own, that ends with the test process.
+struct Moto {
+    address: String,
+    aws: PathBuf,
+    _lifeline: Child,
+}
+
+fn moto() -> Option<&'static Moto> {
+    static MOTO: OnceLock<Option<Moto>> = OnceLock::new();
+    let start = || {
+        let aws = program("aws")?;
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let script = "\"$1\" -H 127.0.0.1 -p \"$2\" >/dev/null 2>&1 & cat >/dev/null; kill -9 $!";
+        let lifeline = Command::new("sh")
+            .args(["-c", script, "sh"])
+            .arg(aws.with_file_name("moto_server"))
+            .arg(port.to_string())
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let moto = Moto {
+            address: format!("http://127.0.0.1:{port}"),
+            aws,
+            _lifeline: lifeline,
+        };
+        crate::support::vault::eventually("moto answers", || {
+            std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
+        });
+        Some(moto)
+    };
+    MOTO.get_or_init(start).as_ref()
+}
+
+/// A home that asks moto, of a region of its own.
+fn with_moto(section: &str, region: &str) -> Option<Home> {
+    let moto = moto()?;
+    let mut home = home(&format!("{section}, region: {region}"));
+    home.install("aws", &moto.aws);
+    home.set("AWS_ACCESS_KEY_ID", "a")
+        .set("AWS_SECRET_ACCESS_KEY", "b")
+        .set("AWS_EC2_METADATA_DISABLED", "true")
+        .set("AWS_MAX_ATTEMPTS", "1")
+        .set("AWS_ENDPOINT_URL", &moto.address);
+    Some(home)
+}
+
+fn aws(home: &Home, region: &str, arguments: &[&str]) {
+    let mut command = home.command(home.path().join("bin/aws"));
+    run(command.args(arguments).args(["--region", region]));
+}
+
+/// What is the same for both recipes: no network, no credentials, no such profile.
+fn aws_fails(home: &mut Home) {
+    home.set("AWS_ENDPOINT_URL", "http://127.0.0.1:1");
+    failed(home, "prod/text", "aws ended with status 255");
+    home.set("AWS_PROFILE", "nobody");
+    failed(home, "prod/text", "aws ended with status 255");
+}
+
+#[test]
+fn aws_secretsmanager() {
+    let Some(mut home) = with_moto("recipe: aws-secretsmanager", "eu-west-1") else {
+        return;
+    };
+    let create = |name: &str, kind: &str, value: &str| {
+        aws(
+            &home,
+            "eu-west-1",
+            &[
+                "secretsmanager",
+                "create-secret",
+                "--name",
+                name,
+                kind,
+                value,
+            ],
+        );
+    };
+    for (name, value) in VALUES {
+        create(&format!("prod/{name}"), "--secret-string", value);
+    }
+    values(&home);
+    // Not text: it would be printed as None.
+    home.write("binary", b"\xff\x00");
+    create("prod/binary", "--secret-binary", "fileb://binary");
+    failed(&home, "prod/binary", "aws ended with status 255");
+    // Marked for deletion: it may come back.
+    create("prod/gone", "--secret-string", "x");
+    aws(
+        &home,
+        "eu-west-1",
+        &[
+            "secretsmanager",
+            "delete-secret",
+            "--secret-id",
+            "prod/gone",
+        ],
+    );
+    failed(&home, "prod/gone", "aws ended with status 255");
+    aws_fails(&mut home);
+}
+
+#[test]
+fn aws_ssm() {
+    let Some(mut home) = with_moto("recipe: aws-ssm", "eu-west-2") else {
+        return;
+    };
+    for (name, value) in VALUES {
+        let name = format!("/prod/{name}");
+        let kind = "--type=SecureString";
+        aws(
+            &home,
+            "eu-west-2",
+            &[
+                "ssm",
+                "put-parameter",
+                kind,
+                "--name",
+                &name,
+                "--value",
+                value,
+            ],
+        );
+    }
+    values(&home);
+    aws_fails(&mut home);
+}
