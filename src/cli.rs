@@ -53,9 +53,10 @@ pub enum Status {
 }
 
 impl Status {
-    /// The status of two lookups together: the worst of failed, missing, defaulted, found.
+    /// The status of two lookups together: the worst of a mistake, failed, missing, defaulted, found.
     pub fn worse(self, other: Status) -> Status {
-        let order = [Status::Failed, Status::Missing, Status::Defaulted];
+        use Status::{Defaulted, Failed, Missing, Usage};
+        let order = [Usage, Failed, Missing, Defaulted];
         order
             .into_iter()
             .find(|status| [self, other].contains(status))
@@ -76,9 +77,14 @@ impl From<&Outcome> for Status {
 
 /// The program, from its arguments without its own name to its exit status.
 pub fn main(arguments: Vec<OsString>) -> c_int {
+    let mut options = arguments.iter().take_while(|word| *word != "--");
+    if options.any(|word| word == "--json-errors") {
+        message::speak_json();
+    }
     if let Err(error) = sys::fill_standard_streams() {
         // Whatever is opened next would be taken for a standard stream.
-        message::say(&format!("cannot fill the closed standard streams: {error}"));
+        let text = format!("cannot fill the closed standard streams: {error}");
+        message::problem("failed", None, &text.into());
         return c_int::from(Status::Failed as u8);
     }
     sys::protect_memory();
@@ -89,10 +95,6 @@ pub fn main(arguments: Vec<OsString>) -> c_int {
 /// Runs the program; `arguments` come without its own name.
 fn run(arguments: Vec<OsString>) -> u8 {
     let mut command = None;
-    let mut options = arguments.iter().take_while(|word| *word != "--");
-    if options.any(|word| word == "--json-errors") {
-        message::tell_as_json();
-    }
     let result = match Parsed::from(arguments, &mut command) {
         Ok(parsed) => {
             if let Some(status) = parsed.command.own_failure {
@@ -177,7 +179,8 @@ mod tests {
     use super::*;
 
     /// The worst first.
-    const ORDER: [Status; 4] = [
+    const ORDER: [Status; 5] = [
+        Status::Usage,
         Status::Failed,
         Status::Missing,
         Status::Defaulted,
@@ -186,7 +189,7 @@ mod tests {
 
     #[test]
     fn the_worst_of_two_statuses_counts_whichever_comes_first() {
-        assert_eq!(ORDER.map(|status| status as u8), [4, 1, 3, 0]);
+        assert_eq!(ORDER.map(|status| status as u8), [2, 4, 1, 3, 0]);
         for (place, worse) in ORDER.into_iter().enumerate() {
             for better in &ORDER[place..] {
                 assert_eq!(worse.worse(*better), worse);

@@ -112,21 +112,27 @@ fn inside(rest: &[u8]) -> Option<&[u8]> {
 /// Reads `NAME` or `NAME|ENCODER`.
 fn secret(inside: &[u8]) -> Result<(Name, Encoder), String> {
     let text = std::str::from_utf8(inside).map_err(|_| "a name must be valid UTF-8".to_owned())?;
-    let (name, encoder) = match text.split_once('|') {
-        Some((name, word)) => {
+    let parts = text.split_once('|').map(|(name, word)| (name, Some(word)));
+    let (name, word) = parts.unwrap_or((text, None));
+    // A name may have spaces around it, but in a text nobody means them.
+    if [Some(name), word]
+        .into_iter()
+        .flatten()
+        .any(|part| part.trim() != part)
+    {
+        return Err("write {{NAME}} or {{NAME|ENCODER}}, without spaces".to_owned());
+    }
+    let encoder = match word {
+        Some(word) => {
             let known = Encoder::WORDS.iter().find(|(known, _)| *known == word);
             let unknown = || {
                 let known = Encoder::WORDS.map(|(word, _)| word);
                 format!("unknown encoder {}: {}", quoted(word), advice(word, &known))
             };
-            (name, known.ok_or_else(unknown)?.1)
+            known.ok_or_else(unknown)?.1
         }
-        None => (text, Encoder::Plain),
+        None => Encoder::Plain,
     };
-    // A name may have spaces around it, but in a text nobody means them.
-    if name.trim() != name {
-        return Err("write {{NAME}} or {{NAME|ENCODER}}, without spaces".to_owned());
-    }
     let name = Name::parse(name).map_err(|error| error.to_string())?;
     Ok((name, encoder))
 }
@@ -289,6 +295,12 @@ mod tests {
             (b"{{a|}}", "1:1: unknown encoder \"\": "),
             (b"{{ a }}", "1:1: write {{NAME}}"),
             (b"{{a |url}}", "1:1: write {{NAME}}"),
+            (
+                b"{{ v | url }}",
+                "1:1: write {{NAME}} or {{NAME|ENCODER}}, without spaces",
+            ),
+            (b"{{a| url}}", "1:1: write {{NAME}}"),
+            (b"{{a|\t}}", "1:1: write {{NAME}}"),
             (b"{{../a}}", "1:1: bad name \"../a\""),
             (b"{{}}", "1:1: bad name \"\""),
             (b"{{\xff}}", "1:1: a name must be valid UTF-8"),

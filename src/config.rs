@@ -104,7 +104,18 @@ impl Settings {
     /// # Errors
     /// Whatever is wrong in them.
     pub fn load(options: &Options) -> Result<Settings, UsageError> {
-        let configured = configured(options)?;
+        match Settings::load_past_sets(options)? {
+            (settings, None) => Ok(settings),
+            (_, Some(wrong)) => Err(wrong),
+        }
+    }
+
+    /// The same, and what is wrong in the sets, of which what is right is there.
+    ///
+    /// # Errors
+    /// Whatever is wrong elsewhere.
+    pub fn load_past_sets(options: &Options) -> Result<(Settings, Option<UsageError>), UsageError> {
+        let (configured, wrong) = configured(options)?;
         let own = own_names(&configured.sections);
         let check = |names: &[String], source: &str| {
             chain(names, &own).map_err(|text| UsageError::new(format!("{source}: {text}")))
@@ -156,7 +167,7 @@ impl Settings {
             },
         };
         let among = options.backends.is_some().then(|| backends.clone());
-        Ok(Settings {
+        let settings = Settings {
             backends,
             by_name: options.backends.is_some(),
             on_error,
@@ -171,7 +182,8 @@ impl Settings {
                 ..configured.refs
             },
             entries: configured.entries,
-        })
+        };
+        Ok((settings, wrong))
     }
 
     /// What is in the set `name`.
@@ -335,7 +347,7 @@ pub fn check(options: &Options) -> Result<Checked, UsageError> {
     let not_here = not_here?;
     // What is in effect here leaves nothing to other machines.
     if not_here.is_none() {
-        let Configured { sets, refs, .. } = configured(options)?;
+        let (Configured { sets, refs, .. }, _) = configured(options)?;
         let mut wrong = Vec::new();
         for mut request in sets.into_iter().flat_map(|set| set.requests) {
             wrong.extend(request.load().err().map(|error| error.to_string()));
@@ -355,26 +367,36 @@ pub fn check(options: &Options) -> Result<Checked, UsageError> {
     })
 }
 
+/// What the configuration says, and what is wrong in its sets.
+///
+/// # Errors
+/// All that is wrong in it, if some of it is wrong elsewhere.
 #[cfg(feature = "config")]
-fn configured(options: &Options) -> Result<Configured, UsageError> {
+fn configured(options: &Options) -> Result<(Configured, Option<UsageError>), UsageError> {
     let mut raw = files::read(options)?;
-    match raw.merged()? {
-        Some(root) => check::section(&raw, &root, None).map_err(|wrong| raw.report(&wrong)),
-        None => Ok(Configured::default()),
+    let Some(root) = raw.merged()? else {
+        return Ok(Default::default());
+    };
+    let (configured, wrong) = check::section(&raw, &root, None);
+    let error = (!wrong.is_empty()).then(|| raw.report(&wrong));
+    match error {
+        Some(error) if !wrong.iter().all(check::is_of_a_set) => Err(error),
+        of_sets => Ok((configured, of_sets)),
     }
 }
 
-/// What the file of a set asks for.
+/// What the file of a set asks for, and what is wrong in it.
 ///
 /// # Errors
-/// A file that cannot be read, that others can write to, or that has mistakes.
+/// A file that cannot be read, or that others can write to.
 #[cfg(feature = "config")]
-pub fn set_file(path: &Path) -> Result<Vec<Request>, UsageError> {
+pub fn set_file(path: &Path) -> Result<(Vec<Request>, Option<UsageError>), UsageError> {
     let mut raw = files::read_set(path)?;
-    match raw.base.take() {
-        Some(root) => check::set_file(&raw, &root).map_err(|wrong| raw.report(&wrong)),
-        None => Ok(Vec::new()),
-    }
+    let Some(root) = raw.base.take() else {
+        return Ok(Default::default());
+    };
+    let (requests, wrong) = check::set_file(&raw, &root);
+    Ok((requests, (!wrong.is_empty()).then(|| raw.report(&wrong))))
 }
 
 /// See the other one.
@@ -382,7 +404,7 @@ pub fn set_file(path: &Path) -> Result<Vec<Request>, UsageError> {
 /// # Errors
 /// Always.
 #[cfg(not(feature = "config"))]
-pub fn set_file(_: &Path) -> Result<Vec<Request>, UsageError> {
+pub fn set_file(_: &Path) -> Result<(Vec<Request>, Option<UsageError>), UsageError> {
     Err(UsageError::new(
         "--from: this build has no configuration support (Cargo feature config)",
     ))
@@ -398,11 +420,11 @@ pub fn check(options: &Options) -> Result<Checked, UsageError> {
 }
 
 #[cfg(not(feature = "config"))]
-fn configured(options: &Options) -> Result<Configured, UsageError> {
+fn configured(options: &Options) -> Result<(Configured, Option<UsageError>), UsageError> {
     let source = match (&options.config_file, variable("MXM_SECRETS_CONFIG")?) {
         (Some(_), _) => "--config",
         (None, Some(_)) => "MXM_SECRETS_CONFIG",
-        (None, None) => return Ok(Configured::default()),
+        (None, None) => return Ok(Default::default()),
     };
     Err(UsageError::new(format!(
         "{source}: this build has no configuration support (Cargo feature config)"

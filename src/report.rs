@@ -78,13 +78,21 @@ impl Report {
         if !failures.is_empty() {
             return failures;
         }
-        let Some(nowhere) = self.nowhere() else {
-            return self.lines("failed", " unavailable", |step| {
+        match self.misses("missing") {
+            misses if !misses.is_empty() => misses,
+            _ => self.lines("failed", " unavailable", |step| {
                 step.verdict == Verdict::Unavailable
-            });
+            }),
+        }
+    }
+
+    /// What is said of a secret that no backend has, with this word for it. Empty: no backend could have had it.
+    pub(crate) fn misses(&self, word: &str) -> Vec<Reason> {
+        let Some(nowhere) = self.nowhere() else {
+            return Vec::new();
         };
-        let missing = Reason::from(format!("{}: missing: {nowhere}", self.name));
-        let more = self.lines("missing", "", |step| step.telling);
+        let missing = Reason::from(format!("{}: {word}: {nowhere}", self.name));
+        let more = self.lines(word, "", |step| step.telling);
         [missing].into_iter().chain(more).collect()
     }
 

@@ -227,23 +227,21 @@ pub fn names(mut first: Vec<Name>, requests: &[Request]) -> Vec<Name> {
     first
 }
 
-/// Checks that every variable is given once, and the standard input at most once.
-///
-/// # Errors
-/// What is given twice, and both places.
-pub fn check_targets(requests: &[Request]) -> Result<(), UsageError> {
+/// Each variable that is given more than once, and the standard input, with both places.
+pub fn given_twice(requests: &[Request]) -> Vec<String> {
     let mut seen: HashMap<Option<&str>, &str> = HashMap::new();
-    for request in requests {
-        if let Some(place) = seen.insert(request.variable(), &request.place) {
-            let what = match request.variable() {
-                Some(variable) => format!("the variable {variable}"),
-                None => "the standard input".to_owned(),
-            };
-            let text = format!("{what} is given twice: {place} and {}", request.place);
-            return Err(UsageError::new(text));
-        }
-    }
-    Ok(())
+    let twice = requests.iter().filter_map(|request| {
+        let place = seen.insert(request.variable(), &request.place)?;
+        let what = match request.variable() {
+            Some(variable) => format!("the variable {variable}"),
+            None => "the standard input".to_owned(),
+        };
+        Some(format!(
+            "{what} is given twice: {place} and {}",
+            request.place
+        ))
+    });
+    twice.collect()
 }
 
 /// Whether a variable can have this name.

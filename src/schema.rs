@@ -339,6 +339,14 @@ impl UsageError {
         )
     }
 
+    /// What a result has; what is wrong instead goes to `mistakes`.
+    pub(crate) fn gather<T>(
+        result: Result<T, UsageError>,
+        mistakes: &mut Vec<String>,
+    ) -> Option<T> {
+        result.map_err(|wrong| mistakes.extend(wrong.0)).ok()
+    }
+
     /// One line for each.
     pub fn lines(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(String::as_str)

@@ -30,7 +30,10 @@ pub use descriptors::{
 pub use exec::{NOT_A_PROGRAM, execve};
 pub use files::{NONBLOCK, open_to_read, sealed_file};
 pub(crate) use memory::end_without_memory;
-pub use memory::{protect_memory, restore_core_limit, set_status_without_memory};
+pub use memory::{
+    NO_MEMORY, protect_memory, restore_core_limit, set_message_without_memory,
+    set_status_without_memory,
+};
 pub use rights::{access_list, home, is_read_only, user};
 pub use rustix::stdio::{stderr, stdout};
 pub use sockets::{connect_unix, send, start_connecting};

@@ -79,11 +79,143 @@ fn a_set_says_all_that_a_command_needs() {
             &format!("mxm-secrets: the variable KEY is given twice: {file}:5 and {second}\n"),
         );
     }
-    home.write("empty.yaml", "secrets: {}\n");
-    exec(&["--from", "empty.yaml"], "touch trace").has(125, "", &["exec: no secret given"]);
-    home.run(["resolve", "--from", "empty.yaml"])
-        .has(2, "", &["resolve: no name given"]);
     assert!(!home.path().join("trace").exists());
+}
+
+/// A set that needs nothing, here or at all, is no mistake: its command starts. No set and no secret at all is one.
+#[test]
+fn an_empty_set_starts_its_command() {
+    let mut home = home(
+        "  sets: {none: {}, gone: {KEY: null}, maybe: {SMTP: {name: prod/smtp, optional: true}}}\n",
+    );
+    home.set("SMTP", "stale");
+    home.write("empty.yaml", "secrets: {}\n");
+    for set in [
+        "--set=none",
+        "--set=gone",
+        "--set=maybe",
+        "--from=empty.yaml",
+    ] {
+        let seen = home.run(["exec", set, "--", "sh", "-c", "echo started ${SMTP-unset}"]);
+        let smtp = if set == "--set=maybe" {
+            "unset"
+        } else {
+            "stale"
+        };
+        seen.is(0, format!("started {smtp}\n"), "");
+        let said = match set {
+            "--set=maybe" => "mxm-secrets: prod/smtp: optional: not in env ($PROD_SMTP)\n",
+            _ => "",
+        };
+        home.run(["resolve", set]).is(0, "", said);
+    }
+    home.run(["exec", "--", "touch", "trace"])
+        .has(125, "", &["exec: no secret given"]);
+    home.run(["resolve"])
+        .has(2, "", &["resolve: no name given"]);
+    // What is not filled in yet is a mistake.
+    home.write("empty.yaml", "secrets:\n");
+    home.run(["exec", "--from", "empty.yaml", "--", "touch", "trace"])
+        .has(
+            125,
+            "",
+            &["empty.yaml:1:1: secrets: expected a mapping, found nothing"],
+        );
+    home.write(
+        CONFIG,
+        "mxm_secrets: {backends: [env], sets: {none: , web: {KEY: a}}}\n",
+    );
+    home.run(["exec", "--set", "none", "--", "touch", "trace"])
+        .has(125, "", &["--set none: unknown set: "]);
+    assert!(!home.path().join("trace").exists());
+}
+
+/// Whatever is wrong with some of it, the rest is looked up, and all is told at once.
+#[test]
+fn a_preflight_goes_on_past_every_mistake() {
+    let mut home = home(
+        "  stores: {e: {backend: env, root: prod}}
+  policies: {p: {allowed_principals: [trader]}, q: {allowed_principals: [ops]}}
+  refs: {ours: {store: e, path: api-key, policy: p}, theirs: {store: e, path: api-key, policy: q}}
+  sets:
+    trader: {KEY: ours, BAD: ../a, DENIED: theirs}
+    other: {1X: a}
+",
+    );
+    home.set("MXM_ROLE", "trader");
+    home.write("t", "x\n{{prod/api-key|uri}}");
+    home.write(
+        "s.yaml",
+        "secrets:\n  KEY: none/a\n  T: {template: t}\n  N: 1\n  S: {name: none/s, optional: yes}\nmore: 1\n",
+    );
+    let arguments = [
+        "--set",
+        "trader",
+        "--from",
+        "s.yaml",
+        "--from",
+        "none.yaml",
+        "--set",
+        "tradr",
+    ];
+    let resolve = |more: &[&str]| home.run(["resolve"].iter().chain(&arguments).chain(more));
+    let seen = resolve(&["prod/db#password", "b/../c"]);
+    assert_eq!(seen.status, Some(2), "{}", seen.stderr);
+    assert_eq!(
+        String::from_utf8(seen.stdout).unwrap(),
+        "prod/db#password\tenv\t$PROD_DB_PASSWORD\nours\tenv\t$PROD_API_KEY\n"
+    );
+    let config = home.path().join(CONFIG).display().to_string();
+    let here = home.path().display().to_string();
+    let lines: Vec<&str> = seen.stderr.lines().collect();
+    let expected = [
+        format!("{config}:7:"),
+        format!("{config}:8:"),
+        format!("{here}/s.yaml:4:6: secrets.N: "),
+        format!("{here}/s.yaml:6:1: more: unknown key"),
+        format!("{here}/none.yaml does not exist"),
+        "--set tradr: unknown set: did you mean trader?".to_owned(),
+        format!("the variable KEY is given twice: {config}:7 and {here}/s.yaml:2"),
+        format!("{here}/t:2:1: unknown encoder \"uri\""),
+        "bad name \"b/../c\"".to_owned(),
+        "theirs: denied: the policy q does not allow the role trader".to_owned(),
+        "none/a: missing: not in env ($NONE_A)".to_owned(),
+        "none/s: optional: not in env ($NONE_S)".to_owned(),
+    ];
+    assert_eq!(lines.len(), expected.len(), "{lines:#?}");
+    for (line, expected) in lines.iter().zip(&expected) {
+        let start = format!("mxm-secrets: {expected}");
+        assert!(line.starts_with(&start), "{line}\n{expected}");
+    }
+    // A mistake is the worst, then a failure.
+    home.fake("gopass", "exit 9");
+    home.write(CONFIG, "mxm_secrets: {backends: [gopass]}\n");
+    for (entries, status) in [
+        ("A: none/a, B: ../b", 2),
+        ("A: none/a, A2: {value: \"{{ b }}\"}", 2),
+        ("A: none/a", 4),
+    ] {
+        home.write("s.yaml", format!("secrets: {{{entries}}}\n"));
+        let failed = ["none/a: failed: gopass: "];
+        home.run(["resolve", "--from", "s.yaml"])
+            .has(status, "", &failed);
+        home.run(["resolve", "--from", "s.yaml", "--config", "none"])
+            .has(2, "", &["none does not exist"]);
+    }
+    let exec = ["exec", "--from", "s.yaml", "--config", "s.yaml", "--", "sh"];
+    home.run(exec).has(125, "", &[]);
+    // Where the configuration is wrong, nothing is looked up; the file is checked all the same.
+    home.write("s.yaml", "secrets: {A: ../b}\n");
+    home.write(CONFIG, "mxm_secrets: {backends: [gopas]}\n");
+    home.run(["resolve", "--from", "s.yaml"]).has(
+        2,
+        "",
+        &[
+            "unknown backend \"gopas\"",
+            "s.yaml:1:11: secrets.A: bad name",
+        ],
+    );
+    assert_eq!(home.log("gopass").len(), 3);
 }
 
 #[test]
@@ -274,7 +406,12 @@ fn a_preflight_tells_every_problem_and_no_value() {
     home.run(["resolve", "--set", "trader"]).is(
         0,
         "prod/api-key\tenv\t$PROD_API_KEY\nprod/db#password\tenv\t$PROD_DB_PASSWORD\n",
-        "",
+        "mxm-secrets: prod/smtp: optional: not in env ($PROD_SMTP)\n",
+    );
+    home.run(["resolve", "--set", "trader", "--quiet"]).has(
+        0,
+        "prod/api-key\tenv\t$PROD_API_KEY\nprod/db#password\tenv\t$PROD_DB_PASSWORD\n",
+        &[],
     );
     home.write(
         "s.yaml",
@@ -303,22 +440,31 @@ fn a_preflight_tells_every_problem_and_no_value() {
     home.run(["resolve", "--from", "s.yaml"]).is(
         4,
         "odd\tenv\t$ODD\nprod/api-key\tenv\t$PROD_API_KEY\n",
-        &format!("{}{}{unfit}", missing("none/a"), missing("none/b")),
+        &format!(
+            "{}{}mxm-secrets: none/e: optional: not in env ($NONE_E)\n{unfit}",
+            missing("none/a"),
+            missing("none/b")
+        ),
     );
     let explained = home.run(["resolve", "--from", "s.yaml", "--explain"]);
-    let table = String::from_utf8(explained.stdout).unwrap();
     assert_eq!(
         (explained.status, explained.stderr.as_str()),
         (Some(4), unfit.as_str())
     );
-    for name in [
-        "none/a: missing",
-        "none/b: missing",
-        "none/e: missing",
-        "odd: found in env",
-    ] {
-        assert!(table.contains(&format!("{name}\n  BACKEND")), "{table}");
-    }
+    let text = String::from_utf8(explained.stdout).unwrap();
+    let rows: Vec<&str> = text
+        .lines()
+        .map(|line| line.trim_end_matches("0.0 ms").trim_end())
+        .collect();
+    assert_eq!(
+        rows.join("\n"),
+        "  SECRET        OUTCOME             BACKEND  LOCATOR        ANSWER  REASON                         TIME
+  none/a        missing             env      $NONE_A        miss    $NONE_A is not set for none/a
+  none/b        missing             env      $NONE_B        miss    $NONE_B is not set for none/b
+  odd           found               env      $ODD           hit
+  none/e        missing (optional)  env      $NONE_E        miss    $NONE_E is not set for none/e
+  prod/api-key  found               env      $PROD_API_KEY  hit"
+    );
     // The worst counts; what may be missing does not.
     for (text, status) in [
         ("A: none/a, B: prod/api-key", 1),
@@ -347,6 +493,8 @@ fn a_preflight_tells_every_problem_and_no_value() {
             report.contains("\"outcome\":\"missing\"") && !report.contains("k3y"),
             "{report}"
         );
+        let optional = "\"name\":\"none/a\",\"optional\":true,\"outcome\":\"missing\"";
+        assert_eq!(report.contains(optional), status == 0, "{report}");
     }
     // Beside names, and each looked up once.
     let seen = home.run(["resolve", "--set", "web", "prod/api-key", "none/x"]);

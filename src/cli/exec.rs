@@ -7,15 +7,15 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use crate::backend::{BACKENDS, Reason};
-use crate::config::Settings;
 use crate::request::{self, Answers, Made, Request, Target, check_variable};
 use crate::schema::UsageError;
 use crate::secret::{LIMIT, Secret, SecretBuffer};
 use crate::{process, sys, text};
 
 use super::message::Messages;
+use super::requests::{self, Asked};
 use super::table::{FLAGS, Id};
-use super::{Parsed, Status, requests, watched};
+use super::{Parsed, Status, watched};
 
 /// What the command gets of one request.
 enum Grant<'r> {
@@ -50,12 +50,18 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
         check_variable(&variable.to_string_lossy())
             .map_err(|why| UsageError::new(format!("exec: --keep: {why}")))?;
     }
-    let settings = Settings::load(&parsed.options()?)?;
-    let requests = requests::read(parsed, &settings)?;
-    if requests.is_empty() {
+    if !Asked::something(parsed) {
         let text = "exec: no secret given: use --secret [VAR=]NAME, or run the command without mxm-secrets";
         return Err(UsageError::new(text).into());
     }
+    let Asked {
+        settings,
+        requests,
+        mistakes,
+    } = Asked::read(parsed)?;
+    let Some(settings) = settings.filter(|_| mistakes.is_empty()) else {
+        return Err(UsageError::all(mistakes).into());
+    };
     let messages = parsed.messages();
     let names = request::names(Vec::new(), &requests);
     // The chain goes before the command starts: what it has opened it closes, and a login of its own ends.

@@ -60,7 +60,7 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
 fn write_json(lookups: &[Lookup]) -> anyhow::Result<()> {
     let mut objects = Vec::with_capacity(lookups.len());
     for lookup in lookups {
-        let mut object = resolve::json(lookup);
+        let mut object = resolve::json(lookup, false);
         object.pop();
         let value = lookup.outcome.secret().map(base64);
         objects.push((object, value));

@@ -8,7 +8,7 @@ use crate::backend::Reason;
 use crate::chain::{Lookup, Observer, Outcome};
 use crate::deadline;
 use crate::name::Name;
-use crate::report::Step;
+use crate::report::{Report, Step};
 use crate::sys;
 use crate::text;
 use crate::watch::{self, Until};
@@ -25,31 +25,36 @@ pub struct Messages {
     hints: Mutex<Vec<String>>,
 }
 
-/// Whether problems are told as JSON, those of the command line included.
+/// Whether all that is said is JSON, mistakes of the command line included.
 static AS_JSON: AtomicBool = AtomicBool::new(false);
 
-/// From now on, tells problems as JSON: `--json-errors`.
-pub fn tell_as_json() {
+/// From now on, says everything as JSON: `--json-errors`.
+pub fn speak_json() {
     AS_JSON.store(true, Ordering::Relaxed);
+    sys::set_message_without_memory(&object(Some("failed"), None, &sys::NO_MEMORY.into()));
 }
 
 /// Tells of a problem: what it is, in one word, of which secret, and in words; as JSON with what can be done about it.
 pub fn problem(what: &str, name: Option<&Name>, problem: &Reason) {
-    if !AS_JSON.load(Ordering::Relaxed) {
-        return say(&problem.text);
-    }
-    let object = Object::default()
-        .number("schema", "1")
-        .text("problem", what)
-        .optional("name", name.map(Name::as_str))
-        .text("message", &problem.text)
-        .optional("hint", problem.hint.as_deref());
-    write(&object.end());
+    say(Some(what), name, problem);
 }
 
-/// Says one thing.
-pub fn say(text: &str) {
-    write(&format!("mxm-secrets: {}", text::line(text)));
+/// Says one thing; `what` is the kind of problem that it is.
+fn say(what: Option<&str>, name: Option<&Name>, said: &Reason) {
+    write(&match AS_JSON.load(Ordering::Relaxed) {
+        true => object(what, name, said),
+        false => format!("mxm-secrets: {}", text::line(&said.text)),
+    });
+}
+
+fn object(what: Option<&str>, name: Option<&Name>, said: &Reason) -> String {
+    Object::default()
+        .number("schema", "1")
+        .optional("problem", what)
+        .optional("name", name.map(Name::as_str))
+        .text("message", &said.text)
+        .optional("hint", said.hint.as_deref())
+        .end()
 }
 
 /// Writes a line. What a signal has interrupted ends by that signal, which says all there is to say.
@@ -102,6 +107,13 @@ impl Messages {
         }
     }
 
+    /// Says that a secret is missing that may be.
+    pub fn optional(&self, report: &Report) {
+        for reason in report.misses("optional").iter().filter(|_| !self.quiet) {
+            say(None, Some(&report.name), reason);
+        }
+    }
+
     fn hint(&self, reason: &Reason) {
         let told = self.quiet || AS_JSON.load(Ordering::Relaxed);
         let Some(hint) = reason.hint.as_ref().filter(|_| !told) else {
@@ -109,7 +121,7 @@ impl Messages {
         };
         let mut hints = self.hints.lock().unwrap_or_else(PoisonError::into_inner);
         if !hints.contains(hint) {
-            say(&format!("hint: {hint}"));
+            say(None, None, &format!("hint: {hint}").into());
             hints.push(hint.clone());
         }
     }
@@ -122,12 +134,9 @@ impl Observer for Messages {
                 Some(reason) => reason.text.clone(),
                 None => format!("{name} found: {}", step.locator),
             };
-            let answer = step.verdict.word();
-            say(&format!(
-                "{}: {answer}: {reason} ({})",
-                step.backend,
-                took(step.took)
-            ));
+            let (backend, answer) = (&step.backend, step.verdict.word());
+            let text = format!("{backend}: {answer}: {reason} ({})", took(step.took));
+            say(None, Some(name), &text.into());
         }
     }
 

@@ -8,7 +8,7 @@ use crate::compose::Text;
 use crate::config::{self, Settings};
 use crate::name::Name;
 use crate::process;
-use crate::request::{Content, Request, Target, check_targets, check_variable};
+use crate::request::{Content, Request, Target, check_variable, given_twice};
 use crate::schema::UsageError;
 
 use super::Parsed;
@@ -26,27 +26,62 @@ const FLAGS: [Id; 8] = [
     Id::From,
 ];
 
-/// What is asked for, in the order given; templates are read.
-///
-/// # Errors
-/// What is wrong in the options, or in a set or template that they name.
-pub fn read(parsed: &Parsed, settings: &Settings) -> Result<Vec<Request>, UsageError> {
-    let mut requests = Vec::new();
-    for (id, value) in parsed.each(&FLAGS) {
-        match id {
-            Id::Set => requests.extend(settings.set(&value.to_string_lossy())?),
-            Id::From => requests.extend(config::set_file(value.as_ref())?),
-            _ => requests.push(request(id, value)?),
-        }
+/// What a command line asks for, as far as it is right.
+pub struct Asked {
+    /// What is configured; `None`: it is wrong beyond the sets.
+    pub settings: Option<Settings>,
+    /// In the order given; templates are read.
+    pub requests: Vec<Request>,
+    /// What is wrong in the configuration, the options, the sets and the templates that they name.
+    pub mistakes: Vec<String>,
+}
+
+impl Asked {
+    /// Whether something is asked for; an empty set is.
+    pub fn something(parsed: &Parsed) -> bool {
+        parsed.each(&FLAGS).next().is_some()
     }
-    check_targets(&requests)?;
-    requests.iter_mut().try_for_each(Request::load)?;
-    Ok(requests)
+
+    /// Reads all that is asked for, and finds every mistake in it.
+    ///
+    /// # Errors
+    /// An option of the chain that is wrong.
+    pub fn read(parsed: &Parsed) -> Result<Asked, UsageError> {
+        let mut mistakes = Vec::new();
+        let loaded = Settings::load_past_sets(&parsed.options()?);
+        let settings = UsageError::gather(loaded, &mut mistakes).map(|(settings, wrong)| {
+            UsageError::gather(wrong.map_or(Ok(()), Err), &mut mistakes);
+            settings
+        });
+        let mut requests = Vec::new();
+        for (id, value) in parsed.each(&FLAGS) {
+            let found = match (id, &settings) {
+                (Id::Set, Some(settings)) => settings.set(&value.to_string_lossy()),
+                (Id::Set, None) => continue,
+                (Id::From, _) => config::set_file(value.as_ref()).map(|(requests, wrong)| {
+                    UsageError::gather(wrong.map_or(Ok(()), Err), &mut mistakes);
+                    requests
+                }),
+                _ => request(id, value).map(|request| vec![request]),
+            };
+            let found = UsageError::gather(found, &mut mistakes);
+            requests.extend(found.into_iter().flatten());
+        }
+        mistakes.extend(given_twice(&requests));
+        requests.retain_mut(|request| UsageError::gather(request.load(), &mut mistakes).is_some());
+        Ok(Asked {
+            settings,
+            requests,
+            mistakes,
+        })
+    }
 }
 
 /// Checks what is asked for.
 #[cfg(fuzzing)]
 pub fn check(parsed: &Parsed) {
+    use std::collections::HashSet;
+
     let given = parsed
         .each(&FLAGS)
         .filter(|(id, _)| !matches!(id, Id::Set | Id::From));
@@ -54,12 +89,12 @@ pub fn check(parsed: &Parsed) {
     let Ok(requests) = requests else {
         return;
     };
-    let variables: Vec<&str> = requests.iter().filter_map(Request::variable).collect();
-    for variable in &variables {
+    let targets: HashSet<Option<&str>> = requests.iter().map(Request::variable).collect();
+    for variable in targets.iter().flatten() {
         assert!(!variable.is_empty() && !variable.contains(['=', '\0']));
     }
-    let once: std::collections::HashSet<&&str> = variables.iter().collect();
-    assert!(check_targets(&requests).is_err() || once.len() == variables.len());
+    let twice = given_twice(&requests);
+    assert_eq!(targets.len() + twice.len(), requests.len());
 }
 
 /// Reads `[VAR=]NAME`, `VAR=TEXT` or `VAR=FILE`.

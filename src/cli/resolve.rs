@@ -5,66 +5,102 @@ use std::io::{self, IsTerminal};
 
 use crate::backend::Reason;
 use crate::chain::{Lookup, Outcome};
-use crate::config::Settings;
 use crate::name::Name;
 use crate::refs::Target;
-use crate::report::{Step, Verdict};
+use crate::report::Verdict;
 use crate::request::{self, Answers, Made, Request};
 use crate::schema::UsageError;
 use crate::text::escaped;
 
 use super::message::took;
 use super::report::{Colour, Object, Table};
+use super::requests::Asked;
 use super::table::Id;
-use super::{Parsed, Status, requests, watched, write_out};
+use super::{Parsed, Status, explain, watched, write_out};
 
 pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
     if parsed.has(Id::All) && !parsed.has(Id::Explain) && !parsed.has(Id::Json) {
         return Err(UsageError::new("--all goes with --explain or --json").into());
     }
-    let names = parsed.operands.iter().map(Name::parse);
-    let names = names.collect::<Result<Vec<_>, _>>()?;
-    let settings = Settings::load(&parsed.options()?)?;
-    let requests = requests::read(parsed, &settings)?;
-    if names.is_empty() && requests.is_empty() {
+    let preflight = Asked::something(parsed);
+    if parsed.operands.is_empty() && !preflight {
         return Err(UsageError::new("resolve: no name given").into());
     }
-    let messages = parsed.messages();
+    let Asked {
+        settings,
+        requests,
+        mut mistakes,
+    } = Asked::read(parsed)?;
+    let operands = parsed.operands.iter().map(Name::parse);
+    let named = operands.filter_map(|name| UsageError::gather(name, &mut mistakes));
+    let named: Vec<Name> = named.collect();
     let required = requests.iter().filter(|request| !request.optional);
-    let required = required.flat_map(Request::names).chain(&names);
+    let required = required.flat_map(Request::names).chain(&named);
     let required: HashSet<Name> = required.cloned().collect();
-    let names = request::names(names, &requests);
-    let lookups = watched(|| {
-        let chain = settings.open()?;
-        Ok(chain.find_each(&names, parsed.has(Id::All), &messages)?)
-    })?;
-    let mut report = String::new();
+    let mut names = request::names(named, &requests);
     let mut worst = Status::Found;
-    for lookup in &lookups {
-        if parsed.has(Id::Json) {
-            report += &format!("{}\n", json(lookup));
-        } else if parsed.has(Id::Explain) {
-            if !report.is_empty() {
-                report.push('\n');
-            }
-            report += &explain(lookup, messages.quiet);
-        } else if let Some(step) = lookup.report.hit() {
-            report += &format!(
-                "{}\t{}\t{}\n",
-                escaped(lookup.report.name.as_str()),
-                step.backend,
-                escaped(&step.locator)
-            );
-        }
+    if preflight {
+        names.retain(|name| {
+            let refs = settings.as_ref().map(|settings| &settings.refs);
+            let target = refs.map_or(Ok(None), |refs| refs.target(name));
+            UsageError::gather(target.map_err(UsageError::new), &mut mistakes).is_some()
+        });
     }
+    if !mistakes.is_empty() {
+        let mistakes = UsageError::all(mistakes).into();
+        if !preflight {
+            return Err(mistakes);
+        }
+        // A preflight goes on with what is right: every problem is told at once.
+        worst = explain(&mistakes);
+    }
+    let messages = parsed.messages();
+    let lookups = match settings {
+        Some(settings) if !names.is_empty() => watched(|| {
+            let chain = settings.open()?;
+            Ok(chain.find_each(&names, parsed.has(Id::All), &messages)?)
+        })?,
+        _ => Vec::new(),
+    };
+    let is_optional = |lookup: &Lookup| !required.contains(&lookup.report.name);
+    let report: String = if parsed.has(Id::Json) {
+        let lines = lookups.iter().map(|it| json(it, is_optional(it)) + "\n");
+        lines.collect()
+    } else if parsed.has(Id::Explain) && preflight {
+        let mut table = table(&["SECRET", "OUTCOME"]);
+        for it in &lookups {
+            let mut words = outcome(it).to_owned();
+            if is_optional(it) {
+                words += " (optional)";
+            }
+            let first = [it.report.name.as_str(), &words];
+            rows(&mut table, it, &first, messages.quiet);
+        }
+        table.draw()
+    } else if parsed.has(Id::Explain) {
+        let each = lookups.iter().map(|it| chain(it, messages.quiet));
+        each.collect::<Vec<_>>().join("\n")
+    } else {
+        let lines = lookups.iter().filter_map(|it| {
+            let step = it.report.hit()?;
+            let name = escaped(it.report.name.as_str());
+            let locator = escaped(&step.locator);
+            Some(format!("{name}\t{}\t{locator}\n", step.backend))
+        });
+        lines.collect()
+    };
     write_out(&[report.as_bytes()])?;
+    let silent = parsed.has(Id::Json) || parsed.has(Id::Explain);
     for lookup in &lookups {
         let missing = matches!(lookup.outcome, Outcome::Missing);
-        if missing && !required.contains(&lookup.report.name) {
+        if missing && is_optional(lookup) {
+            if !silent {
+                messages.optional(&lookup.report);
+            }
             continue;
         }
         worst = worst.worse(Status::from(&lookup.outcome));
-        if !parsed.has(Id::Json) && !parsed.has(Id::Explain) {
+        if !silent {
             messages.outcome(lookup);
         }
     }
@@ -73,7 +109,7 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
     for request in &requests {
         if let Made::Unfit(reason) = answers.make(request) {
             messages.problem("failed", request.secret(), &reason);
-            worst = Status::Failed;
+            worst = worst.worse(Status::Failed);
         }
     }
     Ok(worst)
@@ -88,12 +124,15 @@ fn outcome(lookup: &Lookup) -> &'static str {
     }
 }
 
-/// The chain as a table, for eyes; `quiet` leaves the hints out.
-fn explain(lookup: &Lookup, quiet: bool) -> String {
-    let mut table = Table::new(
-        &["BACKEND", "LOCATOR", "ANSWER", "REASON", "TIME"],
-        io::stdout().is_terminal(),
-    );
+/// A table with a row for each backend, which `first` stands before.
+fn table(first: &[&str]) -> Table {
+    let columns = ["BACKEND", "LOCATOR", "ANSWER", "REASON", "TIME"];
+    Table::new(&[first, &columns].concat(), io::stdout().is_terminal())
+}
+
+/// Adds a row for each backend, the first of them behind the cells of `first`; `quiet` leaves the hints out.
+fn rows(table: &mut Table, lookup: &Lookup, first: &[&str], quiet: bool) {
+    let mut before = first.to_vec();
     for step in &lookup.report.steps {
         let colour = match step.verdict {
             Verdict::Hit => Colour::Green,
@@ -102,59 +141,57 @@ fn explain(lookup: &Lookup, quiet: bool) -> String {
             Verdict::Miss | Verdict::Unavailable => Colour::Plain,
             Verdict::NotAsked => Colour::Dim,
         };
-        let asked = step.verdict != Verdict::NotAsked;
-        let time = if asked {
-            took(step.took)
-        } else {
-            String::new()
+        let time = match step.verdict {
+            Verdict::NotAsked => String::new(),
+            _ => took(step.took),
         };
-        table.row(
-            colour,
-            &[
-                &step.backend,
-                &step.locator,
-                step.verdict.word(),
-                &why(step),
-                &time,
-            ],
-        );
+        let reason = step.reason.as_ref().map(Reason::to_string);
+        let reason = reason.unwrap_or_default();
+        let (backend, locator) = (step.backend.as_str(), step.locator.as_str());
+        let cells = [backend, locator, step.verdict.word(), &reason, &time];
+        table.row(colour, &[before.as_slice(), &cells].concat());
+        before.fill("");
         if !quiet {
             table.hint(step.reason.as_ref());
         }
     }
-    let place = lookup
+    if let Some(it) = lookup
         .report
-        .hit()
-        .map(|step| format!(" in {}", step.backend))
-        .unwrap_or_default();
-    let target = lookup.report.target.as_deref();
-    let target = target.map_or(String::new(), |it| {
-        let Target {
-            name,
-            store,
-            policy,
-            role,
-            ..
-        } = it;
-        format!("ref {name}, store {store}, policy {policy}, role {role}\n")
-    });
-    format!(
-        "{}: {}{place}\n{target}{}",
-        escaped(lookup.report.name.as_str()),
-        outcome(lookup),
-        table.draw()
-    )
+        .target
+        .as_deref()
+        .filter(|_| !first.is_empty())
+    {
+        table.fact("ref", &target(it));
+    }
 }
 
-fn why(step: &Step) -> String {
-    step.reason
-        .as_ref()
-        .map(Reason::to_string)
-        .unwrap_or_default()
+/// Where a ref leads to.
+fn target(target: &Target) -> String {
+    let Target {
+        name,
+        store,
+        policy,
+        role,
+        ..
+    } = target;
+    format!("{name}, store {store}, policy {policy}, role {role}")
 }
 
-/// The lookup as a JSON object, without its value.
-pub(super) fn json(lookup: &Lookup) -> String {
+/// The chain as a table, for eyes, below what came of it.
+fn chain(lookup: &Lookup, quiet: bool) -> String {
+    let report = &lookup.report;
+    let mut table = table(&[]);
+    rows(&mut table, lookup, &[], quiet);
+    let place = report.hit().map(|step| format!(" in {}", step.backend));
+    let place = place.unwrap_or_default();
+    let target = report.target.as_deref().map(target);
+    let target = target.map_or(String::new(), |it| format!("ref {it}\n"));
+    let (name, outcome) = (escaped(report.name.as_str()), outcome(lookup));
+    format!("{name}: {outcome}{place}\n{target}{}", table.draw())
+}
+
+/// The lookup as a JSON object, without its value; `optional`: it may be missing.
+pub(super) fn json(lookup: &Lookup, optional: bool) -> String {
     let report = &lookup.report;
     let hit = report.hit();
     let chain = report.steps.iter().map(|step| {
@@ -165,6 +202,12 @@ pub(super) fn json(lookup: &Lookup) -> String {
             .optional(
                 "reason",
                 step.reason.as_ref().map(|reason| reason.text.as_str()),
+            )
+            .optional(
+                "hint",
+                step.reason
+                    .as_ref()
+                    .and_then(|reason| reason.hint.as_deref()),
             )
             .number("seconds", &format!("{:.6}", step.took.as_secs_f64()))
             .end()
@@ -178,6 +221,9 @@ pub(super) fn json(lookup: &Lookup) -> String {
             .text("ref", &target.name)
             .text("store", &target.store)
             .text("policy", &target.policy);
+    }
+    if optional {
+        object = object.number("optional", "true");
     }
     object
         .text("outcome", outcome(lookup))

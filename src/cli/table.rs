@@ -315,7 +315,7 @@ pub const FLAGS: &[Flag] = &[
         commands: &["exec", "resolve"],
         about: "all that SET of the configuration asks for",
         more: "May be given more than once, and beside the other options; a variable that is given twice is an error. \
-            resolve looks up the same without starting anything, and reports every problem at once.",
+            resolve looks up the same without starting anything, and reports every problem at once: mistakes, too.",
     },
     Flag {
         id: Id::From,
@@ -355,8 +355,8 @@ pub const FLAGS: &[Flag] = &[
         variable: None,
         commands: &["exec"],
         about: "report problems as JSON, one object per line",
-        more: "On standard error: schema (1), problem (missing, failed, denied, usage, command or warning), name (or \
-            null), message, hint (or null).",
+        more: "On standard error: schema (1), problem (missing, failed, denied, usage, command or warning; null for what \
+            -v reports), name (or null), message, hint (or null). All that mxm-secrets writes there is JSON then.",
     },
     Flag {
         id: Id::Explain,
@@ -366,7 +366,7 @@ pub const FLAGS: &[Flag] = &[
         variable: None,
         commands: &["resolve"],
         about: "show each backend of the chain and its answer",
-        more: "",
+        more: "A table for each NAME; with --set or --from, one table of all secrets.",
     },
     Flag {
         id: Id::All,

@@ -36,12 +36,9 @@ const NOT_VALID: &str = "the value of ${...} is not valid here";
 /// Whether a path is there in some layer that may be in effect on another machine.
 type Elsewhere<'r> = Option<&'r dyn Fn(&str) -> bool>;
 
-/// What our section in `root` says. With `elsewhere`, what another layer gives is not missed, nor is a variable that
-/// is not set here.
-///
-/// # Errors
-/// All that is wrong in it, in the order of the files.
-pub fn section(raw: &Raw, root: &Node, elsewhere: Elsewhere) -> Result<Configured, Vec<Wrong>> {
+/// What our section in `root` says, as far as it is right, and all that is wrong in it, in the order of the files. With
+/// `elsewhere`, what another layer gives is not missed, nor is a variable that is not set here.
+pub fn section(raw: &Raw, root: &Node, elsewhere: Elsewhere) -> (Configured, Vec<Wrong>) {
     let mut checker = Checker {
         raw,
         tree: Tree::new(root, raw.deadline),
@@ -53,11 +50,13 @@ pub fn section(raw: &Raw, root: &Node, elsewhere: Elsewhere) -> Result<Configure
     checker.done(configured)
 }
 
-/// What a file that has one set asks for.
-///
-/// # Errors
-/// All that is wrong in it, in the order of the file.
-pub fn set_file(raw: &Raw, root: &Node) -> Result<Vec<Request>, Vec<Wrong>> {
+/// Whether a mistake is one of a set, which hinders only what uses sets.
+pub fn is_of_a_set(wrong: &Wrong) -> bool {
+    wrong.text.starts_with(&format!("{SECTION}.sets"))
+}
+
+/// What a file that has one set asks for, as far as it is right, and all that is wrong in it, in its order.
+pub fn set_file(raw: &Raw, root: &Node) -> (Vec<Request>, Vec<Wrong>) {
     let mut checker = Checker {
         raw,
         tree: Tree::new(root, raw.deadline),
@@ -83,7 +82,7 @@ pub fn all(mut raw: Raw) -> Result<Checked, UsageError> {
     };
     let has = |path: &str| layers.iter().any(|layer| layer.has(path));
     let elsewhere: Elsewhere = if layers.is_empty() { None } else { Some(&has) };
-    let mut wrong = section(&raw, &base, elsewhere).err().unwrap_or_default();
+    let (_, mut wrong) = section(&raw, &base, elsewhere);
     for layer in &layers {
         for (key, place) in layer.selectors_of_no_use() {
             wrong.push(Wrong {
@@ -94,14 +93,16 @@ pub fn all(mut raw: Raw) -> Result<Checked, UsageError> {
         for selector in layer.selectors() {
             raw.deadline.go_on().map_err(late)?;
             let mut root = base.clone();
-            let found = match layer.block(selector, raw.deadline) {
-                Ok(block) => layers::merge(&mut root, block, raw.deadline)
-                    .map_err(|error| vec![error])
-                    .and_then(|()| section(&raw, &root, elsewhere))
-                    .map_err(|wrong| in_block(wrong, layer.file, selector)),
-                Err(error) => Err(vec![error]),
-            };
-            wrong.extend(found.err().into_iter().flatten());
+            wrong.extend(match layer.block(selector, raw.deadline) {
+                Ok(block) => {
+                    let found = match layers::merge(&mut root, block, raw.deadline) {
+                        Ok(()) => section(&raw, &root, elsewhere).1,
+                        Err(error) => vec![error],
+                    };
+                    in_block(found, layer.file, selector)
+                }
+                Err(error) => vec![error],
+            });
         }
     }
     let mut lacking = Vec::new();
@@ -237,36 +238,31 @@ fn combine<'l>(
     raw.deadline.go_on().map_err(late)?;
     // Only variables are for other machines to tell.
     let nothing = |_: &str| false;
-    match section(raw, &root, Some(&nothing)) {
-        Ok(configured) => {
-            for it in configured.refs.out_of_reach() {
-                let section = format!("{}.{}", KINDS[0], it.name);
-                let source = configured
-                    .entries
-                    .iter()
-                    .find(|entry| entry.name == section);
-                let place = source.and_then(|entry| place_of(raw, entry, "store"));
-                let place = place.unwrap_or(root.place);
-                let known = seen.lacking.iter_mut().find(|(known, at, _)| {
-                    (&known.name, &known.store, *at) == (&it.name, &it.store, place)
-                });
-                match known {
-                    Some((_, _, combinations)) => combinations.push(chosen.clone()),
-                    None => seen.lacking.push((it.clone(), place, vec![chosen.clone()])),
-                }
-            }
+    let (configured, mut found) = section(raw, &root, Some(&nothing));
+    if !found.is_empty() {
+        for (layer, selector) in layers.iter().zip(chosen.iter()) {
+            found = in_block(found, layer.file, selector);
         }
-        Err(all) => {
-            let mut all = all;
-            for (layer, selector) in layers.iter().zip(chosen.iter()) {
-                all = in_block(all, layer.file, selector);
-            }
-            let of_refs = |wrong: &Wrong| {
-                KINDS
-                    .iter()
-                    .any(|kind| wrong.text.contains(&format!("{SECTION}.{kind}.")))
-            };
-            wrong.extend(all.into_iter().filter(of_refs));
+        let of_refs = |wrong: &Wrong| {
+            KINDS
+                .iter()
+                .any(|kind| wrong.text.contains(&format!("{SECTION}.{kind}.")))
+        };
+        wrong.extend(found.into_iter().filter(of_refs));
+        return Ok(());
+    }
+    for it in configured.refs.out_of_reach() {
+        let section = format!("{}.{}", KINDS[0], it.name);
+        let mut entries = configured.entries.iter();
+        let source = entries.find(|entry| entry.name == section);
+        let place = source.and_then(|entry| place_of(raw, entry, "store"));
+        let place = place.unwrap_or(root.place);
+        let known = seen.lacking.iter_mut().find(|(known, at, _)| {
+            (&known.name, &known.store, *at) == (&it.name, &it.store, place)
+        });
+        match known {
+            Some((_, _, combinations)) => combinations.push(chosen.clone()),
+            None => seen.lacking.push((it.clone(), place, vec![chosen.clone()])),
         }
     }
     Ok(())
@@ -332,13 +328,10 @@ struct Checker<'c> {
 }
 
 impl<'c> Checker<'c> {
-    /// `result`, if nothing was wrong.
-    fn done<T>(mut self, result: T) -> Result<T, Vec<Wrong>> {
+    /// `result`, and what was wrong, in order.
+    fn done<T>(mut self, result: T) -> (T, Vec<Wrong>) {
         self.wrong.sort_by_key(|wrong| wrong.place);
-        match self.wrong.is_empty() {
-            true => Ok(result),
-            false => Err(self.wrong),
-        }
+        (result, self.wrong)
     }
 
     fn mistake(&mut self, place: Place, key: impl std::fmt::Display, text: impl std::fmt::Display) {

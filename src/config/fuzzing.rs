@@ -37,8 +37,7 @@ pub fn configuration(files: &[&[u8]]) {
         }
     }
     if let Some(base) = &raw.base {
-        let section = check::section(&raw, base, None);
-        for wrong in section.err().into_iter().flatten() {
+        for wrong in check::section(&raw, base, None).1 {
             assert!(!wrong.text.is_empty() && wrong.place.file < raw.files.len());
         }
         let mut all = base.clone();

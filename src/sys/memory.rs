@@ -45,10 +45,22 @@ pub fn set_status_without_memory(status: u8) {
     STATUS_WITHOUT_MEMORY.store(status.into(), Ordering::Relaxed);
 }
 
+/// What this program says where there is no memory.
+pub const NO_MEMORY: &str = "there is not enough memory";
+
+/// The line that says so, if not as text.
+static MESSAGE_WITHOUT_MEMORY: OnceLock<String> = OnceLock::new();
+
+/// Says what this program says where there is no memory.
+pub fn set_message_without_memory(line: &str) {
+    let _ = MESSAGE_WITHOUT_MEMORY.set(format!("{line}\n"));
+}
+
 /// Ends this process and its children at once: without memory nothing else can be done.
 pub(crate) fn end_without_memory() -> ! {
-    const MESSAGE: &[u8] = b"mxm-secrets: there is not enough memory\n";
+    const MESSAGE: &str = "mxm-secrets: there is not enough memory\n";
     children::kill_all();
-    let _ = rustix::io::write(rustix::stdio::stderr(), MESSAGE);
+    let message = MESSAGE_WITHOUT_MEMORY.get().map_or(MESSAGE, String::as_str);
+    let _ = rustix::io::write(rustix::stdio::stderr(), message.as_bytes());
     exec::exit_at_once(STATUS_WITHOUT_MEMORY.load(Ordering::Relaxed))
 }

@@ -316,6 +316,24 @@ fn problems_are_told_as_json() {
             (125, "failed bad True\n"),
         ),
     ]);
+    // What -v tells is no problem, but JSON; a hint has no line of its own.
+    let verbose = [
+        "-v",
+        "--secret",
+        "bad",
+        "--secret",
+        "N=no/such",
+        "--",
+        "true",
+    ];
+    let Some((status, told)) = problems(&home, &verbose) else {
+        return;
+    };
+    let mut told: Vec<&str> = told.lines().collect();
+    told[..3].sort_unstable();
+    let asked = ["None bad False", "None no/such False", "None no/such False"];
+    assert_eq!((status, &told[..3]), (Some(125), &asked[..]));
+    assert_eq!(told[3..], ["failed bad True", "missing no/such False"]);
     for (arguments, (status, problem)) in expected {
         let Some(seen) = problems(&home, arguments) else {
             return;

@@ -55,7 +55,8 @@ fn systemd_starts_a_service_once_its_set_is_there() {
     };
     let found = "prod/api-key\tenv\t$PROD_API_KEY\nprod/tls-key\tenv\t$PROD_TLS_KEY\n\
                  prod/db#password\tenv\t$PROD_DB_PASSWORD\n";
-    shell(&home, &line("ExecStartPre")).is(0, found, "");
+    let optional = "mxm-secrets: prod/smtp: optional: not in env ($PROD_SMTP)\n";
+    shell(&home, &line("ExecStartPre")).is(0, found, optional);
     shell(&home, &line("ExecStart")).is(0, SHOWN, "");
     assert_eq!(home.log("trader"), ["--live"]);
     let missing = shell(

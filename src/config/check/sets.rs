@@ -39,10 +39,16 @@ impl<'c> Checker<'c> {
             return sets;
         };
         for (key, node) in entries(here.node) {
+            let known = self.wrong.len();
+            let requests = self.set(here.child(node), &path.to(&key.text));
+            // Nothing at all is no set; a mistake has been told.
+            if requests.is_none() && self.wrong.len() == known {
+                continue;
+            }
             sets.push(Set {
                 name: key.text.clone(),
                 source: self.source(key.place),
-                requests: self.set(here.child(node), &path.to(&key.text)),
+                requests: requests.unwrap_or_default(),
             });
         }
         sets
@@ -51,29 +57,32 @@ impl<'c> Checker<'c> {
     /// The root of a file that has one set and nothing else.
     pub(super) fn set_file(&mut self) -> Vec<Request> {
         let top = self.tree.root();
-        let mut requests = None;
+        let mut secrets = None;
         for (key, node) in entries(top.node) {
             let path = Way {
                 above: None,
                 name: &key.text,
             };
             match key.text.as_str() {
-                "secrets" => requests = Some(self.set(top.child(node), &path)),
+                "secrets" => secrets = Some((key.place, self.set(top.child(node), &path))),
                 _ => self.mistake(key.place, path, "unknown key; this file only has secrets"),
             }
         }
-        if requests.is_none() {
-            self.mistake(top.node.place, "secrets", "this key is missing");
+        match secrets {
+            None => self.mistake(top.node.place, "secrets", "this key is missing"),
+            Some((place, None)) if self.wrong.is_empty() => {
+                let text = "expected a mapping, found nothing; {} stands for no secrets";
+                self.mistake(place, "secrets", text);
+            }
+            Some((_, requests)) => return requests.unwrap_or_default(),
         }
-        requests.unwrap_or_default()
+        Vec::new()
     }
 
-    /// The entries of a set.
-    fn set(&mut self, at: Location<'c>, path: &Way) -> Vec<Request> {
+    /// The entries of a set; `None`: it is nothing, or wrong.
+    fn set(&mut self, at: Location<'c>, path: &Way) -> Option<Vec<Request>> {
         let mut requests = Vec::new();
-        let Some(here) = self.mapping(at, path) else {
-            return requests;
-        };
+        let here = self.mapping(at, path)?;
         for (key, node) in entries(here.node) {
             let path = path.to(&key.text);
             if let Err(why) = check_variable(&key.text) {
@@ -82,7 +91,7 @@ impl<'c> Checker<'c> {
                 requests.extend(self.request(here.child(node), key, &path));
             }
         }
-        requests
+        Some(requests)
     }
 
     /// An entry: the name of a secret, or a mapping; `None`: it is nothing, or wrong.
