@@ -76,42 +76,44 @@ pub fn open(path: &Path, deadline: Deadline) -> io::Result<Option<File>> {
     }
 }
 
-/// Whether there is nothing at `path`, as seen from the root down: the first part that is missing is missing from a
-/// directory, and is no link to nothing.
+/// Whether there is nothing at `path`: its first part that is missing is missing from a directory, and is no link to
+/// nothing. Looked for from the end, since most of a way is there.
 ///
 /// # Errors
 /// What is in the way, so that nobody can tell, naming the part.
 pub fn is_absent(path: &Path) -> io::Result<bool> {
-    let mut parts: Vec<&Path> = path.ancestors().collect();
-    parts.reverse();
-    for part in parts {
-        match part.metadata() {
-            Ok(data) if data.is_dir() || part == path => {}
+    let mut first = match path.metadata() {
+        Ok(_) => return Ok(false),
+        Err(error) => (path, error),
+    };
+    // A relative path begins with the empty one.
+    while let Some(parent) = first.0.parent().filter(|path| !path.as_os_str().is_empty()) {
+        match parent.metadata() {
+            Ok(data) if data.is_dir() => break,
             // A file, where a directory would have to be.
             Ok(_) => return Ok(true),
-            // A relative path begins with it.
-            Err(_) if part.as_os_str().is_empty() => {}
-            Err(error) if is_no_entry(&error) => {
-                return match part.symlink_metadata() {
-                    Ok(found) if found.is_symlink() => {
-                        let said = format!("{} is a link to nothing", part.display());
-                        Err(io::Error::new(io::ErrorKind::NotFound, said))
-                    }
-                    Ok(_) => Ok(false),
-                    // A whole path that is too long may lead to a file; a part that is too long never does.
-                    Err(error) => match error.kind() {
-                        io::ErrorKind::InvalidFilename if path.as_os_str().len() >= 4096 => {
-                            Err(cannot_read(path, &error))
-                        }
-                        _ if is_no_entry(&error) => Ok(true),
-                        _ => Err(cannot_read(part, &error)),
-                    },
-                };
-            }
-            Err(error) => return Err(cannot_read(part, &error)),
+            Err(error) => first = (parent, error),
         }
     }
-    Ok(false)
+    let (part, error) = first;
+    if !is_no_entry(&error) {
+        return Err(cannot_read(part, &error));
+    }
+    match part.symlink_metadata() {
+        Ok(found) if found.is_symlink() => {
+            let said = format!("{} is a link to nothing", part.display());
+            Err(io::Error::new(io::ErrorKind::NotFound, said))
+        }
+        Ok(_) => Ok(false),
+        // A whole path that is too long may lead to a file; a part that is too long never does.
+        Err(error) => match error.kind() {
+            io::ErrorKind::InvalidFilename if path.as_os_str().len() >= 4096 => {
+                Err(cannot_read(path, &error))
+            }
+            _ if is_no_entry(&error) => Ok(true),
+            _ => Err(cannot_read(part, &error)),
+        },
+    }
 }
 
 fn cannot_read(path: &Path, error: &io::Error) -> io::Error {

@@ -213,7 +213,14 @@ impl Raw {
         let app = variable("MXM_APP")?;
         let store = match (&given, sys::home()) {
             (Some(store), _) => std::path::absolute(store).unwrap_or_else(|_| store.into()),
-            (None, Some(home)) => home.join("mxm-config-store"),
+            (None, Some(home)) => {
+                let store = home.join("mxm-config-store");
+                // What a user without a store pays for it.
+                if app.is_none() && matches!(file::is_absent(&store), Ok(true)) {
+                    return Ok(None);
+                }
+                store
+            }
             (None, None) if app.is_none() => return Ok(None),
             (None, None) => {
                 return Err(UsageError::new(
