@@ -7,7 +7,6 @@ use crate::deadline::{self, Deadline};
 use crate::field;
 use crate::name::Name;
 use crate::parallel::parallel;
-use crate::process;
 use crate::refs::{Refs, Target};
 use crate::report::{Report, Step, Verdict};
 use crate::schema::{Context, Reason, UsageError};
@@ -199,9 +198,7 @@ impl Chain {
             } else {
                 Deadline::after(self.time_for_all())
             },
-            withheld: variables
-                .filter(|variable| process::can_be_withheld(variable))
-                .collect(),
+            withheld: variables.collect(),
         }
     }
 

@@ -171,7 +171,7 @@ const SETTINGS: &[&str] = &[
 
 /// Whether a variable that a secret's name stands for may be taken from programs: without one of these they would look
 /// elsewhere, and what they say would not be about the store that is meant.
-pub fn can_be_withheld(variable: &str) -> bool {
+fn can_be_withheld(variable: &str) -> bool {
     !is_obeyed(variable) && !is_one_of(SETTINGS, variable)
 }
 
@@ -184,9 +184,8 @@ pub fn withhold(command: &mut Command, withheld: &[String]) {
         .collect();
     for (variable, _) in std::env::vars_os() {
         let name = variable.to_string_lossy();
-        if (is_credential(&name) || withheld.iter().any(|one| *one == name))
-            && !said.contains(&variable)
-        {
+        let of_a_name = || withheld.iter().any(|one| *one == name) && can_be_withheld(&name);
+        if (is_credential(&name) || of_a_name()) && !said.contains(&variable) {
             command.env_remove(&variable);
         }
     }
