@@ -448,16 +448,17 @@ fn mxm_secrets_is_a_backend_of_mxm_secrets() {
 /// ssh passes what it is given to a shell; `{reference}` is the name with its field.
 #[test]
 fn a_bridge_is_given_name_and_field_as_one() {
-    let mut home = Home::new();
+    let home = Home::new();
     home.install("mxm-secrets", program_under_test());
     home.link(&["sh"]);
-    home.fake("ssh", "shift; exec sh -c \"$*\"");
+    home.fake(
+        "ssh",
+        "shift; export PROD_DB_PASSWORD=s3cret PROD_DB='user: ann'; exec sh -c \"$*\"",
+    );
     home.write(
         ".config/mxm-secrets/config.yaml",
         "mxm_secrets:\n  backends: [bridge]\n  bridge: {command: [ssh, host, mxm-secrets, get, --raw, --backend, env, \"{reference}\"]}\n",
     );
-    home.set("PROD_DB_PASSWORD", "s3cret")
-        .set("PROD_DB", "user: ann\n");
     home.run(["get", "prod/db#password"]).is(0, "s3cret\n", "");
     home.run(["get", "prod/db"]).is(0, "user: ann\n", "");
     assert_eq!(
