@@ -12,6 +12,7 @@ pub(crate) use self::vault::fuzzing::{vault_address, vault_answers};
 
 pub use crate::schema::{Context, Reason};
 
+use crate::deadline::Deadline;
 use crate::field;
 use crate::name::Name;
 use crate::schema::{Key, Kind, Section};
@@ -226,13 +227,14 @@ impl<Seen: Copy> Proof<Seen> {
 
 impl Answer {
     /// The answer of a store that has the text `whole` for `name`: the field that the name asks for, or all of it.
-    pub fn text(whole: Secret, name: &Name, locator: String) -> Answer {
+    /// It is good until `deadline`: the chain looks at that.
+    pub fn text(whole: Secret, name: &Name, locator: String, deadline: Deadline) -> Answer {
         match name.field() {
             None => Answer::Hit {
                 secret: whole,
                 locator,
             },
-            Some(field) => match field::pick(&whole, field) {
+            Some(field) => match field::pick(&whole, field, deadline) {
                 Some(_) if field::is_block(&whole, field) => {
                     let reason = format!(
                         "field {field} of {} is a YAML block of several lines, which is not read: {locator}",

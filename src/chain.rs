@@ -320,7 +320,14 @@ impl Chain {
             withheld: &together.withheld,
             warn: &|warning| observer.warn(warning),
         };
-        match link.backend.ask(name, &context) {
+        let answer = link.backend.ask(name, &context);
+        // What was read to know it may have been cut short.
+        if !matches!(answer, Answer::Failed(_))
+            && let Err(ended) = context.deadline.go_on()
+        {
+            return Answer::failed(format!("{name} {}", ended.before_it_was("looked up")));
+        }
+        match answer {
             Answer::Hit { secret, locator } if name.is_first_line() => {
                 match field::first_line(&secret) {
                     line if line.is_empty() => Answer::miss(

@@ -1,13 +1,14 @@
 //! Picks a field, or the first line, out of a text secret.
 
+use crate::deadline::Deadline;
 use crate::json;
 use crate::secret::Secret;
 
 /// The field called `field` of the secret `whole`: a member if the whole secret is a JSON object, else the value of
 /// the first line `FIELD: value` below the first line (the convention of pass). The line's end is not part of the
-/// value, nor are the blanks after the colon.
-pub fn pick(whole: &Secret, field: &str) -> Option<Secret> {
-    match json::Value::parse(whole.expose()).filter(|value| value.is_object()) {
+/// value, nor are the blanks after the colon. After `deadline`, what is found may be wrong.
+pub fn pick(whole: &Secret, field: &str, deadline: Deadline) -> Option<Secret> {
+    match json::Value::parse(whole.expose(), Some(deadline)).filter(|value| value.is_object()) {
         Some(object) => object.get(field)?.field(),
         None => line(whole.expose(), field.as_bytes()).map(Secret::copy_of),
     }
@@ -111,7 +112,7 @@ mod tests {
             ("[1]\na: b", "a", Some("b")),
             ("", "a", None),
         ] {
-            let picked = pick(&Secret::copy_of(whole.as_bytes()), field);
+            let picked = pick(&Secret::copy_of(whole.as_bytes()), field, Deadline::never());
             assert_eq!(
                 picked.as_ref().map(Secret::expose),
                 value.map(str::as_bytes),

@@ -13,7 +13,7 @@ use std::path::Path;
 use crate::deadline::Deadline;
 use crate::secret::{Progress, Secret, SecretBuffer};
 #[cfg(feature = "vault")]
-use crate::trust;
+use crate::trust::{self, Doubt};
 use crate::{sys, watch};
 
 /// Reads the file at `path`, of at most `limit` bytes.
@@ -22,30 +22,43 @@ use crate::{sys, watch};
 /// What is wrong, naming the file.
 #[cfg(feature = "vault")]
 pub fn read(path: &Path, limit: usize, deadline: Deadline) -> Result<Secret, String> {
-    let shown = path.display();
-    let file = sys::open_to_read(path).map_err(|error| format!("cannot read {shown}: {error}"))?;
-    read_all(&file, limit, deadline).map_err(|problem| format!("{shown} {problem}"))
+    read_opened(path, &open_at_once(path)?, limit, deadline)
 }
 
-/// The same for a key or a credential, which nobody else may be able to change.
+/// The same for a key or a credential, which nobody else may be able to change. The doubt is a warning: others can read
+/// it.
 ///
 /// # Errors
 /// What is wrong, naming the file.
 #[cfg(feature = "vault")]
-pub fn read_key(path: &Path, limit: usize, deadline: Deadline) -> Result<Secret, String> {
-    if let Ok(file) = sys::open_to_read(path)
-        && let Err(doubt) = trust::key_file(path, &file)
-    {
+pub fn read_key(
+    path: &Path,
+    limit: usize,
+    deadline: Deadline,
+) -> Result<(Secret, Option<Doubt>), String> {
+    let file = open_at_once(path)?;
+    let exposed = trust::key_file(path, &file).map_err(|doubt| {
         let fix = doubt
             .fix
             .map_or(String::new(), |fix| format!("; fix it with: {fix}"));
-        return Err(format!(
-            "{} is not read: {}{fix}",
-            path.display(),
-            doubt.text
-        ));
-    }
-    read(path, limit, deadline)
+        format!("{} is not read: {}{fix}", path.display(), doubt.text)
+    })?;
+    Ok((read_opened(path, &file, limit, deadline)?, exposed))
+}
+
+#[cfg(feature = "vault")]
+fn open_at_once(path: &Path) -> Result<File, String> {
+    sys::open_to_read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
+}
+
+#[cfg(feature = "vault")]
+fn read_opened(
+    path: &Path,
+    file: &File,
+    limit: usize,
+    deadline: Deadline,
+) -> Result<Secret, String> {
+    read_all(file, limit, deadline).map_err(|problem| format!("{} {problem}", path.display()))
 }
 
 /// Opens the file at `path`; `None` when there is nothing at all: see [`is_absent`].
@@ -153,7 +166,7 @@ pub fn read_all(mut file: &File, limit: usize, deadline: Deadline) -> Result<Sec
     // The writer of a FIFO may come later: until then it is at its end, and cannot be read.
     let mut may_come = data.file_type().is_fifo();
     loop {
-        match buffer.read_from(&mut file) {
+        match watch::uninterrupted(|| buffer.read_from(&mut file)) {
             Ok(Progress::More) => {}
             Ok(Progress::End) if may_come && buffer.expose().is_empty() => {
                 may_come = false;
@@ -161,7 +174,6 @@ pub fn read_all(mut file: &File, limit: usize, deadline: Deadline) -> Result<Sec
             }
             Ok(Progress::End) => return Ok(buffer.finish()),
             Ok(Progress::TooLarge) => return Err(format!("is larger than {} MiB", limit >> 20)),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             // A FIFO or the like, and nobody has written to it yet.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 watch::wait_readable([Some(file.as_fd())], deadline.remaining()).map_err(cannot)?;

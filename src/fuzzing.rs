@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::backend::{Answer, Backend, Context, Reason, Status};
 use crate::chain::{Chain, Link, Lookup, OnError, Outcome};
 
+pub use crate::deadline::Deadline;
 pub use crate::field::pick;
 pub use crate::json::Value;
 pub use crate::name::{LIMIT, Name};
@@ -79,7 +80,7 @@ impl Backend for Says {
 /// Nobody is there, and there is no hurry.
 pub(crate) fn context() -> Context<'static> {
     Context {
-        deadline: crate::deadline::Deadline::never(),
+        deadline: Deadline::never(),
         unattended: true,
         login: false,
         withheld: &[],

@@ -1,34 +1,73 @@
 //! Reads JSON that may hold secrets: in place, without a tree, so that no value is copied but the one asked for.
 //!
-//! It takes what RFC 8259 takes, no more, to a depth of [`DEPTH`].
+//! It takes what RFC 8259 takes, no more, to a depth of [`DEPTH`]. Every pass looks at the deadline and at signals, and
+//! finds nothing more once it must end: who asks for it looks at both before believing that something is not there.
 
+use crate::deadline::Deadline;
 use crate::secret::{LIMIT, Secret, SecretBuffer};
 
 /// How deep values may stand in each other.
 pub const DEPTH: usize = 128;
 
+/// How many bytes are read between two looks at the clock.
+const STEP: usize = 1 << 20;
+
 /// A valid value, as it is written.
 #[derive(Clone, Copy)]
 pub struct Value<'a> {
     raw: &'a str,
+    pace: Pace,
+}
+
+/// How long reading may go on.
+#[derive(Clone, Copy)]
+struct Pace {
+    /// `None`: to the end, whatever comes.
+    until: Option<Deadline>,
+    /// Where the next look at the clock is due.
+    due: usize,
+}
+
+impl Pace {
+    fn from(self, at: usize) -> Pace {
+        Pace {
+            due: at + STEP,
+            ..self
+        }
+    }
+
+    /// Whether reading may go on at `at`.
+    fn goes_on(&mut self, at: usize) -> Option<()> {
+        if at >= self.due {
+            *self = self.from(at);
+            if let Some(deadline) = self.until {
+                return deadline.go_on().ok();
+            }
+        }
+        Some(())
+    }
 }
 
 impl<'a> Value<'a> {
-    /// The value that `bytes` are, if they are valid JSON from the first to the last.
-    pub fn parse(bytes: &'a [u8]) -> Option<Value<'a>> {
+    /// The value that `bytes` are, if they are valid JSON from the first to the last. With a deadline, nothing is found
+    /// after it or a signal.
+    pub fn parse(bytes: &'a [u8], until: Option<Deadline>) -> Option<Value<'a>> {
         let text = std::str::from_utf8(bytes).ok()?;
         let start = skip_blanks(text.as_bytes(), 0);
-        let end = skip_value(text.as_bytes(), start, DEPTH)?;
+        let pace = Pace { until, due: STEP };
+        let end = skip_value(text.as_bytes(), start, DEPTH, pace)?;
         (skip_blanks(text.as_bytes(), end) == text.len()).then(|| Value {
             raw: &text[start..end],
+            pace,
         })
     }
 
     /// The same of bytes that are known to be valid, without another look at all of them.
-    pub fn of_valid(bytes: &'a [u8]) -> Option<Value<'a>> {
+    pub fn of_valid(bytes: &'a [u8], until: Option<Deadline>) -> Option<Value<'a>> {
         let raw = std::str::from_utf8(bytes).ok()?;
         let raw = raw.trim_matches([' ', '\t', '\n', '\r']);
-        Some(Value { raw })
+        let pace = Pace { until, due: STEP };
+        Some(Value { raw, pace })
     }
 
     /// Whether it is an object.
@@ -78,11 +117,11 @@ impl<'a> Value<'a> {
 
     /// The elements of an array, in order.
     pub fn elements(self) -> impl Iterator<Item = Value<'a>> {
-        let mut at = 1;
+        let (mut at, mut pace) = (1, self.pace);
         std::iter::from_fn(move || {
             self.raw
                 .starts_with('[')
-                .then(|| self.next_value(&mut at))?
+                .then(|| self.next_value(&mut at, &mut pace))?
         })
     }
 
@@ -93,7 +132,9 @@ impl<'a> Value<'a> {
             return Some(Secret::copy_of(rest.as_bytes()));
         }
         let mut text = SecretBuffer::new(LIMIT);
+        let (whole, mut pace) = (rest.len(), self.pace);
         while let Some(at) = rest.find('\\') {
+            pace.goes_on(whole - rest.len())?;
             let (plain, escape) = rest.split_at(at);
             let (c, used) = unescape(escape.as_bytes())?;
             if !text.extend(plain.as_bytes()) || !text.extend(c.encode_utf8(&mut [0; 4]).as_bytes())
@@ -113,8 +154,9 @@ impl<'a> Value<'a> {
             b'"' => self.text(),
             b'{' | b'[' => {
                 let mut compact = SecretBuffer::new(LIMIT);
-                let (mut quoted, mut escaped) = (false, false);
-                for byte in self.raw.bytes() {
+                let (mut quoted, mut escaped, mut pace) = (false, false, self.pace);
+                for (at, byte) in self.raw.bytes().enumerate() {
+                    pace.goes_on(at)?;
                     if quoted || !byte.is_ascii_whitespace() {
                         let _ = compact.extend(&[byte]);
                     }
@@ -129,18 +171,18 @@ impl<'a> Value<'a> {
 
     /// The members of an object, name and value, in order.
     pub fn members(self) -> impl Iterator<Item = (Value<'a>, Value<'a>)> {
-        let mut at = 1;
+        let (mut at, mut pace) = (1, self.pace);
         std::iter::from_fn(move || {
             if !self.is_object() {
                 return None;
             }
-            let key = self.next_value(&mut at)?;
-            Some((key, self.next_value(&mut at)?))
+            let key = self.next_value(&mut at, &mut pace)?;
+            Some((key, self.next_value(&mut at, &mut pace)?))
         })
     }
 
     /// The value at or after `at`, past blanks and separators.
-    fn next_value(self, at: &mut usize) -> Option<Value<'a>> {
+    fn next_value(self, at: &mut usize, pace: &mut Pace) -> Option<Value<'a>> {
         let bytes = self.raw.as_bytes();
         while matches!(
             bytes.get(*at),
@@ -149,10 +191,12 @@ impl<'a> Value<'a> {
             *at += 1;
         }
         let start = *at;
-        let end = skip_value(bytes, start, DEPTH)?;
+        pace.goes_on(start)?;
+        let end = skip_value(bytes, start, DEPTH, *pace)?;
         *at = end;
         Some(Value {
             raw: &self.raw[start..end],
+            pace: self.pace,
         })
     }
 }
@@ -165,16 +209,17 @@ fn skip_blanks(bytes: &[u8], mut at: usize) -> usize {
 }
 
 /// The end of the value that begins at `at`, if there is a valid one.
-fn skip_value(bytes: &[u8], at: usize, depth: usize) -> Option<usize> {
+fn skip_value(bytes: &[u8], at: usize, depth: usize, pace: Pace) -> Option<usize> {
     match bytes.get(at)? {
-        b'"' => skip_text(bytes, at),
-        b'{' => skip_list(bytes, at, b'}', |at| {
-            let colon = skip_blanks(bytes, skip_text(bytes, at)?);
+        b'"' => skip_text(bytes, at, pace),
+        b'{' => skip_list(bytes, at, b'}', pace, |at, pace| {
+            let colon = skip_blanks(bytes, skip_text(bytes, at, pace)?);
             (bytes.get(colon)? == &b':').then_some(())?;
-            skip_value(bytes, skip_blanks(bytes, colon + 1), depth.checked_sub(1)?)
+            let at = skip_blanks(bytes, colon + 1);
+            skip_value(bytes, at, depth.checked_sub(1)?, pace)
         }),
-        b'[' => skip_list(bytes, at, b']', |at| {
-            skip_value(bytes, at, depth.checked_sub(1)?)
+        b'[' => skip_list(bytes, at, b']', pace, |at, pace| {
+            skip_value(bytes, at, depth.checked_sub(1)?, pace)
         }),
         b'-' | b'0'..=b'9' => skip_number(bytes, at),
         _ => ["true", "false", "null"]
@@ -189,14 +234,16 @@ fn skip_list(
     bytes: &[u8],
     at: usize,
     close: u8,
-    item: impl Fn(usize) -> Option<usize>,
+    mut pace: Pace,
+    item: impl Fn(usize, Pace) -> Option<usize>,
 ) -> Option<usize> {
     let mut at = skip_blanks(bytes, at + 1);
     if bytes.get(at)? == &close {
         return Some(at + 1);
     }
     loop {
-        at = skip_blanks(bytes, item(at)?);
+        pace.goes_on(at)?;
+        at = skip_blanks(bytes, item(at, pace)?);
         match bytes.get(at)? {
             b',' => at = skip_blanks(bytes, at + 1),
             byte if *byte == close => return Some(at + 1),
@@ -205,10 +252,11 @@ fn skip_list(
     }
 }
 
-fn skip_text(bytes: &[u8], at: usize) -> Option<usize> {
+fn skip_text(bytes: &[u8], at: usize, mut pace: Pace) -> Option<usize> {
     (bytes.get(at)? == &b'"').then_some(())?;
     let mut at = at + 1;
     loop {
+        pace.goes_on(at)?;
         match bytes.get(at)? {
             b'"' => return Some(at + 1),
             b'\\' => at += unescape(&bytes[at..])?.1,
@@ -279,7 +327,7 @@ mod tests {
 
     fn field(json: &str, name: &str) -> Option<Vec<u8>> {
         Some(
-            Value::parse(json.as_bytes())?
+            Value::parse(json.as_bytes(), None)?
                 .get(name)?
                 .field()?
                 .expose()
@@ -308,8 +356,17 @@ mod tests {
                 "{name}"
             );
         }
-        assert_eq!(Value::parse(json.as_bytes()).unwrap().names().len(), 9);
-        assert_eq!(Value::parse(b"[1, [2], {}]").unwrap().elements().count(), 3);
+        assert_eq!(
+            Value::parse(json.as_bytes(), None).unwrap().names().len(),
+            9
+        );
+        assert_eq!(
+            Value::parse(b"[1, [2], {}]", None)
+                .unwrap()
+                .elements()
+                .count(),
+            3
+        );
     }
 
     #[test]
@@ -346,12 +403,38 @@ mod tests {
             "'a'",
             "\u{feff}{}",
         ] {
-            assert!(Value::parse(bad.as_bytes()).is_none(), "{bad}");
+            assert!(Value::parse(bad.as_bytes(), None).is_none(), "{bad}");
         }
-        assert!(Value::parse(b"\"\xff\"").is_none());
-        assert!(Value::parse("[".repeat(200_000).as_bytes()).is_none());
+        assert!(Value::parse(b"\"\xff\"", None).is_none());
+        assert!(Value::parse("[".repeat(200_000).as_bytes(), None).is_none());
         let deep = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
-        assert!(Value::parse(deep(DEPTH + 1).as_bytes()).is_some());
-        assert!(Value::parse(deep(DEPTH + 2).as_bytes()).is_none());
+        assert!(Value::parse(deep(DEPTH + 1).as_bytes(), None).is_some());
+        assert!(Value::parse(deep(DEPTH + 2).as_bytes(), None).is_none());
+    }
+
+    #[test]
+    fn every_pass_ends_at_the_deadline() {
+        let late = Deadline::after(std::time::Duration::ZERO);
+        let long = |piece: &str| piece.repeat(3 * STEP / piece.len());
+        let members: String = (0..STEP / 4)
+            .map(|number| format!("\"{number}\":0,"))
+            .collect();
+        for json in [
+            format!("\"{}\"", long("a")),
+            format!("\"{}\"", long("\\n")),
+            format!("[{}0]", long("0,")),
+            format!("[{}0]", long("[[0]],")),
+            format!("{{{members}\"a\":1}}"),
+        ] {
+            let json = json.as_bytes();
+            assert!(Value::parse(json, None).is_some());
+            assert!(Value::parse(json, Some(late)).is_none());
+            let valid = Value::of_valid(json, Some(late)).unwrap();
+            let all = Value::of_valid(json, None).unwrap();
+            assert!(valid.get("a").is_none());
+            assert!(all.elements().count() == 0 || valid.elements().count() < STEP);
+            assert!(!json.contains(&b'\\') || valid.text().is_none());
+            assert!(all.text().is_some() || valid.field().is_none());
+        }
     }
 }

@@ -119,22 +119,6 @@ impl SecretBuffer {
         })
     }
 
-    /// Reads from `reader` to its end; `None` when there is more than the limit allows.
-    ///
-    /// # Errors
-    /// What the reader says; interrupted reads are tried again.
-    pub fn read_all(mut self, reader: &mut impl Read) -> io::Result<Option<Secret>> {
-        loop {
-            match self.read_from(reader) {
-                Ok(Progress::More) => {}
-                Ok(Progress::End) => return Ok(Some(self.finish())),
-                Ok(Progress::TooLarge) => return Ok(None),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
     /// Appends `bytes`; says whether they fit into the limit.
     #[must_use]
     pub fn extend(&mut self, bytes: &[u8]) -> bool {
@@ -255,25 +239,16 @@ mod tests {
         assert_eq!(secret.expose(), b"abc");
     }
 
-    /// Reads as the system may: interrupted, a piece, and then whatever `end` is.
-    struct Fitful(Vec<io::Result<&'static [u8]>>);
-
-    impl Read for Fitful {
-        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-            let piece = self.0.pop().unwrap_or(Ok(b""))?;
-            into[..piece.len()].copy_from_slice(piece);
-            Ok(piece.len())
+    /// All that `bytes` give; `None` when that is more than `limit`.
+    fn read_all(limit: usize, mut bytes: &[u8]) -> Option<Secret> {
+        let mut buffer = SecretBuffer::new(limit);
+        loop {
+            match buffer.read_from(&mut bytes).unwrap() {
+                Progress::More => {}
+                Progress::End => return Some(buffer.finish()),
+                Progress::TooLarge => return None,
+            }
         }
-    }
-
-    #[test]
-    fn an_interrupted_read_goes_on_and_a_failed_one_does_not() {
-        let interrupted = || Err(io::ErrorKind::Interrupted.into());
-        let whole = Fitful(vec![Ok(b"b"), interrupted(), Ok(b"a"), interrupted()]);
-        let read = |mut reader| SecretBuffer::new(LIMIT).read_all(&mut reader);
-        assert_eq!(read(whole).unwrap().unwrap().expose(), b"ab");
-        let broken = Fitful(vec![Err(io::ErrorKind::BrokenPipe.into()), Ok(b"a")]);
-        assert_eq!(read(broken).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
     }
 
     #[test]
@@ -301,20 +276,13 @@ mod tests {
     fn reads_everything_across_growth() {
         let length = if cfg!(miri) { 3000_u32 } else { 100_000 };
         let stored: Vec<u8> = (0..length).map(|n| n.to_le_bytes()[0]).collect();
-        let secret = SecretBuffer::new(LIMIT)
-            .read_all(&mut stored.as_slice())
-            .unwrap()
-            .unwrap();
+        let secret = read_all(LIMIT, &stored).unwrap();
         assert_eq!(secret.expose(), stored);
     }
 
     #[test]
     fn the_limit_is_exact() {
-        let read = |limit| {
-            SecretBuffer::new(limit)
-                .read_all(&mut [7; 2000].as_slice())
-                .unwrap()
-        };
+        let read = |limit| read_all(limit, &[7; 2000]);
         assert_eq!(read(2000).unwrap().len(), 2000);
         assert!(read(1999).is_none());
         let mut buffer = SecretBuffer::new(3);

@@ -12,8 +12,8 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::sys;
 use crate::text::shell;
+use crate::{sys, watch};
 
 /// Bits of a file's mode, and of the entries of access lists.
 const WRITE: u32 = 0o2;
@@ -84,7 +84,7 @@ pub fn key_file(path: &Path, file: &File) -> Result<Option<Doubt>, Doubt> {
         return Ok(None);
     }
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    Ok(trust.others(&path, &data, READ).err())
+    Ok(Doubt::of(trust.others(&path, &data, READ)?))
 }
 
 impl Trust {
@@ -114,7 +114,10 @@ impl Trust {
         let data = file.metadata().map_err(|error| unknown(path, &error))?;
         // What has no path, such as a pipe or a file in memory, cannot be changed through one.
         if !data.is_file() || data.nlink() == 0 {
-            return self.owner(path, &data);
+            return match Doubt::of(self.owner(path, &data).into_iter().collect()) {
+                Some(doubt) => Err(doubt),
+                None => Ok(()),
+            };
         }
         match self.walk(path) {
             Ok(end) if (end.dev(), end.ino()) == (data.dev(), data.ino()) => Ok(()),
@@ -147,11 +150,9 @@ impl Trust {
         let mut text = vec![0; usize::try_from(data.len()).unwrap_or(0) + 1];
         let mut filled = 0;
         while let Some(room) = text.get_mut(filled..).filter(|room| room.len() > 1) {
-            match file.read(room) {
-                Ok(0) => break,
-                Ok(count) => filled += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(unreadable(error)),
+            match watch::uninterrupted(|| file.read(room)).map_err(unreadable)? {
+                0 => break,
+                count => filled += count,
             }
         }
         if filled == text.len() {
@@ -169,7 +170,11 @@ impl Trust {
             parts.map(OsString::from).collect()
         };
         let (mut here, mut rest, mut links) = (PathBuf::new(), parts(&path), 0);
-        while let Some(part) = rest.pop() {
+        let mut faults = Vec::new();
+        let end = loop {
+            let Some(part) = rest.pop() else {
+                break fs::metadata(&here)?;
+            };
             if part == ".." {
                 here.pop();
                 continue;
@@ -179,7 +184,8 @@ impl Trust {
                 continue;
             }
             let data = fs::symlink_metadata(&here)?;
-            self.owner(&here, &data)?;
+            let before = faults.len();
+            faults.extend(self.owner(&here, &data));
             if data.is_symlink() {
                 links += 1;
                 if links > LINKS {
@@ -191,14 +197,19 @@ impl Trust {
                 continue;
             }
             if !(data.is_dir() && data.mode() & STICKY != 0) {
-                self.others(&here, &data, WRITE)?;
+                faults.extend(self.others(&here, &data, WRITE)?);
             }
             if rest.is_empty() {
-                return Ok(data);
+                break data;
             }
-            self.seen.push(here.clone());
+            if faults.len() == before {
+                self.seen.push(here.clone());
+            }
+        };
+        match Doubt::of(faults) {
+            Some(doubt) => Err(doubt.into()),
+            None => Ok(end),
         }
-        Ok(fs::metadata(here)?)
     }
 
     /// Whether `user` may do everything to our files anyway.
@@ -206,51 +217,39 @@ impl Trust {
         user == 0 || user == self.user || user == self.root
     }
 
-    fn owner(&self, path: &Path, data: &Metadata) -> Result<(), Doubt> {
-        if self.any_owner || self.trusts(data.uid()) || sys::is_read_only(path) {
-            return Ok(());
+    /// Whether nobody else is in `group`, which may write to a file with that `data`.
+    fn is_own(&self, group: u32, data: &Metadata, accounts: &Accounts) -> bool {
+        let ours = |user: &u32| self.trusts(*user) || self.any_owner && *user == data.uid();
+        let members = accounts.members(group);
+        match members.is_empty() {
+            // In a container, a user that was made up has a group of the same number.
+            true => group == 0 || group == self.user && group == sys::group(),
+            false => group == 0 || members.iter().all(ours),
         }
-        let accounts = Accounts::read();
-        let change = if data.is_symlink() {
-            "chown -h"
-        } else {
-            "chown"
-        };
-        let fix = [change, &self.user.to_string()];
-        Err(Doubt {
-            text: format!(
-                "{} belongs to {}, who is neither root nor you",
-                path.display(),
-                accounts.user(data.uid()),
-            ),
-            fix: Some(self.command(data.uid(), &fix, path)),
-        })
     }
 
-    /// Whether nobody else has one of the `rights` to a file.
-    fn others(&self, path: &Path, data: &Metadata, rights: u32) -> Result<(), Doubt> {
+    fn owner(&self, path: &Path, data: &Metadata) -> Option<Fault> {
+        if self.any_owner || self.trusts(data.uid()) || sys::is_read_only(path) {
+            return None;
+        }
+        let text = format!(
+            "{} belongs to {}, who is neither root nor you",
+            path.display(),
+            Accounts::read().user(data.uid()),
+        );
+        let change = match data.is_symlink() {
+            true => "chown -h",
+            false => "chown",
+        };
+        Some(self.fault(text, &format!("{change} {}", self.user), path, data))
+    }
+
+    /// Who else has one of the `rights` to a file, once for each command that is needed to change it.
+    fn others(&self, path: &Path, data: &Metadata, rights: u32) -> Result<Vec<Fault>, Doubt> {
         let mode = data.mode();
         // With an access list, the group's bits are the most that anyone named in it may do.
         if mode & (rights | rights << 3) == 0 || rights == WRITE && sys::is_read_only(path) {
-            return Ok(());
-        }
-        let accounts = Accounts::read();
-        let doubt = |whom: &str, fix: &[&str]| {
-            let (can, fix) = match rights {
-                WRITE => ("write to", fix),
-                _ => ("read", &["chmod", "600"][..]),
-            };
-            Err(Doubt {
-                text: format!(
-                    "{whom} can {can} {}, which belongs to {}",
-                    path.display(),
-                    accounts.user(data.uid())
-                ),
-                fix: Some(self.command(data.uid(), fix, path)),
-            })
-        };
-        if mode & rights != 0 {
-            return doubt("everyone", &["chmod", "o-w"]);
+            return Ok(Vec::new());
         }
         let mut entries = match sys::access_list(path) {
             Ok(None) => vec![(Who::Group(data.gid()), mode >> 3)],
@@ -258,43 +257,101 @@ impl Trust {
             Err(error) => return Err(unknown(path, &error)),
         };
         entries.retain(|(_, may)| may & rights != 0);
+        let accounts = Accounts::read();
+        let (mut whom, mut classes, mut listed) = (Vec::new(), String::new(), Vec::new());
+        if mode & rights != 0 {
+            whom.push("everyone".to_owned());
+            classes.push('o');
+        }
         for (who, _) in entries {
             match who {
-                Who::User(user) if self.trusts(user) => {}
-                Who::User(user) => {
-                    let name = accounts.user(user);
-                    return doubt(&name, &["setfacl", "-x", &format!("u:{user}")]);
+                Who::User(user) if !self.trusts(user) => {
+                    whom.push(accounts.user(user));
+                    listed.push(format!("u:{user}"));
                 }
-                Who::Group(0) => {}
-                Who::Group(group) => {
-                    let ours =
-                        |user: &u32| self.trusts(*user) || self.any_owner && *user == data.uid();
-                    let members = accounts.members(group);
-                    if members.is_empty() || !members.iter().all(ours) {
-                        let whom = format!("the group {}", accounts.group(group));
-                        return match group == data.gid() {
-                            true => doubt(&whom, &["chmod", "g-w"]),
-                            false => doubt(&whom, &["setfacl", "-x", &format!("g:{group}")]),
-                        };
+                Who::Group(group) if !self.is_own(group, data, &accounts) => {
+                    whom.push(format!("the group {}", accounts.group(group)));
+                    match group == data.gid() {
+                        true => classes.push('g'),
+                        false => listed.push(format!("g:{group}")),
                     }
                 }
+                _ => {}
             }
         }
-        Ok(())
+        let Some(first) = whom.first() else {
+            return Ok(Vec::new());
+        };
+        let can = if rights == WRITE { "write to" } else { "read" };
+        let owner = accounts.user(data.uid());
+        let text = format!(
+            "{first} can {can} {}, which belongs to {owner}",
+            path.display()
+        );
+        let chmod = format!("chmod {classes}-w");
+        let setfacl = format!("setfacl -x {}", listed.join(","));
+        let changes = match rights {
+            WRITE if listed.is_empty() => vec![chmod],
+            WRITE if classes.is_empty() => vec![setfacl],
+            WRITE => vec![chmod, setfacl],
+            _ => vec!["chmod 600".to_owned()],
+        };
+        let faults = changes.iter();
+        Ok(faults
+            .map(|change| self.fault(text.clone(), change, path, data))
+            .collect())
     }
 
-    /// A command that only root and `owner` can run, for a shell.
-    fn command(&self, owner: u32, words: &[&str], path: &Path) -> String {
-        let sudo = if self.user == 0 || self.user == owner {
-            ""
-        } else {
-            "sudo "
+    /// What is wrong with one file, and the command that changes it, which only root and its owner can run.
+    fn fault(&self, text: String, change: &str, path: &Path, data: &Metadata) -> Fault {
+        let sudo = match self.user == 0 || self.user == data.uid() {
+            true => "",
+            false => "sudo ",
         };
-        format!(
-            "{sudo}{} {}",
-            words.join(" "),
-            shell(&path.to_string_lossy())
-        )
+        Fault {
+            text,
+            change: format!("{sudo}{change}"),
+            path: shell(&path.to_string_lossy()),
+        }
+    }
+}
+
+/// What is wrong with one file.
+struct Fault {
+    text: String,
+    /// The command that fixes it, without the path, which is for a shell.
+    change: String,
+    path: String,
+}
+
+impl Doubt {
+    /// All that is wrong on one way, with one command for all of it.
+    fn of(faults: Vec<Fault>) -> Option<Doubt> {
+        let mut changes: Vec<(&str, Vec<&str>)> = Vec::new();
+        let mut all: Vec<&str> = Vec::new();
+        for Fault { change, path, .. } in &faults {
+            // Links may lead the same way twice.
+            if !all.contains(&&**path) {
+                all.push(path);
+            }
+            match changes.iter_mut().find(|(known, _)| known == change) {
+                Some((_, paths)) if paths.contains(&&**path) => {}
+                Some((_, paths)) => paths.push(path),
+                None => changes.push((change, vec![path])),
+            }
+        }
+        let commands = changes.iter();
+        let commands: Vec<String> = commands
+            .map(|(change, paths)| format!("{change} {}", paths.join(" ")))
+            .collect();
+        let more = match all.len().saturating_sub(1) {
+            0 => String::new(),
+            more => format!(" ({more} more in the same path must be changed)"),
+        };
+        Some(Doubt {
+            text: format!("{}{more}", faults.first()?.text),
+            fix: Some(commands.join(" && ")),
+        })
     }
 }
 

@@ -4,6 +4,7 @@
 //! Only the program itself is judged: what a gopass or a gpg-agent does in its own process is theirs.
 
 mod calls;
+mod libraries;
 mod memory;
 mod processes;
 mod scanner;

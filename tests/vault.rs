@@ -255,7 +255,7 @@ fn a_token_comes_from_the_variables_or_the_file() {
     };
     server.put("file/a", r#"{"value":"a"}"#);
     let mut home = server.home();
-    home.write(".vault-token", format!("{ROOT}\n"));
+    home.write_key(".vault-token", format!("{ROOT}\n"));
     home.run(["get", "--verbose", "file/a"])
         .has(0, "a\n", &["token of ~/.vault-token"]);
     home.set("VAULT_TOKEN", "wrong");

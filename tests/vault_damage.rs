@@ -3,8 +3,8 @@
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
-use crate::support::vault::{Scripted, answer, keys, openssl};
-use crate::support::{Home, Transcript};
+use crate::support::Transcript;
+use crate::support::vault::{Scripted, answer};
 
 const VALUE: &str = "right-value-7f3a";
 /// What Vault says of a path that an engine of version 2 does not have, and of a version that is not a number.
@@ -282,106 +282,4 @@ fn no_damage_makes_a_miss_of_a_secret_that_is_there() {
     // It is worth something only if all of them are seen.
     assert!(seen[0] > 0 && seen[3] > 0 && seen[4] > 0, "{seen:?}");
     let _ = writeln!(std::io::stderr(), "damages of vault: {count}: {seen:?}");
-}
-
-/// The forms in which a part of `secret` might be shown: text, hex, base64, and decimal numbers as Rust shows bytes.
-fn forms(secret: &[u8]) -> Vec<String> {
-    let list = |part: &[u8], each: fn(&u8) -> String, between: &str| {
-        part.iter().map(each).collect::<Vec<_>>().join(between)
-    };
-    secret
-        .windows(12)
-        .flat_map(|part| {
-            [
-                String::from_utf8_lossy(part).into_owned(),
-                list(part, |byte| format!("{byte:02x}"), ""),
-                list(part, |byte| format!("{byte:02X}"), ""),
-                list(part, |byte| byte.to_string(), ", "),
-                list(part, |byte| byte.to_string(), ","),
-                list(part, |byte| format!("{byte:02x}"), " "),
-            ]
-        })
-        .collect()
-}
-
-/// A key or certificate in PEM, damaged in one of twenty ways.
-fn damages(pem: &str) -> Vec<String> {
-    let lines: Vec<&str> = pem.lines().collect();
-    let body = lines[1..lines.len() - 1].join("\n");
-    let (begin, end) = (lines[0], lines[lines.len() - 1]);
-    vec![
-        pem.replace('\n', "\\n"),
-        pem.replace('\n', " "),
-        pem.replace('\n', "\r"),
-        pem.replace('\n', ""),
-        body.clone(),
-        format!("{begin}\n{body}\n"),
-        format!("{body}\n{end}\n"),
-        format!("{begin}{body}\n{end}\n"),
-        format!("{begin}\n{body}{end}\n"),
-        format!("-----BEGIN {body}\n"),
-        format!("-----BEGIN {body}-----\n{end}\n"),
-        format!("{begin}\n{}\n{end}\n", body.replace('A', "*")),
-        format!("{begin}\n{}\n{end}\n", &body[..body.len() / 2]),
-        format!("{begin}\n{}\n{end}\n", &body[1..]),
-        format!("{begin}\n{body}{body}\n{end}\n"),
-        pem.replace("-----", "----"),
-        pem.replace("BEGIN", "BEGIN X").replace("END", "END X"),
-        pem.replace("PRIVATE KEY", "CERTIFICATE"),
-        pem.replace("CERTIFICATE", "PRIVATE KEY"),
-        format!("{begin}\nProc-Type: 4,ENCRYPTED\nDEK-Info: {body}\n\n{body}\n{end}\n"),
-        format!("{{\"key\": \"{}\"}}", pem.replace('\n', "\\n")),
-    ]
-}
-
-#[test]
-fn no_library_shows_a_key_that_it_cannot_read() {
-    let keys = keys();
-    openssl(
-        keys.path(),
-        "req -x509 -key key.pem -out cert.pem -days 2 -subj /CN=canary-of-a-certificate",
-    );
-    openssl(
-        keys.path(),
-        "ecparam -name prime256v1 -genkey -noout -out ec.pem",
-    );
-    let read = |name: &str| std::fs::read_to_string(keys.path().join(name)).unwrap();
-    for (variable, pem) in [
-        ("VAULT_CLIENT_KEY", read("key.pem")),
-        ("VAULT_CLIENT_KEY", read("ec.pem")),
-        ("VAULT_CLIENT_CERT", read("cert.pem")),
-        ("VAULT_CACERT", read("cert.pem")),
-        ("VAULT_CACERT_BYTES", read("key.pem")),
-        ("VAULT_CACERT", read("key.pem")),
-        ("SSL_CERT_FILE", read("key.pem")),
-    ] {
-        let lines: Vec<&str> = pem.lines().collect();
-        let forms: Vec<String> = lines[1..lines.len() - 1]
-            .iter()
-            .flat_map(|line| forms(line.as_bytes()))
-            .collect();
-        for (number, damaged) in damages(&pem).into_iter().enumerate() {
-            let mut home = Home::new();
-            home.set("VAULT_ADDR", "https://127.0.0.1:1")
-                .set("VAULT_TOKEN", "hvs.example")
-                .set("MXM_SECRETS_BACKENDS", "vault");
-            if variable.starts_with("VAULT_CLIENT") {
-                home.set("VAULT_CLIENT_CERT", keys.path().join("cert.pem"))
-                    .set("VAULT_CLIENT_KEY", keys.path().join("key.pem"))
-                    .set("VAULT_SKIP_VERIFY", "1");
-            }
-            match variable {
-                "VAULT_CACERT_BYTES" => home.set(variable, damaged),
-                _ => home.set(variable, home.write("damaged.pem", damaged)),
-            };
-            for arguments in [&["get", "-v", "a"][..], &["list-backends", "--json"]] {
-                let seen = home.run(arguments);
-                let all = format!("{}{}", String::from_utf8_lossy(&seen.stdout), seen.stderr);
-                assert_eq!(seen.status, Some(4), "{variable} {number}: {all}");
-                for form in &forms {
-                    assert!(!all.contains(form), "{variable} {number}: {form} in {all}");
-                }
-            }
-        }
-    }
 }

@@ -62,7 +62,7 @@ fn role_id(server: &Server, role: &str) -> String {
 
 fn approle(server: &Server, role: &str) -> Home {
     let mut home = server.home();
-    let role_id = home.write("role_id", format!("{}\n", role_id(server, role)));
+    let role_id = home.write_key("role_id", format!("{}\n", role_id(server, role)));
     home.set("MXM_SECRETS_VAULT_AUTH_METHOD", "approle")
         .set("MXM_SECRETS_VAULT_ROLE_ID_FILE", role_id);
     home
@@ -91,7 +91,7 @@ fn approle_logs_in_and_out() {
             &["refuses the login by approle", "wrong, expired or used up"],
         );
         assert!(!wrong.stderr.contains("canary"));
-        let file = home.write("secret_id", secret_id(server, "app"));
+        let file = home.write_key("secret_id", secret_id(server, "app"));
         let mut home = approle(server, "app");
         home.set("MXM_SECRETS_VAULT_SECRET_ID_FILE", file);
         home.run(["get", "app"]).is(0, "s3cret\n", "");
@@ -172,7 +172,7 @@ fn jwt_logs_in_from_a_file_a_variable_or_github_actions() {
         let mut home = base();
         home.set(
             "MXM_SECRETS_VAULT_JWT_FILE",
-            home.write("jwt", format!("{good}\n")),
+            home.write_key("jwt", format!("{good}\n")),
         );
         home.run(["get", "app"]).is(0, "s3cret\n", "");
 
@@ -233,7 +233,7 @@ fn a_login_that_gives_no_token_tells_why() {
     }
     let server = Scripted::answering("");
     let mut home = server.home();
-    let empty = home.write("secret_id", "\n");
+    let empty = home.write_key("secret_id", "\n");
     home.set("MXM_SECRETS_VAULT_AUTH_METHOD", "approle")
         .set("MXM_SECRETS_VAULT_ROLE_ID", "role-7")
         .set("MXM_SECRETS_VAULT_SECRET_ID_FILE", empty);
@@ -281,7 +281,7 @@ fn kubernetes_logs_in() {
         home.set("MXM_SECRETS_VAULT_AUTH_ROLE", "pod");
         home.run(["get", "app"])
             .has(4, "", &["cannot read /var/run/secrets/kubernetes.io"]);
-        home.set("MXM_SECRETS_VAULT_JWT_FILE", home.write("sa", token));
+        home.set("MXM_SECRETS_VAULT_JWT_FILE", home.write_key("sa", token));
         home.run(["get", "app"]).is(0, "s3cret\n", "");
     });
 }
@@ -358,7 +358,7 @@ fn an_agent_needs_no_token() {
 fn the_configuration_logs_in() {
     alone(|server| {
         let home = approle(server, "app");
-        home.write("secret_id", secret_id(server, "app"));
+        home.write_key("secret_id", secret_id(server, "app"));
         fs::copy(&server.ca, home.path().join("ca.pem")).unwrap();
         let config = home.write(
             "config.yaml",

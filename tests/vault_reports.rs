@@ -125,9 +125,9 @@ fn list_backends_tells_what_there_is_to_know() {
     assert_eq!(status, "failed");
     assert!(seen.ends_with(", mount secret (no token)"), "{seen}");
     assert_eq!(reason, format!("\"{at} denies secret: no token is given\""));
-    home.write(".vault-token", ROOT);
+    home.write_key(".vault-token", ROOT);
     is_ready(&home, "KV v2, token of ~/.vault-token");
-    home.write(".vault-token", "canary-token");
+    home.write_key(".vault-token", "canary-token");
     let (status, seen, reason) = listed(&home, 4);
     assert_eq!(status, "failed");
     assert!(

@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use mxm_secrets::Secret;
-use mxm_secrets::fuzzing::{Value, pick};
+use mxm_secrets::fuzzing::{Deadline, Value, pick};
 
 fuzz_target!(|data: &[u8]| {
     let Some(at) = data.iter().position(|&byte| byte == 0) else {
@@ -13,8 +13,8 @@ fuzz_target!(|data: &[u8]| {
     let Ok(name) = std::str::from_utf8(name) else {
         return;
     };
-    let picked = pick(&Secret::copy_of(whole), name);
-    let ours = Value::parse(whole);
+    let picked = pick(&Secret::copy_of(whole), name, Deadline::never());
+    let ours = Value::parse(whole, None);
     // They count depth in another way.
     let shallow = whole
         .iter()

@@ -385,7 +385,7 @@ impl Backend for Own {
                     secret: output.stdout,
                     locator: self.shown(name),
                 },
-                None => Answer::text(output.stdout, name, self.shown(name)),
+                None => Answer::text(output.stdout, name, self.shown(name), context.deadline),
             };
         }
         let ending = match output.status.success() {

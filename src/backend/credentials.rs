@@ -13,7 +13,7 @@ use super::{Answer, Backend, Context, Declaration, NoSecret, NoStore, Reason, St
 use crate::file;
 use crate::name::Name;
 use crate::schema::{Key, Kind, Section};
-use crate::secret::{LIMIT, Secret, SecretBuffer};
+use crate::secret::{LIMIT, Secret};
 use crate::sys;
 
 /// Where systemd says that a service's credentials are.
@@ -107,7 +107,12 @@ impl Credentials {
                 match look(directory, &places, name, context)? {
                     Place::File(file, state, path) => {
                         let secret = read(file, state, &path, name, context)?;
-                        return Ok(Answer::text(secret, name, path.display().to_string()));
+                        return Ok(Answer::text(
+                            secret,
+                            name,
+                            path.display().to_string(),
+                            context.deadline,
+                        ));
                     }
                     Place::Folder(path) => folder = folder.or(Some(path)),
                     Place::Nothing => {}
@@ -345,16 +350,8 @@ fn read(
 ) -> Result<Secret, Reason> {
     let failed = |error| cannot_read(path, name, &error);
     loop {
-        let Some(secret) = SecretBuffer::with_room(LIMIT, usize::try_from(before.0).unwrap_or(LIMIT))
-            .read_all(&mut file)
-            .map_err(failed)?
-        else {
-            return Err(Reason::from(format!(
-                "{}: {} is larger than 16 MiB",
-                name.path(),
-                path.display()
-            )));
-        };
+        let secret = file::read_all(&file, LIMIT, context.deadline)
+            .map_err(|what| format!("{}: {} {what}", name.path(), path.display()))?;
         let now = state(&file.metadata().map_err(failed)?);
         if now == before {
             return Ok(secret);

@@ -22,6 +22,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::{Answer, Backend, Context, Declaration, LET_THROUGH, NoSecret, NoStore, Reason, Status};
+use crate::deadline::Deadline;
 use crate::name::Name;
 use crate::process::{self, Output, Problem};
 use crate::schema::{Key, Kind, Section};
@@ -301,7 +302,7 @@ impl Gopass {
             return self.judge_by_list(name, path, output, context);
         }
         Ok(match ended_well {
-            true => self.shown(name, path, output, there),
+            true => self.shown(name, path, output, there, context.deadline),
             false if absent => self.absent(dialect, name, there),
             false => self.refusal(dialect, name, path, &output, there),
         })
@@ -326,7 +327,7 @@ impl Gopass {
                 path,
                 format!("{name}: {} cannot list its secrets", self.command),
             ),
-            (true, true) => self.found(name, path, output.stdout),
+            (true, true) => self.found(name, path, output.stdout, context.deadline),
             (false, true) => self.failed(path, format!("{name} is listed, but cannot be read")),
             (_, false) if folder => is_folder(name),
             (false, false) => is_not_there(name),
@@ -335,7 +336,14 @@ impl Gopass {
     }
 
     /// The answer when the program has ended well.
-    fn shown(&self, name: &Name, path: &str, output: Output, there: There) -> Answer {
+    fn shown(
+        &self,
+        name: &Name,
+        path: &str,
+        output: Output,
+        there: There,
+        deadline: Deadline,
+    ) -> Answer {
         let vouched = vouched(&output);
         // gopass ends an empty secret with a newline, too.
         let empty = matches!(output.stdout.expose(), b"" | b"\n");
@@ -352,7 +360,7 @@ impl Gopass {
             }
         };
         if whole {
-            return self.found(name, path, output.stdout);
+            return self.found(name, path, output.stdout, deadline);
         }
         let command = &self.command;
         let text = match there {
@@ -365,14 +373,14 @@ impl Gopass {
     }
 
     /// The answer when the program has shown the secret.
-    fn found(&self, name: &Name, path: &str, text: Secret) -> Answer {
+    fn found(&self, name: &Name, path: &str, text: Secret, deadline: Deadline) -> Answer {
         let locator = self.locator_of(path);
         if text.expose() == b"\n" {
-            return Answer::text(Secret::copy_of(b""), name, locator);
+            return Answer::text(Secret::copy_of(b""), name, locator, deadline);
         }
         match attachment::decode(&text) {
-            None => Answer::text(text, name, locator),
-            Some(Some(bytes)) => Answer::text(bytes, name, locator),
+            None => Answer::text(text, name, locator, deadline),
+            Some(Some(bytes)) => Answer::text(bytes, name, locator, deadline),
             Some(None) => Answer::failed(format!(
                 "{name} is an attachment whose base64 is damaged: {locator}"
             )),

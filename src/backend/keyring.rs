@@ -45,10 +45,10 @@ impl Backend for Keyring {
         }
     }
 
-    fn ask(&self, name: &Name, _: &Context) -> Answer {
+    fn ask(&self, name: &Name, context: &Context) -> Answer {
         let description = self.description(name);
         match kernel::find(&description, &description, name.path()) {
-            Ok((secret, locator)) => Answer::text(secret, name, locator),
+            Ok((secret, locator)) => Answer::text(secret, name, locator, context.deadline),
             Err(answer) => answer,
         }
     }

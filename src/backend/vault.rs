@@ -121,6 +121,7 @@ impl Backend for Vault {
         setup.warn(context);
         setup.asking.fetch_add(1, Ordering::SeqCst);
         let answer = setup.look_up(api, name, Patience::until(context.deadline));
+        api.client.warnings.take().iter().for_each(context.warn);
         if setup.asking.fetch_sub(1, Ordering::SeqCst) == 1 {
             setup.identity.forget_failure();
             setup.reported.forget_failure();
@@ -135,7 +136,9 @@ impl Backend for Vault {
         };
         let _watch = Watch::signals();
         setup.warn(context);
-        setup.status(api, context)
+        let status = setup.status(api, context);
+        api.client.warnings.take().iter().for_each(context.warn);
+        status
     }
 }
 

@@ -9,6 +9,11 @@ pub fn user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
+/// The group that this process acts as.
+pub fn group() -> u32 {
+    rustix::process::getegid().as_raw()
+}
+
 /// The home directory: $HOME if that is an absolute path, else what the system says of this user.
 pub fn home() -> Option<PathBuf> {
     // What std asks the system for when there is no HOME at all, in a relative one's place.

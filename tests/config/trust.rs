@@ -169,26 +169,72 @@ fn a_group_counts_as_oneself_if_nobody_else_is_in_it() {
     };
     owned(1, 1);
     run_as(&home, 1, &["get", "a"]).is(0, "1\n", "");
-    // The group of all that have none has several members.
+    // The group of all that have none has several members. One command is enough.
     for group in [2, 65534, 54321] {
         owned(1, group);
         let first = home.path().display();
-        refused(
-            &run_as(&home, 1, &["get", "a"]),
-            "the group ",
-            &format!("chmod g-w {first}"),
+        let fix = format!(
+            "chmod g-w {first} {first}/.config {} {}",
+            file.parent().unwrap().display(),
+            file.display()
         );
+        let seen = run_as(&home, 1, &["get", "a"]);
+        refused(&seen, "the group ", &fix);
+        seen.has(2, "", &[" (3 more in the same path must be changed); "]);
+        fixed(&home, &fix);
+        run_as(&home, 1, &["get", "a"]).is(0, "1\n", "");
     }
+    // In a container a user may be a mere number, and so is its group.
+    owned(54321, 54321);
+    run_as(&home, 54321, &["get", "a"]).is(0, "1\n", "");
+    owned(54321, 54322);
+    refused_in_a_group(&run_as(&home, 54321, &["get", "a"]), "54322");
     // Root's own.
     owned(1, 0);
     run_as(&home, 1, &["get", "a"]).is(0, "1\n", "");
     // Another user's private group is not one's own.
     owned(0, 1);
-    refused(
-        &home.run(["get", "a"]),
-        "the group daemon (1) can write to ",
-        &format!("chmod g-w {}", home.path().display()),
-    );
+    refused_in_a_group(&home.run(["get", "a"]), "daemon (1)");
+}
+
+#[track_caller]
+fn refused_in_a_group(seen: &Transcript, group: &str) {
+    let why = format!("the group {group} can write to ");
+    seen.has(2, "", &[&why, "; fix it with: chmod g-w "]);
+}
+
+/// Does what a message tells one to do.
+fn fixed(home: &Home, fix: &str) {
+    let mut command = home.command("/bin/sh");
+    let path = std::env::var_os("PATH").unwrap();
+    let done = command.env("PATH", path).args(["-c", fix]).status();
+    assert!(done.unwrap().success(), "{fix}");
+}
+
+/// The owner, everyone, the group and an access list, of the file and of a directory.
+#[cfg(target_os = "linux")]
+#[test]
+fn one_command_mends_all_that_is_wrong() {
+    if !is_root() || find("setfacl").is_none() {
+        return;
+    }
+    let home = home();
+    let file = home.path().join(FILE);
+    let directory = file.parent().unwrap();
+    chown(directory, Some(1), Some(2)).unwrap();
+    mode(directory, 0o777);
+    mode(home.path().join(".config"), 0o777);
+    if !access_list(&file, &[(2, 1), (8, 2)]) {
+        return;
+    }
+    let seen = home.run(["get", "a"]);
+    let (_, fix) = seen
+        .stderr
+        .trim_end()
+        .split_once("; fix it with: ")
+        .unwrap();
+    fixed(&home, fix);
+    home.run(["get", "a"]).is(0, "1\n", "");
 }
 
 /// Gives a file an access list, as setfacl does: these users and groups (kind 2 and 8) may write.
@@ -316,6 +362,55 @@ fn a_token_that_others_can_change_is_not_used() {
     mode(&token, 0o600);
     home.run(["get", "a", "--backend", "vault"])
         .has(4, "", &["127.0.0.1:1"]);
+}
+
+/// A token, the parts of a login and a client's key.
+#[cfg(feature = "vault")]
+#[test]
+fn a_key_of_vault_that_others_can_read_is_warned_of_once() {
+    let files = ["token", "role_id", "secret_id", "jwt", "key"];
+    for key in files {
+        let mut home = Home::new();
+        let address = if key == "key" { "https" } else { "http" };
+        home.set("VAULT_ADDR", format!("{address}://127.0.0.1:1"));
+        let login = match key {
+            "role_id" | "secret_id" => {
+                "{method: approle, role_id_file: ~/role_id, secret_id_file: ~/secret_id}"
+            }
+            "jwt" => "{method: jwt, jwt_file: ~/jwt, role: r}",
+            _ => "{method: token}",
+        };
+        home.write(
+            FILE,
+            format!("mxm_secrets: {{backends: [vault], vault: {{auth: {login}}}}}\n"),
+        );
+        for file in files {
+            let name = if file == "token" {
+                ".vault-token"
+            } else {
+                file
+            };
+            let file_mode = if file == key { 0o644 } else { 0o600 };
+            mode(home.write(name, "hvs.canary"), file_mode);
+        }
+        if key == "key" {
+            home.set("VAULT_CLIENT_CERT", "key")
+                .set("VAULT_CLIENT_KEY", "key");
+        }
+        let name = if key == "token" { ".vault-token" } else { key };
+        let path = home.path().join(name);
+        let path = path.display();
+        // Without a server, a list logs nobody in.
+        let commands = [&["get", "a"][..], &["list-backends"]];
+        for command in &commands[..if key == "token" { 2 } else { 1 }] {
+            let seen = home.run(*command);
+            let warning = format!("everyone can read {path}, which belongs to ");
+            assert_eq!(seen.stderr.matches(&warning).count(), 1, "{}", seen.stderr);
+            assert!(seen.stderr.contains(&format!("hint: chmod 600 {path}\n")));
+        }
+        mode(home.path().join(name), 0o600);
+        assert!(!home.run(["get", "a"]).stderr.contains("can read"));
+    }
 }
 
 #[test]

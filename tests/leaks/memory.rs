@@ -204,7 +204,7 @@ fn the_token_of_a_login_is_left_nowhere() {
             let _ = stream.write_all(answer.as_bytes());
         });
         let mut home = server.home();
-        let file = home.write("secret_id", &secret_id);
+        let file = home.write_key("secret_id", &secret_id);
         home.set("MXM_SECRETS_VAULT_AUTH_METHOD", "approle")
             .set("MXM_SECRETS_VAULT_ROLE_ID", "r")
             .set("MXM_SECRETS_VAULT_SECRET_ID_FILE", file);
@@ -303,7 +303,7 @@ fn a_server_that_fails_leaves_nothing_in_memory() {
     ] {
         let server = Scripted::answering(&response);
         let home = server.home();
-        home.write(".vault-token", canary);
+        home.write_key(".vault-token", canary);
         for arguments in [
             &["get", "-v", NAME][..],
             &["resolve", "-v", "--explain", "--all", NAME],

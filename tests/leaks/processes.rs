@@ -88,7 +88,7 @@ fn a_signal_in_the_middle_leaves_nothing_behind() {
     home.set("VAULT_ADDR", server.address())
         .set("MXM_SECRETS_VAULT_KV_VERSION", "2")
         .set("MXM_SECRETS_BACKENDS", "vault");
-    home.write(".vault-token", &value.canary);
+    home.write_key(".vault-token", &value.canary);
     for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT] {
         for arguments in [
             &["get", "--timeout", "100", NAME, "--default", "V"][..],

@@ -118,6 +118,13 @@ impl Home {
         path
     }
 
+    /// The same of a key, which nobody else can read.
+    pub fn write_key(&self, file: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.write(file, content);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        path
+    }
+
     /// Puts a program on the PATH, under `name`.
     pub fn install(&self, name: &str, program: &Path) {
         std::os::unix::fs::symlink(program, self.path().join("bin").join(name)).unwrap();

@@ -122,7 +122,7 @@ impl Place {
                 place.owner = Owner::Home(server.home());
                 place.address = server.address.clone();
                 place.peers = vec![peer(&server.address)];
-                place.home().write(".vault-token", &token);
+                place.home().write_key(".vault-token", &token);
                 place.set("MXM_SECRETS_VAULT_PREFIX", format!("{canary:.8}"));
                 assert_ne!(token, ROOT);
                 place.credential = Some(token);
@@ -196,7 +196,9 @@ impl Place {
             "approle" => {
                 let role = "auth/leaks-approle/role/leaks";
                 let answer = server.api("GET", &format!("{role}/role-id"), "");
-                let role_id = place.home().write("role_id", member(&answer, "role_id"));
+                let role_id = place
+                    .home()
+                    .write_key("role_id", member(&answer, "role_id"));
                 place.set("MXM_SECRETS_VAULT_ROLE_ID_FILE", role_id);
                 let answer = server.set_up(&format!("{role}/secret-id"), "");
                 ("SECRET_ID", member(&answer, "secret_id"))
@@ -206,7 +208,7 @@ impl Place {
                 ("JWT", jwt.clone())
             }
         };
-        let path = place.home().write("credential", &credential);
+        let path = place.home().write_key("credential", &credential);
         place.set(&format!("MXM_SECRETS_VAULT_{file}_FILE"), path);
         place.credential = Some(credential);
         Some(place)

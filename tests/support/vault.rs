@@ -180,8 +180,8 @@ impl Agent {
     /// Starts one that logs in by the approle at `mount`.
     pub fn start(server: &Server, mount: &str, role_id: &str, secret_id: &str) -> Agent {
         let home = Home::new();
-        home.write("role_id", role_id);
-        home.write("secret_id", secret_id);
+        home.write_key("role_id", role_id);
+        home.write_key("secret_id", secret_id);
         let socket = home.path().join("agent.sock");
         let directory = home.path().display();
         let config = format!(

@@ -29,6 +29,8 @@ const LIMIT: usize = 1 << 20;
 /// The longest SSH key, in bytes: room for an RSA key of 16384 bits, the longest that ssh-keygen makes.
 const SSH_LIMIT: usize = 16 << 10;
 const SSH_LINES: usize = 512;
+/// A file of a key that it takes long to read: more than RSA with 4096 bits, in bytes.
+const SSH_LONG: usize = 4 << 10;
 /// The most plugins that one file may name.
 const PLUGINS: usize = 64;
 
@@ -106,13 +108,9 @@ impl Identities {
         }
         let mut opener = scrypt::Identity::new(passphrase(path, context)?);
         opener.set_max_work_factor(MAX_WORK_FACTOR);
-        let copy = |stanza: &Stanza| Stanza {
-            tag: stanza.tag.clone(),
-            args: stanza.args.clone(),
-            body: stanza.body.clone(),
-        };
-        let stanzas: Vec<Stanza> = file.stanzas().iter().map(copy).collect();
-        let key = match hard_work(path, context, move || opener.unwrap_stanzas(&stanzas))? {
+        let stanzas = copies(file.stanzas());
+        let work = move || opener.unwrap_stanzas(&stanzas);
+        let key = match hard_work(path, context.deadline, work)? {
             Some(Ok(key)) => key,
             None | Some(Err(DecryptError::DecryptionFailed)) => return Err(wrong(path)),
             Some(Err(DecryptError::ExcessiveWork { .. })) => {
@@ -189,6 +187,11 @@ impl Identities {
 }
 
 impl LockedSsh {
+    /// The type of the key.
+    pub fn kind(&self) -> &str {
+        &self.mark.0
+    }
+
     /// The key, if one of `stanzas` is for it; the passphrase is asked for only then, and once.
     pub fn for_one_of(
         &self,
@@ -205,7 +208,7 @@ impl LockedSsh {
     fn unlock(&self, context: &Context) -> Result<ssh::Identity, Reason> {
         let passphrase = passphrase(&self.file, context)?;
         let key = self.key.clone();
-        match hard_work(&self.file, context, move || key.decrypt(passphrase))? {
+        match hard_work(&self.file, context.deadline, move || key.decrypt(passphrase))? {
             Ok(key) => Ok(key.into()),
             Err(_) => Err(wrong(&self.file)),
         }
@@ -230,23 +233,43 @@ fn passphrase(path: &Path, context: &Context) -> Result<SecretString, Reason> {
     }
 }
 
-/// Makes the key of a passphrase. That is meant to be hard work, and how hard, the file says.
+/// Uses an RSA key, which is hard work where it is a long one: what it makes of `stanzas`.
+pub fn unwrap_rsa(
+    key: &ssh::Identity,
+    stanzas: &[Stanza],
+    deadline: Deadline,
+) -> Result<Option<Result<FileKey, DecryptError>>, Reason> {
+    let (key, stanzas) = (key.clone(), copies(stanzas));
+    hard_work(Path::new("the file"), deadline, move || {
+        stanzas.iter().find_map(|stanza| key.unwrap_stanza(stanza))
+    })
+}
+
+/// Stanzas for another thread.
+fn copies(stanzas: &[Stanza]) -> Vec<Stanza> {
+    let copy = |stanza: &Stanza| Stanza {
+        tag: stanza.tag.clone(),
+        args: stanza.args.clone(),
+        body: stanza.body.clone(),
+    };
+    stanzas.iter().map(copy).collect()
+}
+
+/// Makes the key of a passphrase, or uses a long one. That is hard work, and how hard, the file says.
 fn hard_work<R: Send + 'static>(
     path: &Path,
-    context: &Context,
+    deadline: Deadline,
     work: impl FnOnce() -> R + Send + 'static,
 ) -> Result<R, Reason> {
     let shown = path.display();
     let cannot = |error: io::Error| Reason::from(format!("cannot unlock {shown}: {error}"));
     let work = Detached::begin(work).map_err(cannot)?;
     loop {
-        let [done] = watch::wait_readable([Some(work.done())], context.deadline.remaining())
-            .map_err(cannot)?;
+        let [done] = watch::wait_readable([Some(work.done())], deadline.remaining()).map_err(cannot)?;
         if done {
             return work.result().map_err(cannot);
         }
-        context
-            .deadline
+        deadline
             .go_on()
             .map_err(|ended| format!("{shown} {}", ended.before_it_was("unlocked")))?;
     }
@@ -279,7 +302,7 @@ pub fn armored_or_binary(text: &[u8], deadline: Deadline) -> Option<Result<Vec<u
 pub fn parse(text: &[u8], path: &Path, deadline: Deadline) -> Result<Vec<Identity>, Reason> {
     let shown = path.display();
     if text.starts_with(b"-----BEGIN ") {
-        return Ok(vec![parse_ssh(text, path)?]);
+        return Ok(vec![parse_ssh(text, path, deadline)?]);
     }
     let (mut identities, mut plugins) = (Vec::new(), Vec::<Plugin>::new());
     for (number, line) in (1..).zip(text.split(|&byte| byte == b'\n')) {
@@ -343,7 +366,7 @@ pub fn parse(text: &[u8], path: &Path, deadline: Deadline) -> Result<Vec<Identit
     Ok(identities)
 }
 
-fn parse_ssh(text: &[u8], path: &Path) -> Result<Identity, Reason> {
+fn parse_ssh(text: &[u8], path: &Path, deadline: Deadline) -> Result<Identity, Reason> {
     let shown = path.display();
     let refuse = |what: &str| Reason::from(format!("the SSH key {shown} {what}"));
     let convert = || format!("convert it with ssh-keygen -o -p -f {}", quoted(path));
@@ -367,8 +390,12 @@ fn parse_ssh(text: &[u8], path: &Path) -> Result<Identity, Reason> {
     for line in text.split_inclusive(|&byte| byte == b'\r') {
         let _ = plain.extend(line.strip_suffix(b"\r").unwrap_or(line));
     }
-    let key = ssh::Identity::from_buffer(plain.expose(), None)
-        .map_err(|_| refuse("is damaged, or not a key that age can use: ed25519 or RSA"))?;
+    let read = move || ssh::Identity::from_buffer(plain.expose(), None);
+    let key = match text.len() {
+        ..SSH_LONG => read(),
+        _ => hard_work(path, deadline, read)?,
+    };
+    let key = key.map_err(|_| refuse("is damaged, or not a key that age can use: ed25519 or RSA"))?;
     let public = ssh::Recipient::try_from(key.clone());
     match (key, public) {
         (ssh::Identity::Unsupported(ssh::UnsupportedKey::EncryptedPem), _) => {

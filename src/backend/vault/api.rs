@@ -7,6 +7,7 @@ use super::http::{Client, Proxy};
 use super::message::{Request, Response};
 use super::socket::Patience;
 use crate::backend::Reason;
+use crate::deadline::Deadline;
 use crate::json::Value;
 use crate::secret::{LIMIT, Secret, SecretBuffer};
 use crate::text;
@@ -44,6 +45,7 @@ pub struct Call<'a> {
 #[derive(Debug)]
 pub struct Reply<'a> {
     pub api: &'a Api,
+    until: Option<Deadline>,
     pub response: Response,
     is_json: bool,
     /// What `errors` and `warnings` of a refusal say, as words with a space between them. Only [`Reply::shown`] of it
@@ -126,15 +128,20 @@ impl Api {
                 false => failure.reason,
             }
         })?;
+        // Where stopping would leave something behind on the server, it is read to its end.
+        let until = patience
+            .after_signal
+            .is_zero()
+            .then_some(patience.deadline);
         let mut reply = Reply {
             api: self,
-            is_json: Value::parse(response.body.expose()).is_some(),
+            until,
+            is_json: Value::parse(response.body.expose(), until).is_some(),
             response,
             said: String::new(),
         };
         // What took so long to arrive or to check is not looked at any further.
-        let late = patience.deadline.go_on().is_err() && patience.after_signal.is_zero();
-        if late {
+        if until.is_some_and(|deadline| deadline.go_on().is_err()) {
             return Err(format!("{} gave no answer in time", self.address()).into());
         }
         reply.said = reply.read_said();
@@ -194,7 +201,7 @@ impl Reply<'_> {
     /// The answer's JSON.
     pub fn json(&self) -> Option<Value<'_>> {
         let body = self.response.body.expose();
-        self.is_json.then(|| Value::of_valid(body))?
+        self.is_json.then(|| Value::of_valid(body, self.until))?
     }
 
     /// What `errors` and `warnings` of a refusal say, as far as it is looked at.

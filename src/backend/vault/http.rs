@@ -16,6 +16,7 @@ use super::tls::{self, Bytes, Tls, Trust};
 use crate::backend::Reason;
 use crate::deadline;
 use crate::secret::{Secret, SecretBuffer};
+use crate::trust::Doubt;
 use crate::watch;
 
 /// The pause before a retry.
@@ -33,8 +34,25 @@ pub struct Client {
     pub redirects: bool,
     /// The longest time for one request.
     pub timeout: Option<Duration>,
+    /// What is to be said of the files that were read.
+    pub warnings: Warnings,
     tls: Mutex<Option<Tls>>,
     idle: Mutex<Vec<Connection>>,
+}
+
+/// What is to be said by whoever asks next.
+#[derive(Debug, Default)]
+pub struct Warnings(Mutex<Vec<Reason>>);
+
+impl Warnings {
+    pub fn add(&self, doubt: Option<Doubt>) {
+        let mut warnings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        warnings.extend(doubt.map(Reason::from));
+    }
+
+    pub fn take(&self) -> Vec<Reason> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// An HTTP proxy.
@@ -122,6 +140,7 @@ impl Client {
             retries: 0,
             redirects: false,
             timeout: None,
+            warnings: Warnings::default(),
             tls: Mutex::new(None),
             idle: Mutex::new(Vec::new()),
         }
@@ -314,7 +333,7 @@ impl Client {
         if let Some(tls) = &*tls {
             return Ok(tls.clone());
         }
-        let read = Tls::new(&self.trust, patience.deadline)?;
+        let read = Tls::new(&self.trust, &self.warnings, patience.deadline)?;
         Ok(tls.insert(read).clone())
     }
 

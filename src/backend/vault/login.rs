@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::address::{Address, encode, encode_path};
 use super::api::{Api, Call, Reply};
-use super::http::Client;
+use super::http::{Client, Warnings};
 use super::message::Request;
 use super::proxy;
 use super::settings::{Auth, Method, official_name, secret_variable, variable};
@@ -76,16 +76,15 @@ pub fn describe(auth: &Auth, agent: bool) -> String {
 }
 
 impl Identity {
-    /// The token that is there by `deadline`, without a login.
+    /// The token that is there by `deadline`, without a login. What is to be said of its file goes to `warnings`.
     ///
     /// # Errors
     /// One that cannot be used.
-    pub fn of_token(deadline: Deadline) -> Result<Identity, Reason> {
-        let token = match official_name("TOKEN") {
-            Some(name) => secret_variable(name),
-            None => token_file()
-                .map(|path| file::read_key(&path, FILE_LIMIT, deadline))
-                .transpose()?,
+    pub fn of_token(warnings: &Warnings, deadline: Deadline) -> Result<Identity, Reason> {
+        let token = match (official_name("TOKEN"), token_file()) {
+            (Some(name), _) => secret_variable(name),
+            (None, Some(path)) => Some(read_key(&path, warnings, deadline)?),
+            (None, None) => None,
         };
         let token = token.map(trimmed).filter(|token| !token.is_empty());
         if token
@@ -114,10 +113,12 @@ impl Identity {
             .role
             .as_ref()
             .map(|role| Secret::copy_of(role.as_bytes()));
-        let credential = |what, variable, file| credential(what, variable, file, patience.deadline);
+        let credential = |what, variable, file| {
+            credential(what, variable, file, &api.client.warnings, patience.deadline)
+        };
         let credentials: Vec<(&str, Secret)> = match auth.method {
             Method::Token => {
-                let identity = Identity::of_token(patience.deadline)?;
+                let identity = Identity::of_token(&api.client.warnings, patience.deadline)?;
                 api.know(identity.token.iter().map(Secret::expose));
                 return Ok(identity);
             }
@@ -337,7 +338,7 @@ fn github_actions(audience: Option<&str>, patience: Patience) -> Result<Option<S
         once: false,
     };
     let response = client.send(&request, patience)?;
-    let token = Value::parse(response.body.expose())
+    let token = Value::parse(response.body.expose(), Some(patience.deadline))
         .filter(|_| response.status == 200)
         .and_then(|json| json.get("value")?.text());
     match token {
@@ -369,11 +370,12 @@ fn credential(
     what: &str,
     variable: &str,
     file: Option<&Path>,
+    warnings: &Warnings,
     deadline: Deadline,
 ) -> Result<Secret, Missing> {
     let whole = match (secret_variable(variable), file) {
         (Some(value), _) => value,
-        (None, Some(file)) => file::read_key(file, FILE_LIMIT, deadline)
+        (None, Some(file)) => read_key(file, warnings, deadline)
             .map_err(|problem| Missing::Unreadable(problem.into()))?,
         (None, None) => {
             return Err(Missing::NotGiven(
@@ -389,6 +391,15 @@ fn credential(
         ));
     }
     Ok(credential)
+}
+
+fn read_key(path: &Path, warnings: &Warnings, deadline: Deadline) -> Result<Secret, String> {
+    let (key, exposed) = file::read_key(path, FILE_LIMIT, deadline)?;
+    // The rights of this one are the kubelet's choice.
+    if path != Path::new(SERVICE_ACCOUNT) {
+        warnings.add(exposed);
+    }
+    Ok(key)
 }
 
 fn token_file() -> Option<PathBuf> {

@@ -5,6 +5,7 @@ use std::io;
 use super::tls::Bytes;
 use crate::backend::Reason;
 use crate::secret::{LIMIT, Progress, Secret, SecretBuffer};
+use crate::watch;
 
 /// The longest head of an answer, in bytes.
 pub const HEAD_LIMIT: usize = 64 << 10;
@@ -313,13 +314,9 @@ fn more(stream: &mut dyn Bytes, raw: &mut SecretBuffer) -> Result<(), Problem> {
 
 /// Reads once; says whether there was anything.
 fn read_once(mut stream: &mut dyn Bytes, raw: &mut SecretBuffer) -> Result<bool, Problem> {
-    loop {
-        match raw.read_from(&mut stream) {
-            Ok(Progress::More) => return Ok(true),
-            Ok(Progress::End) => return Ok(false),
-            Ok(Progress::TooLarge) => return Err(Problem::TooLarge),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error.into()),
-        }
+    match watch::uninterrupted(|| raw.read_from(&mut stream))? {
+        Progress::More => Ok(true),
+        Progress::End => Ok(false),
+        Progress::TooLarge => Err(Problem::TooLarge),
     }
 }

@@ -343,7 +343,7 @@ fn headers() -> Result<Vec<(String, Secret)>, Reason> {
     };
     let bad = || not(source, "a JSON object of strings");
     let text = secret_variable(source).ok_or_else(bad)?;
-    let object = json::Value::parse(text.expose())
+    let object = json::Value::parse(text.expose(), None)
         .filter(|value| value.is_object())
         .ok_or_else(bad)?;
     object

@@ -15,6 +15,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_platform_verifier::BuilderVerifierExt;
 
+use super::http::Warnings;
 use super::socket::Socket;
 use crate::backend::Reason;
 use crate::deadline::Deadline;
@@ -66,11 +67,11 @@ pub struct TlsStream {
 }
 
 impl Tls {
-    /// Reads the certificates, by `deadline`.
+    /// Reads the certificates, by `deadline`. What is to be said of the key goes to `warnings`.
     ///
     /// # Errors
     /// Whichever cannot be read or used.
-    pub fn new(trust: &Trust, deadline: Deadline) -> Result<Tls, Reason> {
+    pub fn new(trust: &Trust, warnings: &Warnings, deadline: Deadline) -> Result<Tls, Reason> {
         let read = |path: &Path| file::read(path, FILE_LIMIT, deadline);
         let provider = Arc::new(ring::default_provider());
         let unusable = |_| Reason::from("cannot set up TLS");
@@ -115,8 +116,10 @@ impl Tls {
                 let chain = CertificateDer::pem_slice_iter(pem.expose())
                     .collect::<Result<Vec<_>, _>>()
                     .map_err(|error| bad(certificate, "certificate in PEM", error))?;
+                let (pem, exposed) = file::read_key(key, FILE_LIMIT, deadline)?;
+                warnings.add(exposed);
                 // rustls takes the key over as it is; it lives as long as the client.
-                let private = PrivateKeyDer::from_pem_slice(file::read_key(key, FILE_LIMIT, deadline)?.expose())
+                let private = PrivateKeyDer::from_pem_slice(pem.expose())
                     .map_err(|error| bad(key, "private key in PEM", error))?;
                 builder
                     .with_client_auth_cert(chain, private)
