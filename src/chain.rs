@@ -140,8 +140,8 @@ impl Chain {
     /// The name is not allowed; nothing was asked.
     pub fn find(&self, name: &Name, observer: &dyn Observer) -> Result<Lookup, UsageError> {
         let target = self.refs.target(name).map_err(UsageError::new)?;
-        let there = target.as_ref().map_or(name, |target| &target.there);
-        let together = self.together([name, there]);
+        let there = target.as_ref().map(|target| &target.there);
+        let together = self.together([name].into_iter().chain(there));
         Ok(self.lookup(name, target.as_ref(), false, &together, observer))
     }
 
@@ -166,10 +166,9 @@ impl Chain {
         if !refused.is_empty() {
             return Err(UsageError::all(refused));
         }
-        let there = targets.iter().map(|(name, target)| {
-            let target: Option<&Target> = target.as_ref();
-            target.map_or(*name, |target| &target.there)
-        });
+        let there = targets
+            .iter()
+            .filter_map(|(_, target)| target.as_ref().map(|target: &Target| &target.there));
         let together = self.together(names.iter().chain(there));
         Ok(parallel(&targets, |(name, target)| {
             self.lookup(name, target.as_ref(), all, &together, observer)

@@ -119,6 +119,7 @@ impl Home {
     }
 
     /// The same of a key, which nobody else can read.
+    #[cfg(feature = "vault")]
     pub fn write_key(&self, file: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.write(file, content);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
