@@ -11,6 +11,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use crate::deadline::Deadline;
+use crate::schema::Reason;
 use crate::secret::{Progress, Secret, SecretBuffer};
 #[cfg(feature = "vault")]
 use crate::trust::{self, Doubt};
@@ -126,6 +127,31 @@ pub fn is_absent(path: &Path) -> io::Result<bool> {
             _ if is_no_entry(&error) => Ok(true),
             _ => Err(cannot_read(part, &error)),
         },
+    }
+}
+
+/// Whether the directory that has nothing at `path`, which is `root` or below it, has anything else.
+///
+/// # Errors
+/// It is empty: that may be where a volume is to be mounted, so that nobody knows what it has.
+pub fn is_not_hollow(root: &Path, path: &Path) -> Result<(), Reason> {
+    let is_empty = |here: &&Path| fs::read_dir(here).is_ok_and(|mut all| all.next().is_none());
+    loop {
+        let before = links(path);
+        let mut above = path.ancestors().skip(1);
+        let here = above.find(|part| part.is_dir() && part.starts_with(root));
+        let Some(here) = here.filter(is_empty) else {
+            return Ok(());
+        };
+        // Kubernetes empties the directory of the version that it has replaced.
+        if links(path) == before {
+            let text = format!(
+                "{} is empty: is something to be mounted there?",
+                here.display()
+            );
+            return Err(Reason::from(text)
+                .hint("mount it; if it is to have no secret yet, put any other file into it"));
+        }
     }
 }
 

@@ -17,7 +17,7 @@ mod lineage;
 mod programs;
 
 pub use conversation::Conversation;
-pub use environment::{is_credential, is_obeyed, let_through};
+pub use environment::{can_be_withheld, is_credential, is_obeyed, let_through};
 pub use lineage::{VARIABLE as DEPTH_VARIABLE, handed_on};
 pub use programs::{candidates, find_program};
 

@@ -34,7 +34,7 @@ pub use memory::{
     NO_MEMORY, protect_memory, restore_core_limit, set_message_without_memory,
     set_status_without_memory,
 };
-pub use rights::{access_list, group, home, is_read_only, user};
+pub use rights::{access_list, group, home, home_or_root, is_read_only, user};
 pub use rustix::stdio::{stderr, stdout};
 pub use sockets::{connect_unix, send, start_connecting};
 

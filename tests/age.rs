@@ -281,6 +281,7 @@ fn the_environment_wins_over_the_configuration() {
     store.home.run(["get", "a"]).is(0, "of the file\n", "");
     let other = store.home.path().join("other");
     fs::create_dir(&other).unwrap();
+    fs::write(other.join("b.age"), "").unwrap();
     store.home.set("PASSAGE_DIR", &other);
     for (arguments, status, told) in [
         (&["resolve", "--explain", "a"] as &[_], 1, "/other/a.age"),
@@ -533,6 +534,7 @@ fn identities_that_cannot_be_used_are_named_by_line_and_never_shown() {
 #[test]
 fn a_miss_needs_no_identities() {
     let Some(store) = Store::new() else { return };
+    store.insert("b", "value");
     fs::remove_file(store.home.path().join(".passage/identities")).unwrap();
     store.home.run(["get", "a"]).has(1, "", &["a: missing"]);
 }

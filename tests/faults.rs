@@ -13,7 +13,6 @@ mod misses;
 mod system;
 
 use std::process::Command;
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use crate::support::place::Place;
@@ -87,28 +86,12 @@ impl Scene {
 
     /// `text` with the names of this scene in their places.
     fn fill_in(&self, text: &str) -> String {
-        let (address, prefix) = match &self.owner {
-            Owner::Server(server, _) => (server.address(), ""),
-            Owner::Place(place) => (place.address().to_owned(), &place.canary[..8]),
-            Owner::Home(_) => (String::new(), ""),
+        let address = match &self.owner {
+            Owner::Server(server, _) => server.address(),
+            Owner::Place(place) => place.address().to_owned(),
+            Owner::Home(_) => String::new(),
         };
-        text.replace("{passwd}", &home_of_user())
-            .replace("{prefix}", prefix)
-            .replace("{home}", &self.home().path().display().to_string())
+        text.replace("{home}", &self.home().path().display().to_string())
             .replace("{address}", &address)
     }
-}
-
-/// The home directory that the system knows of this user.
-fn home_of_user() -> String {
-    static HOME: OnceLock<String> = OnceLock::new();
-    let ask = || {
-        // SAFETY: the entry is there until the next call, and nobody else here asks for one, nor does this, again.
-        let directory = unsafe {
-            let entry = libc::getpwuid(libc::geteuid()).as_ref();
-            entry.map(|entry| std::ffi::CStr::from_ptr(entry.pw_dir))
-        };
-        directory.map_or_else(String::new, |path| path.to_string_lossy().into_owned())
-    };
-    HOME.get_or_init(ask).clone()
 }

@@ -9,7 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::support::rights::bound;
+use crate::support::rights::{bound, with_account};
 use crate::support::store::{PASSPHRASE, Store};
 use crate::support::terminal::Terminal;
 use crate::support::{Home, STRANGER, find, not_run, program, transcript};
@@ -373,8 +373,10 @@ fn a_store_that_gopass_would_not_find_is_found() {
         .run(["get", "prod/api-key"])
         .is(0, "s3cret\n", "");
     let home = Home::new();
-    home.fake("gopass", "echo of a store that the script names");
-    fs::remove_dir_all(home.path().join(".password-store")).unwrap();
+    home.program(
+        "gopass",
+        "#!/bin/sh\necho of a store that the script names\n",
+    );
     home.run(["get", "a"])
         .is(0, "of a store that the script names\n", "");
 }
@@ -822,6 +824,198 @@ fn list_backends_starts_no_gopass_outside_the_chain_and_never_writes() {
     });
 }
 
+/// A script may read any store: what it does not find is not known to be missing, unless it only starts the program.
+#[test]
+fn what_a_script_does_not_find_is_not_missing() {
+    each_version(|store| {
+        store.insert("a", "of the store beside\n");
+        let bin = store.home.path().join("bin");
+        let gopass = fs::read_link(bin.join("gopass")).unwrap();
+        let elsewhere = store.home.path().join("elsewhere");
+        let script = |lines: &str| {
+            let _ = fs::remove_file(bin.join("gopass"));
+            let text = format!("#!/bin/sh\n{lines} '{}' \"$@\"\n", gopass.display());
+            store.home.program("gopass", &text);
+        };
+        let lost = |name: &str| {
+            let seen = store.home.run(["get", "--default", "D", name]);
+            seen.has(4, "", &["failed: gopass: "]);
+        };
+        script("exec");
+        store
+            .home
+            .run(["get", "a"])
+            .is(0, "of the store beside\n", "");
+        store
+            .home
+            .run(["get", "none"])
+            .has(1, "", &["none: missing"]);
+        for lines in [
+            format!("export PASSWORD_STORE_DIR='{}'\nexec", elsewhere.display()),
+            format!("GOPASS_HOMEDIR='{}' exec", elsewhere.display()),
+            format!(
+                "exec /usr/bin/env HOME='{0}' XDG_CONFIG_HOME='{0}/c'",
+                elsewhere.display()
+            ),
+            "x=PASSWORD_STORE_DIR; export $x=$HOME/elsewhere\nexec".to_owned(),
+        ] {
+            fs::create_dir_all(&elsewhere).unwrap();
+            fs::copy(store.root().join(".gpg-id"), elsewhere.join(".gpg-id")).unwrap();
+            fs::copy(store.root().join("a.gpg"), elsewhere.join("b.gpg")).unwrap();
+            for link in ["dead.gpg", "team"] {
+                symlink("/no/where", elsewhere.join(link)).unwrap();
+            }
+            for home in ["", ".local/share/gopass/stores"] {
+                fs::create_dir_all(elsewhere.join(home)).unwrap();
+            }
+            script(&lines);
+            for home in [".local/share/gopass/stores/root", ".password-store"] {
+                let _ = symlink(&elsewhere, elsewhere.join(home));
+            }
+            store
+                .home
+                .run(["get", "b"])
+                .is(0, "of the store beside\n", "");
+            for name in ["dead", "team/x", "a", "none"] {
+                lost(name);
+            }
+            store.home.run(["get", "none"]).has(
+                4,
+                "",
+                &[
+                    "none is not known to be missing: gopass is a script, or starts another program, and may read any store",
+                    "hint: set gopass.command to the program that it starts",
+                ],
+            );
+            let listed = store.home.run(["list-backends"]);
+            let table = String::from_utf8(listed.stdout).unwrap();
+            let table = table.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(table.contains("a store that only it knows"), "{table}");
+            fs::remove_dir_all(&elsewhere).unwrap();
+        }
+    });
+}
+
+/// A link to a program that starts others (snap, mise) is like a script.
+#[test]
+fn what_a_program_that_starts_others_does_not_find_is_not_missing() {
+    each_version(|store| {
+        store.insert("a", "value\n");
+        let bin = store.home.path().join("bin");
+        let gopass = fs::read_link(bin.join("gopass")).unwrap();
+        crate::support::copy_program(&gopass, &bin.join("mise"));
+        fs::remove_file(bin.join("gopass")).unwrap();
+        symlink("mise", bin.join("gopass")).unwrap();
+        store.home.run(["get", "a"]).is(0, "value\n", "");
+        store.home.run(["get", "none", "--default", "D"]).has(
+            4,
+            "",
+            &["none is not known to be missing"],
+        );
+    });
+}
+
+/// Such a script of pass and of Debian's gopass.
+#[test]
+fn a_script_of_another_program_is_not_looked_into() {
+    for name in ["pass", "gopass-debian"] {
+        let Some(store) = program(name).and_then(other) else {
+            return;
+        };
+        let home = &store.home;
+        let real = fs::read_link(home.path().join("bin/gopass")).unwrap();
+        fs::remove_file(home.path().join("bin/gopass")).unwrap();
+        home.program(
+            "gopass",
+            &format!(
+                "#!/bin/bash\nfor x in 1; do PASSWORD_STORE_DIR=$HOME/elsewhere; done\nexec '{}' \"$@\"\n",
+                real.display()
+            ),
+        );
+        fs::rename(store.root(), home.path().join("elsewhere")).unwrap();
+        fs::create_dir(store.root()).unwrap();
+        fs::copy(
+            home.path().join("elsewhere/.gpg-id"),
+            store.root().join(".gpg-id"),
+        )
+        .unwrap();
+        store.encrypt("only-beside", b"of another store\n");
+        let seen = home.run(["get", "prod/api-key"]);
+        match name {
+            "pass" => seen.is(0, "s3cret\n", ""),
+            // It takes blanks off, and which file to ask gpg for nobody knows.
+            _ => seen.has(
+                4,
+                "",
+                &["failed: gopass: prod/api-key is not known to be missing"],
+            ),
+        }
+        for name in ["only-beside", "none"] {
+            let seen = home.run(["get", name, "--default", "D"]);
+            seen.has(4, "", &["failed: gopass: "]);
+        }
+    }
+}
+
+/// A configuration in the form of before gopass 1.15, which gopass reads and writes anew when it starts.
+#[test]
+fn a_store_that_only_an_old_configuration_names_is_not_searched_elsewhere() {
+    each_version(|store| {
+        store.insert("team/a", "of the root store\n");
+        store.mount("team", "team");
+        store.insert("team/b", "of the mount\n");
+        let home = &store.home;
+        let new = home.path().join(".config/gopass/config");
+        let text = format!(
+            "path: {}\nmounts:\n  team: {}\n",
+            store.root().display(),
+            home.path().join("team").display()
+        );
+        for place in [".config/gopass/config.yml", ".gopass.yml"] {
+            fs::remove_file(&new).unwrap();
+            let old = home.write(place, &text);
+            symlink("/no/where", home.path().join("team/dead.gpg")).unwrap();
+            let seen = home.run(["list-backends", "--json"]).stdout;
+            assert!(
+                String::from_utf8(seen)
+                    .unwrap()
+                    .contains("a store that only it knows")
+            );
+            let seen = home.run(["get", "team/dead", "--default", "D"]);
+            seen.has(
+                4,
+                "",
+                &["failed: gopass: team/dead", "hint: run gopass once by hand"],
+            );
+            // It has been read by now.
+            home.run(["get", "team/b"]).is(0, "of the mount\n", "");
+            home.run(["get", "team/none"])
+                .has(1, "", &["team/none: missing"]);
+            home.run(["get", "team/dead"])
+                .has(4, "", &["is a link to nothing"]);
+            fs::remove_file(home.path().join("team/dead.gpg")).unwrap();
+            fs::remove_file(old).unwrap();
+        }
+    });
+}
+
+/// Without HOME, and with one that is no absolute path, home is what the system says of the account, for the program too.
+#[test]
+fn home_is_that_of_the_account_without_a_variable() {
+    each_version(|store| {
+        store.insert("a", "value\n");
+        for home in [None, Some(""), Some("relative")] {
+            let mut command = store.home.mxm_secrets(["get", "a"]);
+            command.env_remove("HOME");
+            command.envs(home.map(|home| ("HOME", home)));
+            let Some(mut command) = with_account(&store.home, &command) else {
+                return;
+            };
+            transcript(&mut command).is(0, "value\n", "");
+        }
+    });
+}
+
 /// A store of age, whose own encryption says that an empty secret is one. One that hides its names has a list of them.
 #[test]
 fn stores_of_age_are_read_and_those_that_hide_their_names() {
@@ -876,6 +1070,12 @@ fn stores_of_age_are_read_and_those_that_hide_their_names() {
     get("prod/b").has(0, "hidden\n", &[]);
     get("prod").has(1, "", &["prod is a folder"]);
     get("prod/none").has(1, "", &["prod/none is not in the password store"]);
+    // A store that hides its names, without the list of them.
+    let names = root.join(".gopass-mapping");
+    fs::rename(&names, root.join("names")).unwrap();
+    encrypt(&"a1".repeat(32), "hidden\n");
+    get("prod/b").has(4, "", &["prod/b: ", "hides the names of its secrets"]);
+    fs::rename(root.join("names"), &names).unwrap();
     // Listed, and its file is not there.
     get("prod/c").has(4, "", &["prod/c is listed, but cannot be read"]);
     fs::write(root.join(".gopass-mapping"), "junk").unwrap();
@@ -892,12 +1092,18 @@ fn stores_in_plain_text_are_read() {
             b"",
         );
         fs::write(store.root().join("a.txt"), "value\n").unwrap();
-        fs::write(store.root().join("empty.txt"), "").unwrap();
+        store.insert("empty", "");
         store.home.run(["get", "a"]).is(0, "value\n", "");
         store
             .home
             .run(["get", "-v", "empty"])
             .has(1, "", &["empty is empty"]);
+        // gopass has ended it with a newline.
+        fs::write(store.root().join("empty.txt"), "").unwrap();
+        store
+            .home
+            .run(["get", "empty", "--default", "D"])
+            .has(4, "", &["empty.txt is damaged"]);
         store
             .home
             .run(["get", "none"])

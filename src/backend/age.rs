@@ -73,10 +73,7 @@ impl Age {
     fn open(section: &Section) -> Age {
         let path = |key, default| match section.path(key) {
             Some(path) => path.to_owned(),
-            // As a shell has it: nothing, and then a slash.
-            None => sys::home()
-                .unwrap_or_else(|| "/".into())
-                .join(default),
+            None => sys::home_or_root().join(default),
         };
         Age {
             store: path("store", ".passage/store"),
@@ -101,7 +98,7 @@ impl Age {
         let file = match file::open(path, context.deadline) {
             Ok(Some(file)) => file,
             Ok(None) => {
-                self.has_store()?;
+                self.has_store(path)?;
                 return Err(match path.with_extension("").metadata() {
                     Ok(data) if data.is_dir() => Answer::miss(
                         NoSecret::Folder,
@@ -141,10 +138,13 @@ impl Age {
         self.named || !matches!(file::is_absent(directory), Ok(true))
     }
 
-    fn has_store(&self) -> Result<(), Answer> {
+    /// Whether the store is there, and has anything at all where `path` would be.
+    fn has_store(&self, path: &Path) -> Result<(), Answer> {
         let shown = self.store.display();
         match self.store.metadata() {
-            Ok(data) if data.is_dir() => Ok(()),
+            Ok(data) if data.is_dir() => {
+                file::is_not_hollow(&self.store, path).map_err(Answer::Failed)
+            }
             Ok(_) => Err(Answer::failed(format!(
                 "the age store {shown} is not a directory"
             ))),
@@ -239,7 +239,7 @@ impl Backend for Age {
     fn status(&self, context: &Context) -> Status {
         let file = self.identities_file.display();
         let uses = format!("{}, {file}", self.store.display());
-        if let Err(answer) = self.is_absolute().and_then(|()| self.has_store()) {
+        if let Err(answer) = self.is_absolute().and_then(|()| self.has_store(&self.store.join("x"))) {
             return Status::of(uses, answer);
         }
         match Identities::read(&self.identities_file, context) {

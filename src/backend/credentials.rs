@@ -87,6 +87,7 @@ impl Credentials {
 
     /// Whether `directory` is there, whole, and may be searched. One that somebody has named has to be.
     fn is_there(&self, directory: &Path, context: &Context) -> Result<bool, Reason> {
+        file::is_not_hollow(directory, &directory.join("x"))?;
         match is_there(directory, context)? {
             false if self.named || self.from_systemd.as_deref() == Some(directory) => Err(
                 Reason::from(format!("{} does not exist", directory.display())).hint(MAKERS),
@@ -274,7 +275,8 @@ fn look(
     let mut found = Place::Nothing;
     for place in places {
         let path = directory.join(place);
-        match (open(path, name, context)?, &found) {
+        match (open(path.clone(), name, context)?, &found) {
+            (Place::Nothing, _) => file::is_not_hollow(directory, &path)?,
             (Place::File(_, _, path), Place::File(_, _, first)) => {
                 return Err(Reason::from(format!(
                     "{} is there twice: {} and {}",
@@ -284,7 +286,7 @@ fn look(
                 ))
                 .hint("remove one of them: it is ambiguous which one is meant"));
             }
-            (Place::Nothing, _) | (Place::Folder(_), Place::File(..)) => {}
+            (Place::Folder(_), Place::File(..)) => {}
             (place, _) => found = place,
         }
     }

@@ -1,5 +1,12 @@
 //! gopass, the other program of that name (Debian's package, 1.5.0), and pass.
 //!
+//! | file | owns |
+//! | --- | --- |
+//! | `program` | which program it is, and how it is started |
+//! | `settings` | the configuration of gopass |
+//! | `store` | the store that is meant, and what is there for a secret |
+//! | `attachment` | files that gopass has stored |
+//!
 //! One process for a hit. Which stores are meant is read where the programs read it, and looked at first: a store that
 //! is gone, and one that may not be read, look to them like one that has no such secret. What they print on standard
 //! error is searched and never shown, since it may hold parts of a plaintext. What gpg says there of the file
@@ -11,13 +18,11 @@
 mod attachment;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod program;
 mod settings;
 mod store;
 
-use std::borrow::Cow;
-use std::ffi::{OsStr, OsString};
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::ffi::OsStr;
 use std::process::Command;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -30,6 +35,7 @@ use crate::secret::Secret;
 use crate::sys;
 use crate::text::shell;
 use crate::trust;
+use program::{Dialect, Program, asked};
 use store::{Crypto, Entry as There, Store};
 
 pub const DECLARATION: Declaration = Declaration {
@@ -57,7 +63,7 @@ pub const DECLARATION: Declaration = Declaration {
             "used by gopass instead of the home directory",
         ),
         (
-            "GOPASS_CONFIG, GOPASS_CONFIG_COUNT, GOPASS_CONFIG_NOSYSTEM",
+            "GOPASS_CONFIG, GOPASS_CONFIG_COUNT, GOPASS_CONFIG_NOSYSTEM, GOPASS_CONFIG_NO_MIGRATE",
             "gopass's own settings, read to find its stores",
         ),
         (
@@ -75,17 +81,6 @@ pub const DECLARATION: Declaration = Declaration {
     ],
     open: |section| Box::new(Gopass::open(section)),
 };
-
-/// The programs that are asked in different ways.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Dialect {
-    /// gopass, github.com/gopasspw/gopass.
-    Gopass,
-    /// The other gopass, whose `show` has no options.
-    Plain,
-    /// pass.
-    Pass,
-}
 
 struct Gopass {
     command: String,
@@ -117,94 +112,37 @@ impl Gopass {
         }
     }
 
-    /// The program's text if it is a script, and else its first two bytes; `None`: there is no such program.
-    fn text(&self) -> Option<Vec<u8>> {
-        let program = process::find_program(OsStr::new(&self.command))?;
-        let mut text = Vec::new();
-        let _ = sys::open_to_read(&program).and_then(|file| {
-            let mut file = file.take(2);
-            file.read_to_end(&mut text)?;
-            file.set_limit(if text == b"#!" { 64 << 10 } else { 0 });
-            file.read_to_end(&mut text)
-        });
-        Some(text)
-    }
-
-    /// Which program it is, whatever its name: pass is a script that has these words. Another script may start any.
-    fn dialect(&self) -> Dialect {
-        match self.told.load(Ordering::Relaxed) {
-            1 => return Dialect::Plain,
-            2 => return Dialect::Pass,
-            _ => {}
-        }
-        let is_pass = match self.text() {
-            None => Path::new(&self.command).ends_with("pass"),
-            Some(text) => {
-                let has = |word: &str| text.windows(word.len()).any(|part| part == word.as_bytes());
-                text.starts_with(b"#!") && has("cmd_show") && has("PASSWORD_STORE_DIR")
-            }
+    /// Which program it is. A refusal says more than its file.
+    fn program(&self) -> Option<Program> {
+        let found = Program::find(&self.command)?;
+        let dialect = match self.told.load(Ordering::Relaxed) {
+            1 => Dialect::Plain,
+            2 => Dialect::Pass,
+            _ => found.dialect,
         };
-        if is_pass {
-            Dialect::Pass
-        } else {
-            Dialect::Gopass
-        }
+        Some(Program { dialect, ..found })
     }
 
-    /// The program, in an environment in which it shows no more than it is asked for, and, when unattended, cannot
-    /// wait for a person.
-    fn prepare(&self, program: impl AsRef<OsStr>, context: &Context) -> Command {
-        let mut command = Command::new(program);
-        process::let_through(&mut command, &["GOPASS_AGE_PASSWORD"]);
-        process::let_through(&mut command, &self.let_through);
-        // show.autoclip would print "Copied …" before the secret and leave it on the clipboard. Of several the first
-        // counts.
-        let given = settings::given();
-        for (n, (key, _)) in given.iter().enumerate() {
-            if key == AUTOCLIP {
-                command.env(format!("GOPASS_CONFIG_VALUE_{n}"), "false");
-            }
+    fn prepare(&self, context: &Context) -> Command {
+        program::prepare(&self.command, &self.let_through, context)
+    }
+
+    fn version(&self, context: &Context) -> Result<(Dialect, String), Problem> {
+        program::version(&self.command, &self.let_through, context)
+    }
+
+    /// What is there for the secret, in the store that the program reads.
+    fn there(&self, program: Program, path: &str, context: &Context) -> Result<There, Reason> {
+        if program.is_known {
+            return store(program.dialect, path, context)?.entry();
         }
-        let count = given.len();
-        command
-            .env(format!("GOPASS_CONFIG_KEY_{count}"), AUTOCLIP)
-            .env(format!("GOPASS_CONFIG_VALUE_{count}"), "false")
-            .env("GOPASS_CONFIG_COUNT", (count + 1).to_string())
-            .env("GOPASS_NO_REMINDER", "true")
-            .env_remove("GOPASS_DEBUG_LOG_SECRETS");
-        // Untold, gopass starts gpgconf to be told where gpg is: a process more than the lookup needs.
-        if sys::variable(GPG_BINARY).is_none()
-            && let Some(gpg) = gpg_of_gpgconf()
-        {
-            command.env(GPG_BINARY, gpg);
-        }
-        // Both programs pass on the first of these that is not empty.
-        let options = ["GOPASS_GPG_OPTS", "PASSWORD_STORE_GPG_OPTS"];
-        let given = options
-            .into_iter()
-            .find(|name| sys::variable(name).is_some());
-        for variable in given.map_or(options.to_vec(), |given| vec![given]) {
-            let mut value = OsString::from(gpg_options(context).join(" "));
-            value.push(" ");
-            value.push(sys::variable(variable).unwrap_or_default());
-            command.env(variable, value);
-        }
-        if context.unattended {
-            command
-                .env("LC_ALL", "C")
-                .env("GPG_TTY", "not a tty")
-                .env_remove("DISPLAY")
-                .env_remove("WAYLAND_DISPLAY");
-        } else {
-            // Messages in English, so that they can be recognized; the pinentry keeps its locale.
-            command.env("LANGUAGE", "C");
-            if std::env::var_os("GPG_TTY").is_none()
-                && let Some(terminal) = sys::terminal_path(sys::stderr())
-            {
-                command.env("GPG_TTY", terminal);
-            }
-        }
-        command
+        let reason = Reason::from(format!(
+            "{} is a script, or starts another program, and may read any store",
+            self.command
+        ));
+        Ok(There::Elsewhere(reason.hint(
+            "set gopass.command to the program that it starts",
+        )))
     }
 
     /// Runs what shows the secret that is `there`.
@@ -218,14 +156,9 @@ impl Gopass {
         if dialect == Dialect::Plain
             && let There::File(file, ..) = there
         {
-            let gpg = sys::variable(GPG_BINARY).or_else(|| Some(gpg_of_gpgconf()?.into()));
-            let mut command = self.prepare(gpg.unwrap_or_else(|| "gpg".into()), context);
-            command
-                .args(gpg_options(context))
-                .args(["--quiet", "--yes", "-d", "--"]);
-            return process::run(command.arg(file), context);
+            return process::run(&mut program::gpg(file, &self.let_through, context), context);
         }
-        let mut command = self.prepare(&self.command, context);
+        let mut command = self.prepare(context);
         command.arg("show");
         if dialect == Dialect::Gopass {
             // The whole content as it is, with no YAML re-encoded and no first line hidden.
@@ -235,34 +168,36 @@ impl Gopass {
     }
 
     fn answer(&self, name: &Name, path: &str, context: &Context) -> Result<Answer, Problem> {
-        let dialect = self.dialect();
-        let there = match there(dialect, path, context) {
+        let found = self.program();
+        let program = found.unwrap_or_else(|| Program::called(&self.command));
+        let dialect = program.dialect;
+        let there = match self.there(program, path, context) {
             Ok(there) => there,
             Err(reason) => {
                 let text = format!("{name}: {}", reason.text);
                 return Ok(Answer::Failed(Reason { text, ..reason }));
             }
         };
-        let nowhere = there == There::NoStore;
-        if dialect == Dialect::Plain && !matches!(there, There::File(..))
-            || dialect == Dialect::Pass && nowhere && self.text().is_some()
-        {
-            return Ok(self.absent(dialect, name, there));
-        }
-        // gopass would make a store. A script may know of one that is elsewhere, and a configuration of before, too.
-        let may_make = |text: Vec<u8>| text.len() == 2 && text != b"#!" && !settings::is_old();
-        if nowhere && self.text().is_some_and(may_make) {
-            return match Store::of_pass(path).entry() {
-                Ok(There::NoStore) => Ok(self.uninitialized()),
+        match (dialect, &there) {
+            _ if found.is_none() => {}
+            (Dialect::Plain, There::File(..)) => {}
+            (Dialect::Plain, _) | (Dialect::Pass, There::NoStore) => {
+                return Ok(self.absent(dialect, name, there));
+            }
+            // gopass would make a store.
+            (Dialect::Gopass, There::NoStore) => {
                 // It may be the store of another program under this name.
-                _ => match self.version(context)?.0 {
-                    Dialect::Gopass => Ok(self.uninitialized()),
-                    told => {
-                        self.told.store(told as u8, Ordering::Relaxed);
-                        self.answer(name, path, context)
-                    }
-                },
-            };
+                let told = match Store::of_pass(path).entry() {
+                    Ok(There::NoStore) => Dialect::Gopass,
+                    _ => self.version(context)?.0,
+                };
+                if told == Dialect::Gopass {
+                    return Ok(self.uninitialized());
+                }
+                self.told.store(told as u8, Ordering::Relaxed);
+                return self.answer(name, path, context);
+            }
+            _ => {}
         }
         let output = self.show(dialect, path, &there, context)?;
         if dialect == Dialect::Gopass && output.status.code() == Some(1) {
@@ -316,7 +251,7 @@ impl Gopass {
         output: Output,
         context: &Context,
     ) -> Result<Answer, Problem> {
-        let mut command = self.prepare(&self.command, context);
+        let mut command = self.prepare(context);
         let list = process::run(command.args(["ls", "--flat"]), context)?;
         let below = format!("{path}/");
         let listed = lines(&list.stdout).any(|name| name == path.as_bytes());
@@ -352,10 +287,11 @@ impl Gopass {
             // gpg may end well with a file that it has not decrypted.
             _ if output.stderr_has("[GNUPG:] ") => vouched,
             There::File(_, Crypto::Gpg, _) => !empty,
-            There::File(_, Crypto::Plain, size) => !empty || *size <= 1,
+            // gopass ends every file with a newline, so one of no bytes was cut.
+            There::File(_, Crypto::Plain, size) => !empty || *size == 1,
             // gopass decrypts these itself, and ends badly when it cannot.
             There::File(_, Crypto::Age, _) | There::Hidden => true,
-            There::NoStore | There::Absent | There::Folder => {
+            There::NoStore | There::Absent | There::Folder | There::Elsewhere(_) => {
                 !empty && !looks_like_tree(&output.stdout)
             }
         };
@@ -395,6 +331,10 @@ impl Gopass {
             There::Folder => return is_folder(name),
             There::NoStore if dialect != Dialect::Gopass => return self.uninitialized(),
             There::NoStore => format!("{name}: cannot tell which store {command} has searched"),
+            There::Elsewhere(reason) => {
+                let text = format!("{name} is not known to be missing: {}", reason.text);
+                return Answer::Failed(Reason { text, ..reason });
+            }
             There::File(file, ..) => {
                 format!(
                     "{name}: {command} cannot find it, although {} exists",
@@ -455,7 +395,7 @@ impl Gopass {
             return Answer::Failed(reason.hint("install it, or fix gopass.command"));
         }
         let text = format!("{} is not on PATH", self.command);
-        match there(self.dialect(), path, context) {
+        match self.there(Program::called(&self.command), path, context) {
             Ok(There::NoStore) => Answer::unavailable(NoStore::NoTrace, text),
             Ok(_) => {
                 let path = sys::variable("PATH").unwrap_or_else(|| "not set".into());
@@ -487,23 +427,31 @@ impl Gopass {
 
     /// What can be said without a secret; what has to be asked of the program only when it is `asked`.
     fn check(&self, asked: bool, context: &Context) -> Status {
-        let Some(program) = process::find_program(OsStr::new(&self.command)) else {
+        let (Some(path), Some(program)) = (
+            process::find_program(OsStr::new(&self.command)),
+            self.program(),
+        ) else {
             return Status::of("", self.no_program("", context));
         };
-        let shown = program.display();
+        let shown = path.display();
         let (dialect, version) = match asked.then(|| self.version(context)) {
-            None => (self.dialect(), self.command.clone()),
+            None => (program.dialect, self.command.clone()),
             Some(Ok(found)) => found,
             Some(Err(problem)) => {
                 return Status::failed(shown.to_string(), format!("{} {problem}", self.command));
             }
         };
         let uses = format!("{version} ({shown})");
+        let unknown = format!("{uses}, a store that only it knows; no key tried");
+        if !program.is_known {
+            return Status::ready(unknown);
+        }
         let store = match store(dialect, "", context) {
             Ok(store) => store,
             Err(reason) => return Status::failed(uses, reason),
         };
         match store.entry() {
+            Ok(There::Elsewhere(_)) => Status::ready(unknown),
             Err(reason) => Status::failed(uses, reason),
             Ok(There::NoStore) => Status::of(uses, self.uninitialized()),
             Ok(_) => Status::ready(format!(
@@ -513,38 +461,6 @@ impl Gopass {
         }
     }
 
-    /// Which program it is, with its version.
-    fn version(&self, context: &Context) -> Result<(Dialect, String), Problem> {
-        let run = |argument| {
-            let mut command = self.prepare(&self.command, context);
-            // gopass writes into its home whatever it is asked: there is none here.
-            process::run(
-                command.env("GOPASS_HOMEDIR", "/dev/null").arg(argument),
-                context,
-            )
-        };
-        let mut output = match self.dialect() {
-            // The other gopass knows only the word.
-            Dialect::Pass => run("version")?,
-            _ => run("--version")?,
-        };
-        if !output.status.success() {
-            output = run("version")?;
-        }
-        let text = String::from_utf8_lossy(output.stdout.expose()).into_owned();
-        let number = text
-            .split_whitespace()
-            .map(|word| word.trim_start_matches('v'))
-            .find(|word| word.starts_with(|c: char| c.is_ascii_digit()))
-            .unwrap_or("of an unknown version");
-        let number = number.split(['-', '+']).next().unwrap_or(number);
-        let (dialect, name) = match text.split_whitespace().next() {
-            Some("gopass") if number == "1.5.0" => (Dialect::Plain, "gopass"),
-            Some("gopass") => (Dialect::Gopass, "gopass"),
-            _ => (Dialect::Pass, "pass"),
-        };
-        Ok((dialect, format!("{name} {number}")))
-    }
 }
 
 impl Backend for Gopass {
@@ -580,48 +496,14 @@ impl Backend for Gopass {
     }
 }
 
-const AUTOCLIP: &str = "show.autoclip";
-
 /// gopass says so, and goes on without the names of a store that hides them.
 const LOST_NAMES: &str = "Failed to load mappings";
-
-/// Names the gpg that gopass starts.
-const GPG_BINARY: &str = "GOPASS_GPG_BINARY";
-
-/// The gpg that gpgconf would name: they are installed side by side. `None` where that is not sure: without a gpgconf,
-/// or where its gpg may be called gpg2, as on systems that have a gpg of version 1, too.
-fn gpg_of_gpgconf() -> Option<PathBuf> {
-    let gpgconf = process::find_program(OsStr::new("gpgconf"))?;
-    let gpg = gpgconf.canonicalize().ok()?.with_file_name("gpg");
-    let program = process::find_program(gpg.as_os_str())?;
-    let only = program.with_file_name("gpg2").symlink_metadata().is_err();
-    only.then_some(program)
-}
-
-/// Options for gpg: it says what it has done, and, unattended, fails at once where it or its agent would ask; a
-/// passphrase that is cached still works.
-fn gpg_options(context: &Context) -> &'static [&'static str] {
-    let all = &["--status-fd", "2", "--batch", "--pinentry-mode", "error"];
-    if context.unattended { all } else { &all[..2] }
-}
-
-/// The name to ask a program for: gopass takes some words for its own, even behind `--`.
-fn asked(path: &str) -> Cow<'_, str> {
-    match path {
-        "h" | "help" | "--generate-bash-completion" => format!("/{path}").into(),
-        _ => path.into(),
-    }
-}
 
 fn store(dialect: Dialect, path: &str, context: &Context) -> Result<Store, Reason> {
     match dialect {
         Dialect::Gopass => Store::of_gopass(path, context.deadline),
         Dialect::Plain | Dialect::Pass => Ok(Store::of_pass(path)),
     }
-}
-
-fn there(dialect: Dialect, path: &str, context: &Context) -> Result<There, Reason> {
-    store(dialect, path, context)?.entry()
 }
 
 fn is_folder(name: &Name) -> Answer {

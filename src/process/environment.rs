@@ -171,7 +171,7 @@ const SETTINGS: &[&str] = &[
 
 /// Whether a variable that a secret's name stands for may be taken from programs: without one of these they would look
 /// elsewhere, and what they say would not be about the store that is meant.
-fn can_be_withheld(variable: &str) -> bool {
+pub fn can_be_withheld(variable: &str) -> bool {
     !is_obeyed(variable) && !is_one_of(SETTINGS, variable)
 }
 

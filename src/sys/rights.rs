@@ -32,6 +32,11 @@ pub fn home() -> Option<PathBuf> {
         .filter(|home| home.is_absolute())
 }
 
+/// The same; without one the root directory, as for a shell: nothing, and then a slash.
+pub fn home_or_root() -> PathBuf {
+    home().unwrap_or_else(|| "/".into())
+}
+
 /// The access list of the file at `path`, as Linux stores it; `None`: it has none, or this system stores none.
 ///
 /// # Errors

@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::limits::{least_memory, limited};
 use super::{Owner, Scene, run};
 use crate::support::place::{NAME, Place, strace};
+use crate::support::rights::with_account;
 use crate::support::vault::{Scripted, kv};
 use crate::support::{Home, Transcript, emulated, find, not_run, program_under_test, transcript};
 
@@ -34,6 +35,8 @@ pub enum Trouble {
     NoProc,
     /// The variable is not set.
     Without(&'static str),
+    /// HOME is not set, and the system knows the home directory of the account.
+    Account,
     /// Nothing can be written below the home directory.
     ReadOnly,
     /// These standard descriptors are closed.
@@ -102,6 +105,13 @@ pub fn scene(backend: &'static str, trouble: Trouble) -> Option<Scene> {
             scene.arrange = Box::new(move |_, mut command| {
                 command.env_remove(variable);
                 command
+            });
+        }
+        Trouble::Account => {
+            with_account(scene.home(), &scene.command("true"))?;
+            scene.arrange = Box::new(|scene, mut command| {
+                command.env_remove("HOME");
+                with_account(scene.home(), &command).unwrap()
             });
         }
         Trouble::Closed(closed) => {

@@ -143,7 +143,7 @@ impl Home {
 
     /// Puts a shell script on the PATH: a fake, for what the real program cannot be made to do. It logs its arguments,
     /// one a line, to the file NAME.log, unless it comes with an interpreter of its own. One of gopass has a store,
-    /// which is looked at.
+    /// which is looked at, and is started by a program: a script may read any store.
     pub fn fake(&self, name: &str, script: &str) {
         let log = self.path().join(format!("{name}.log"));
         let log = log.display();
@@ -151,7 +151,12 @@ impl Home {
             true => script.to_owned(),
             false => format!("#!/bin/sh\nprintf '%s\\n' \"$*\" >>'{log}'\n{script}\n"),
         };
-        self.program(name, &script);
+        if name == "gopass" && script.starts_with("#!/bin/sh\nprintf") {
+            copy_program(starter(), &self.path().join("bin/gopass"));
+            self.program("gopass.sh", &script);
+        } else {
+            self.program(name, &script);
+        }
         if name == "gopass" {
             self.write(".password-store/.gpg-id", "");
         }
@@ -239,6 +244,33 @@ fn heed_signals() {
             unsafe { libc::signal(signal, libc::SIG_DFL) };
         }
     });
+}
+
+/// A program that becomes the script beside it, NAME.sh.
+fn starter() -> &'static Path {
+    const SOURCE: &str = r#"
+        #include <stdio.h>
+        #include <unistd.h>
+        int main(int count, char **words) {
+            char script[4096];
+            snprintf(script, sizeof script, "%s.sh", words[0]);
+            execvp(script, words);
+            return 127;
+        }
+    "#;
+    static MADE: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
+    let (_, path) = MADE.get_or_init(|| {
+        let directory = TempDir::with_prefix("mxms").unwrap();
+        let (source, path) = (
+            directory.path().join("starter.c"),
+            directory.path().join("starter"),
+        );
+        fs::write(&source, SOURCE).unwrap();
+        let made = Command::new("cc").arg("-o").args([&path, &source]).status();
+        assert!(made.unwrap().success());
+        (directory, path)
+    });
+    path
 }
 
 /// Writes a program; see [`copy_program`].

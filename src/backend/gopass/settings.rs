@@ -19,7 +19,11 @@ type Setting = (String, String);
 
 /// What counts here of the configuration of gopass.
 #[derive(Debug, Default)]
-pub struct Settings(Vec<Setting>);
+pub struct Settings {
+    all: Vec<Setting>,
+    /// A file that may say more, and is not read here.
+    pub unread: Option<PathBuf>,
+}
 
 impl Settings {
     /// Reads all of it.
@@ -35,6 +39,7 @@ impl Settings {
             let below = other.strip_prefix("/").unwrap_or(&other);
             outer = read_file(&home().join(below), deadline)?;
         }
+        let unread = if outer.is_none() { old_file() } else { None };
         let mut outer = outer.unwrap_or_default();
         if variable("GOPASS_CONFIG_NOSYSTEM").is_none() {
             outer.extend(read_file(Path::new("/etc/gopass/config"), deadline)?.unwrap_or_default());
@@ -53,12 +58,12 @@ impl Settings {
             }
         }
         all.append(&mut outer);
-        Ok(Settings(all))
+        Ok(Settings { all, unread })
     }
 
     /// The value of `key`; an empty one counts as not given.
     pub fn get(&self, key: &str) -> Option<&str> {
-        let (_, value) = self.0.iter().find(|(given, _)| given == key)?;
+        let (_, value) = self.all.iter().find(|(given, _)| given == key)?;
         Some(value.as_str()).filter(|value| !value.is_empty())
     }
 
@@ -68,7 +73,7 @@ impl Settings {
             let rest = path.strip_prefix(alias);
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
-        self.0
+        self.all
             .iter()
             .filter_map(|(key, _)| {
                 let raw = key.strip_prefix("mounts.")?.strip_suffix(".path")?;
@@ -80,18 +85,21 @@ impl Settings {
     }
 }
 
-/// Whether there is a configuration in the form that gopass had before, which it reads and rewrites when it starts: it
-/// may name any store.
-pub fn is_old() -> bool {
+/// A configuration in the form that gopass had before 1.15, which names stores. When gopass starts and finds none of
+/// the new form, it reads this one, and writes the new one.
+fn old_file() -> Option<PathBuf> {
     let places = [
+        variable("GOPASS_CONFIG").unwrap_or_default(),
         user_directory().join("config.yml"),
         home().join(".config/gopass/config.yml"),
         home().join(".gopass.yml"),
     ];
-    variable("GOPASS_CONFIG").is_some()
-        || places
-            .iter()
-            .any(|place| !matches!(file::is_absent(place), Ok(true)))
+    let is_there = |place: &PathBuf| !matches!(file::is_absent(place), Ok(true));
+    let mut places = places.into_iter().filter(|place| place != Path::new(""));
+    match variable("GOPASS_CONFIG_NO_MIGRATE") {
+        Some(_) => None,
+        None => places.find(is_there),
+    }
 }
 
 /// The settings in the environment. One that is missing makes all of them void.
@@ -111,8 +119,7 @@ pub fn given() -> Vec<Setting> {
 
 /// The home directory, for gopass.
 pub fn home() -> PathBuf {
-    let home = variable("GOPASS_HOMEDIR").or_else(|| variable("HOME"));
-    home.unwrap_or_default()
+    variable("GOPASS_HOMEDIR").unwrap_or_else(sys::home_or_root)
 }
 
 /// The directory below which gopass makes stores.
@@ -161,9 +168,9 @@ fn read_file(path: &Path, deadline: Deadline) -> Result<Option<Vec<Setting>>, Re
         let text = file::read_all(&file, LIMIT, deadline).map_err(|problem| wrong(&problem))?;
         let settings = parse(&String::from_utf8_lossy(text.expose()));
         for (_, other) in settings.iter().filter(|(key, _)| key == "include.path") {
-            files.push_back(match (other.strip_prefix("~/"), variable("HOME")) {
-                (Some(below), Some(home)) => home.join(below),
-                _ => path.parent().unwrap_or(Path::new("")).join(other),
+            files.push_back(match other.strip_prefix("~/") {
+                Some(below) => sys::home_or_root().join(below),
+                None => path.parent().unwrap_or(Path::new("")).join(other),
             });
         }
         all.extend(settings);
@@ -230,7 +237,10 @@ mod tests {
         let text = "[core]\n\tpath = /no\n[Mounts]\n\tpath = /root store\n[recipients \"x\"]\n\tpath=/no\n\
             [mounts \"team/x\"]\n\tPath = \"/te#am\" ; the team's\n[mounts bare]\n # path = /no\npath=~/b # c\n\
             [mounts \"q\\\"]\npath = /q\n";
-        let settings = Settings(parse(text));
+        let settings = Settings {
+            all: parse(text),
+            unread: None,
+        };
         assert_eq!(settings.get("mounts.path"), Some("/root store"));
         for (path, mount) in [
             ("team/x", Some(("team/x", "/te#am"))),
@@ -247,7 +257,10 @@ mod tests {
     #[test]
     fn the_first_value_counts_and_the_longest_alias() {
         let text = "[mounts \"a\"]\npath = /1\npath = /2\n[mounts \"a/b\"]\npath = /3\n";
-        let settings = Settings(parse(text));
+        let settings = Settings {
+            all: parse(text),
+            unread: None,
+        };
         assert_eq!(settings.mount_of("a/c"), Some(("a", "/1")));
         assert_eq!(settings.mount_of("a/b/c"), Some(("a/b", "/3")));
     }

@@ -51,6 +51,8 @@ pub enum Entry {
     File(PathBuf, Crypto, u64),
     /// Nobody but gopass knows: the store hides its names.
     Hidden,
+    /// Nobody but the program knows which store it reads, and why.
+    Elsewhere(Reason),
 }
 
 /// The store that is meant for a secret.
@@ -65,6 +67,8 @@ pub struct Store {
     named: bool,
     /// Whether it is where gopass makes an empty directory, whatever it is asked, and notes the place.
     made: bool,
+    /// A configuration that may say otherwise, and is not read.
+    unread: Option<PathBuf>,
 }
 
 impl Store {
@@ -80,6 +84,7 @@ impl Store {
             below: path[alias.len()..].trim_start_matches('/').to_owned(),
             named,
             made: false,
+            unread: settings.unread.clone(),
         };
         if let Some((alias, root)) = settings.mount_of(path) {
             return Ok(store(alias, clean(root), true));
@@ -113,11 +118,11 @@ impl Store {
         let given = variable("PASSWORD_STORE_DIR");
         Store {
             named: given.is_some(),
-            root: given
-                .unwrap_or_else(|| variable("HOME").unwrap_or_default().join(".password-store")),
+            root: given.unwrap_or_else(|| sys::home_or_root().join(".password-store")),
             alias: String::new(),
             below: path.to_owned(),
             made: false,
+            unread: None,
         }
     }
 
@@ -126,6 +131,15 @@ impl Store {
     /// # Errors
     /// The store is gone or damaged, or may not be read.
     pub fn entry(&self) -> Result<Entry, Reason> {
+        if let Some(file) = &self.unread {
+            let reason = Reason::from(format!(
+                "which store gopass reads is said in {}, which only gopass can read",
+                file.display()
+            ));
+            return Ok(Entry::Elsewhere(reason.hint(
+                "run gopass once by hand: it writes its configuration in the form of today",
+            )));
+        }
         if look(&self.root.join(HIDDEN_NAMES))?.is_some() {
             return Ok(Entry::Hidden);
         }
@@ -170,9 +184,26 @@ impl Store {
                 return Ok(Entry::File(file, kind, data.len()));
             }
         }
-        Ok(match look(&self.root.join(&self.below))? {
-            Some(data) if data.is_dir() => Entry::Folder,
-            _ => Entry::Absent,
+        let place = self.root.join(&self.below);
+        if look(&place)?.is_some_and(|data| data.is_dir()) {
+            return Ok(Entry::Folder);
+        }
+        file::is_not_hollow(&self.root, &place)?;
+        if self.has_hidden_name() {
+            return Err(format!(
+                "{shown} hides the names of its secrets, and {HIDDEN_NAMES}, which has them, is not there"
+            )
+            .into());
+        }
+        Ok(Entry::Absent)
+    }
+
+    /// Whether a file has a name as they are made for secrets whose names are hidden: the SHA-256 of the name.
+    fn has_hidden_name(&self) -> bool {
+        let entries = fs::read_dir(&self.root).into_iter().flatten().flatten();
+        entries.map(|entry| entry.file_name()).any(|name| {
+            let name = name.as_encoded_bytes();
+            name.len() == 64 && name.iter().all(u8::is_ascii_hexdigit)
         })
     }
 }
@@ -199,18 +230,14 @@ fn cannot(path: &Path, error: &Error) -> Reason {
 
 /// A path of the configuration of gopass, as gopass reads it.
 fn clean(path: &str) -> PathBuf {
-    let expanded = match (
-        path.strip_prefix("~/"),
-        variable("GOPASS_HOMEDIR"),
-        variable("HOME"),
-    ) {
+    let expanded = match (path.strip_prefix("~/"), variable("GOPASS_HOMEDIR")) {
         // Without a slash between them.
-        (Some(below), Some(mut home), _) => {
+        (Some(below), Some(mut home)) => {
             home.as_mut_os_string().push(below);
             home
         }
-        (Some(below), None, Some(home)) => home.join(below),
-        _ => PathBuf::from(path),
+        (Some(below), None) => sys::home_or_root().join(below),
+        (None, _) => PathBuf::from(path),
     };
     absolute(&expanded).unwrap_or(expanded)
 }

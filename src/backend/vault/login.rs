@@ -403,8 +403,7 @@ fn read_key(path: &Path, warnings: &Warnings, deadline: Deadline) -> Result<Secr
 }
 
 fn token_file() -> Option<PathBuf> {
-    let home = sys::variable("HOME")?;
-    Some(Path::new(&home).join(".vault-token")).filter(|path| path.exists())
+    Some(sys::home()?.join(".vault-token")).filter(|path| path.exists())
 }
 
 /// A credential has no blanks at its ends; files and variables may. This is no secret of the user's.
