@@ -4,6 +4,8 @@
 #[cfg(feature = "config")]
 mod services;
 #[cfg(feature = "config")]
+mod stand_ins;
+#[cfg(feature = "config")]
 mod stores;
 
 use std::fs;

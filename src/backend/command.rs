@@ -65,6 +65,13 @@ pub const DECLARATION: Declaration = Declaration {
             about: "drop: the program adds one newline to the value, which is removed",
         },
         Key {
+            name: "none",
+            kind: Kind::Text,
+            default: "",
+            variable: None,
+            about: "what it prints, with status 0, in place of a value that is not there",
+        },
+        Key {
             name: "separator",
             kind: Kind::Text,
             default: "/",
@@ -113,6 +120,7 @@ struct Own {
     names: Names,
     confirm: Option<Words>,
     confirmed: String,
+    none: Option<String>,
     drop_newline: bool,
     separator: String,
     field: Option<String>,
@@ -149,6 +157,7 @@ impl Own {
             },
             confirm: section.command("confirm").cloned(),
             confirmed: section.text("confirmed").unwrap_or_default().to_owned(),
+            none: section.text("none").map(str::to_owned),
             drop_newline: section.text("newline") == Some("drop"),
             separator: section.text("separator").unwrap_or("/").to_owned(),
             field: section
@@ -379,6 +388,13 @@ impl Backend for Own {
             Some(stdout) => Output { stdout, ..output },
             None => output,
         };
+        let none = self.none.as_deref().filter(|none| !none.is_empty());
+        if none.is_some_and(|none| none.as_bytes() == output.stdout.expose())
+            && output.status.success()
+        {
+            let words = format!("{name} not found: {program} printed what stands for no value");
+            return Answer::miss(NoSecret::Said, words);
+        }
         if output.status.success() && !output.stdout.is_empty() {
             return match field {
                 Some(_) => Answer::Hit {

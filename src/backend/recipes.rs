@@ -203,15 +203,189 @@ pub const RECIPES: &[Recipe] = &[
         ..PLAIN
     },
     Recipe {
+        name: "kubernetes",
+        about: "a Secret of Kubernetes: prod/db#password is the key password in the Secret prod-db",
+        tried: "kubectl 1.32.4",
+        takes: &[
+            text("namespace", "", "the namespace, if not that of the context"),
+            text("context", "", "the context, if not the current one"),
+        ],
+        command: &[
+            "kubectl",
+            "get",
+            "secret",
+            "{name}",
+            "--output=go-template={{with index .data \"{field}\"}}{{. | base64decode}}{{end}}",
+            "--namespace={namespace}",
+            "--context={context}",
+        ],
+        // A Secret without the key, or with an empty one, gives no output.
+        miss: &[(Some(1), "Error from server (NotFound): secrets \""), EMPTY],
+        keys: &[("separator", "-"), ("field", "value")],
+        ..PLAIN
+    },
+    Recipe {
+        name: "gcloud",
+        about: "Google Secret Manager: the secret prod-api-key",
+        tried: "gcloud 528.0.0",
+        takes: &[
+            text(
+                "project",
+                "",
+                "the project, if not that of the configuration",
+            ),
+            text("version", "latest", "the version of the secret"),
+        ],
+        command: &[
+            "gcloud",
+            "secrets",
+            "versions",
+            "access",
+            "{version}",
+            "--secret={name}",
+            "--project={project}",
+        ],
+        miss: &[(Some(1), ") NOT_FOUND: Secret [projects/")],
+        keys: &[("separator", "-")],
+        unattended: &["CLOUDSDK_CORE_DISABLE_PROMPTS=1"],
+        ..PLAIN
+    },
+    Recipe {
+        name: "azure-keyvault",
+        about: "Azure Key Vault: the secret prod-api-key",
+        needs: &[text("vault", "", "the name of the vault")],
+        command: &[
+            "az",
+            "keyvault",
+            "secret",
+            "show",
+            "--vault-name={vault}",
+            "--name={name}",
+            "--query=value",
+            "--output=tsv",
+        ],
+        miss: &[(Some(3), "(SecretNotFound) ")],
+        keys: &[("separator", "-"), DROP],
+        ..PLAIN
+    },
+    Recipe {
+        name: "1password",
+        about: "1Password: the field password, or the one that is asked for, of the item api-key",
+        needs: &[text("vault", "", "the vault")],
+        takes: &[text("account", "", "the account, if there are several")],
+        command: &[
+            "op",
+            "read",
+            "--no-newline",
+            "--account={account}",
+            "op://{vault}/{name}/{field}",
+        ],
+        miss: &[(Some(1), "\" isn't an item in the \"")],
+        keys: &[("field", "password")],
+        // Without it, the desktop program asks for a fingerprint.
+        unattended: &["OP_BIOMETRIC_UNLOCK_ENABLED=false"],
+        ..PLAIN
+    },
+    Recipe {
+        name: "bitwarden",
+        about: "Bitwarden, by bw: the password, or the field that is asked for, of the item with this id",
+        tried: "bw 2026.9.0, without a server",
+        command: &["bw", "get", "{field}", "{name}", "--nointeraction", "--raw"],
+        miss: &[(Some(1), "Not found.")],
+        // By anything but an id it searches, and gives the one item that is only like it.
+        keys: &[("names", "id"), ("field", "password")],
+        ..PLAIN
+    },
+    Recipe {
+        name: "rbw",
+        about: "Bitwarden, by rbw: the password, or the field that is asked for, of the item with this id",
+        command: &["rbw", "get", "--field={field}", "{name}"],
+        miss: &[(Some(1), ": no entry found")],
+        keys: &[("names", "id"), ("field", "password"), DROP],
+        confirm: Some((&["rbw", "unlocked"], "")),
+        ..PLAIN
+    },
+    Recipe {
+        name: "doppler",
+        about: "Doppler: the secret PROD_API_KEY",
+        tried: "doppler 3.77.1",
+        takes: &[
+            text("project", "", "the project, if the token is not for one"),
+            text("config", "", "the config, if the token is not for one"),
+        ],
+        command: &[
+            "doppler",
+            "secrets",
+            "get",
+            "{variable}",
+            "--plain",
+            "--no-check-version",
+            "--project={project}",
+            "--config={config}",
+        ],
+        miss: &[(Some(1), "Could not find requested secret: ")],
+        keys: &[DROP],
+        ..PLAIN
+    },
+    Recipe {
+        name: "infisical",
+        about: "Infisical: the secret PROD_API_KEY; what is not there has failed, since infisical does not say so",
+        needs: &[text("environment", "", "the environment, such as prod")],
+        takes: &[
+            text(
+                "project",
+                "",
+                "the id of the project, if the directory has none",
+            ),
+            text("path", "/", "the folder"),
+        ],
+        command: &[
+            "infisical",
+            "secrets",
+            "get",
+            "{variable}",
+            "--plain",
+            "--silent",
+            "--env={environment}",
+            "--path={path}",
+            "--projectId={project}",
+        ],
+        keys: &[DROP],
+        ..PLAIN
+    },
+    Recipe {
+        name: "macos-keychain",
+        about: "the keychain of macOS: the password of the service mxm and the account prod/api-key; what is not printable ASCII is in hexadecimal",
+        takes: &[
+            text("service", "mxm", "the service of the items"),
+            file("keychain", "the keychain, if not those that are searched"),
+        ],
+        command: &[
+            "security",
+            "find-generic-password",
+            "-w",
+            "-s",
+            "{service}",
+            "-a",
+            "{name}",
+            "{keychain}",
+        ],
+        miss: &[(Some(44), "could not be found in the keychain")],
+        keys: &[DROP],
+        ..PLAIN
+    },
+    Recipe {
         name: "vals",
-        about: "whatever vals reads, by an expression of it with {name} inside, such as sops://secrets.yaml#/{name}",
-        tried: "",
+        about: "what vals reads, by an expression such as sops://secrets.yaml#/{name}",
+        tried: "vals 0.46.1",
         needs: &[text(
             "ref",
             "",
-            "the expression, without ref+, with {name} in it",
+            "the expression, without ref+, and with {name} in it",
         )],
         command: &["vals", "get", "ref+{ref}"],
+        miss: &[EMPTY],
+        keys: &[("none", "<nil>")],
         ..PLAIN
     },
     Recipe {

@@ -2,12 +2,13 @@
 //! told: no default takes its place.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
-use crate::support::{Home, program, transcript};
+use crate::support::{Home, find, program, transcript};
 
 /// Values of several lines, with other letters, with fields, and with a newline at the end.
 const VALUES: &[(&str, &str)] = &[
@@ -72,6 +73,32 @@ fn run(command: &mut Command) {
     assert!(output.status.success(), "{command:?}: {said}");
 }
 
+/// Writes [`VALUES`] to plain.yaml, and to secrets.yaml by sops, with a key of age that it makes.
+fn sealed(home: &mut Home, sops: &Path, keygen: &Path) {
+    let key = home.path().join("key.txt");
+    run(home.command(keygen).arg("-o").arg(&key));
+    home.set("SOPS_AGE_KEY_FILE", &key);
+    let text = fs::read_to_string(&key).unwrap();
+    let (_, recipient) = text.split_once("public key: ").unwrap();
+    let mut plain = String::from("top: there\nprod:\n  empty: \"\"\n");
+    for (name, value) in VALUES {
+        let quoted = value.replace('"', "\\\"").replace('\n', "\\n");
+        plain += &format!("  {name}: \"{quoted}\"\n");
+    }
+    home.write("plain.yaml", plain);
+    let mut command = home.command(sops);
+    command.args(["encrypt", "--age", recipient.lines().next().unwrap()]);
+    run(command.args(["--output", "secrets.yaml", "plain.yaml"]));
+}
+
+/// Changes a byte of what is in secrets.yaml, and gives the whole.
+fn damage(home: &Home) -> String {
+    let whole = fs::read_to_string(home.path().join("secrets.yaml")).unwrap();
+    let (start, rest) = whole.split_once("data:").unwrap();
+    home.write("secrets.yaml", format!("{start}data:AA{}", &rest[2..]));
+    whole
+}
+
 #[test]
 fn sops() {
     let (Some(sops), Some(keygen)) = (program("sops"), program("age-keygen-1.3.2")) else {
@@ -79,48 +106,29 @@ fn sops() {
     };
     let mut home = home("recipe: sops, file: secrets.yaml");
     home.install("sops", &sops);
-    let key = home.path().join("key.txt");
-    run(home.command(keygen).arg("-o").arg(&key));
-    home.set("SOPS_AGE_KEY_FILE", &key);
-    let text = fs::read_to_string(&key).unwrap();
-    let (_, recipient) = text.split_once("public key: ").unwrap();
-    let encrypt = |plain: &str, to: &str| {
-        let plain = home.write(&format!("plain-{to}"), plain);
-        let mut command = home.command(&sops);
-        command.args(["encrypt", "--age", recipient.lines().next().unwrap()]);
-        run(command.args(["--output", to]).arg(plain));
-    };
-    let quoted = |value: &str| {
-        value
-            .replace('\\', "\\\\")
-            .replace('"', "\\\"")
-            .replace('\n', "\\n")
-    };
-    let mut plain = String::from("top: there\nprod:\n  empty: \"\"\n");
-    for (name, value) in VALUES {
-        plain += &format!("  {name}: \"{}\"\n", quoted(value));
-    }
-    encrypt(&plain, "secrets.yaml");
+    sealed(&mut home, &sops, &keygen);
     values(&home);
     hit(&home, "top", "there");
-    miss(&home, "nothing");
-    miss(&home, "nothing/at/all");
-    miss(&home, "prod/empty");
+    for name in ["nothing", "nothing/at/all", "prod/empty"] {
+        miss(&home, name);
+    }
     // There is no mapping: sops panics.
     failed(&home, "top/deeper", "sops ended with status 2");
-    // Damaged; a plain file; none; one of nobody's.
-    let whole = fs::read_to_string(home.path().join("secrets.yaml")).unwrap();
-    let (start, rest) = whole.split_once("data:").unwrap();
-    home.write("secrets.yaml", format!("{start}data:AA{}", &rest[2..]));
+    // Damaged; cut; a plain file; none; one of nobody's.
+    let whole = damage(&home);
     failed(&home, "nothing", "sops ended with status 25");
     home.write("secrets.yaml", &whole[..whole.len() / 2]);
     failed(&home, "nothing", "sops ended with status");
-    home.write("secrets.yaml", &plain);
+    fs::copy(
+        home.path().join("plain.yaml"),
+        home.path().join("secrets.yaml"),
+    )
+    .unwrap();
     failed(&home, "nothing", "sops ended with status 1");
     fs::remove_file(home.path().join("secrets.yaml")).unwrap();
     failed(&home, "nothing", "sops ended with status 100");
     home.write("secrets.yaml", whole);
-    fs::remove_file(key).unwrap();
+    fs::remove_file(home.path().join("key.txt")).unwrap();
     failed(&home, "nothing", "sops ended with status 128");
     failed(&home, "prod/text", "sops ended with status 128");
 }
@@ -410,4 +418,155 @@ fn aws_ssm() {
     }
     values(&home);
     aws_fails(&mut home);
+}
+
+/// The address of the server that plays the services of kubectl, gcloud and doppler; it ends with the test process.
+fn played() -> Option<&'static str> {
+    static SERVER: OnceLock<Option<(String, Child)>> = OnceLock::new();
+    let start = || {
+        let values = VALUES.iter().map(|(name, value)| {
+            let quoted = value.replace('"', "\\\"").replace('\n', "\\n");
+            format!("\"{name}\": \"{quoted}\"")
+        });
+        let values = format!("{{{}}}", values.collect::<Vec<_>>().join(", "));
+        let mut child = Command::new(program("python3")?)
+            .arg(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/tests/recipes/servers.py"
+            ))
+            .arg(values)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut port = String::new();
+        let out = child.stdout.take().unwrap();
+        BufReader::new(out).read_line(&mut port).unwrap();
+        Some((format!("http://127.0.0.1:{}", port.trim()), child))
+    };
+    let server = SERVER.get_or_init(start).as_ref();
+    server.map(|(address, _)| address.as_str())
+}
+
+/// The address of nobody.
+const NOBODY: &str = "http://127.0.0.1:1";
+
+#[test]
+fn kubernetes() {
+    let (Some(kubectl), Some(address)) = (program("kubectl"), played()) else {
+        return;
+    };
+    let mut home = home("recipe: kubernetes");
+    home.install("kubectl", &kubectl);
+    home.set("KUBECONFIG", "kubeconfig");
+    let serve = |address: &str| {
+        let text = format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
+             clusters: [{{name: c, cluster: {{server: \"{address}\"}}}}]\n\
+             contexts: [{{name: c, context: {{cluster: c, user: u}}}}]\nusers: [{{name: u, user: {{token: t}}}}]\n"
+        );
+        home.write("kubeconfig", text);
+    };
+    serve(address);
+    for (name, value) in VALUES {
+        hit(&home, &format!("prod#{name}"), value);
+    }
+    miss(&home, "prod#nothing");
+    miss(&home, "prod");
+    miss(&home, "nothing");
+    miss(&home, "no/thing#x");
+    failed(&home, "forbidden", "kubectl ended with status 1");
+    failed(&home, "unauthorized", "kubectl ended with status 1");
+    serve(NOBODY);
+    failed(&home, "nothing", "kubectl ended with status 1");
+    home.write("kubeconfig", "{");
+    failed(&home, "nothing", "kubectl ended with status 1");
+    fs::remove_file(home.path().join("kubeconfig")).unwrap();
+    failed(&home, "nothing", "kubectl ended with status 1");
+}
+
+#[test]
+fn gcloud() {
+    // It is in no registry: where it is not installed, this is not run.
+    let Some(gcloud) = find("gcloud") else { return };
+    let Some(address) = played() else { return };
+    let mut home = home("recipe: gcloud, project: p");
+    home.install("gcloud", &gcloud);
+    let path = std::env::var_os("PATH").unwrap();
+    let here = home.path().join("bin").display().to_string();
+    home.set("PATH", format!("{here}:{}", path.display()))
+        .set("CLOUDSDK_CORE_DISABLE_FILE_LOGGING", "1")
+        .set("CLOUDSDK_AUTH_ACCESS_TOKEN_FILE", "token")
+        .set(
+            "CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER",
+            format!("{address}/"),
+        );
+    home.write("token", "t");
+    values(&home);
+    for name in ["forbidden", "disabled"] {
+        failed(&home, name, "gcloud ended with status 1");
+    }
+    let token = fs::read(home.path().join("token")).unwrap();
+    fs::remove_file(home.path().join("token")).unwrap();
+    failed(&home, "prod/nothing", "gcloud ended with status 1");
+    home.write("token", token);
+    home.set(
+        "CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER",
+        format!("{NOBODY}/"),
+    );
+    failed(&home, "prod/nothing", "gcloud ended with status 1");
+}
+
+#[test]
+fn doppler() {
+    let (Some(doppler), Some(address)) = (program("doppler"), played()) else {
+        return;
+    };
+    let mut home = home("recipe: doppler");
+    home.install("doppler", &doppler);
+    home.set("DOPPLER_API_HOST", address)
+        .set("DOPPLER_TOKEN", "dp.st.good");
+    for (name, value) in VALUES {
+        hit(&home, &format!("prod/{name}"), value);
+    }
+    // The field is a part of the name.
+    miss(&home, "prod/fields#password");
+    miss(&home, "prod/nothing");
+    home.set("DOPPLER_TOKEN", "dp.st.bad");
+    failed(&home, "prod/nothing", "doppler ended with status 1");
+    home.set("DOPPLER_TOKEN", "");
+    failed(&home, "prod/nothing", "doppler ended with status 1");
+    home.set("DOPPLER_TOKEN", "dp.st.good")
+        .set("DOPPLER_API_HOST", NOBODY);
+    failed(&home, "prod/nothing", "doppler ended with status 1");
+}
+
+#[test]
+fn vals() {
+    let (Some(vals), Some(sops), Some(keygen)) = (
+        program("vals"),
+        program("sops"),
+        program("age-keygen-1.3.2"),
+    ) else {
+        return;
+    };
+    let mut home = home("recipe: vals, ref: \"sops://secrets.yaml#/{name}\"");
+    home.install("vals", &vals);
+    sealed(&mut home, &sops, &keygen);
+    values(&home);
+    for name in ["nothing", "nothing/at/all", "prod/empty"] {
+        miss(&home, name);
+    }
+    let whole = damage(&home);
+    failed(&home, "nothing", "vals ended with status 1");
+    fs::remove_file(home.path().join("secrets.yaml")).unwrap();
+    failed(&home, "nothing", "vals ended with status 1");
+    home.write("secrets.yaml", whole);
+    fs::remove_file(home.path().join("key.txt")).unwrap();
+    failed(&home, "nothing", "vals ended with status 1");
+    // A file in plain text, and no such provider.
+    configure(&home, "recipe: vals, ref: \"file://plain.yaml#/{name}\"");
+    values(&home);
+    configure(&home, "recipe: vals, ref: \"nobody://plain.yaml#/{name}\"");
+    failed(&home, "nothing", "vals ended with status 1");
 }
