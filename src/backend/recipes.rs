@@ -35,6 +35,16 @@ pub struct Recipe {
 /// An exit status (0: and no output; none: any but 0), and what the program says on standard error; empty: anything.
 pub type End = (Option<u8>, &'static str);
 
+impl Recipe {
+    /// What it was tried with.
+    pub fn tried_with(&self) -> &'static str {
+        match self.tried {
+            "" => "its documentation",
+            tried => tried,
+        }
+    }
+}
+
 impl From<End> for Rule {
     fn from((status, says): End) -> Rule {
         let says = Some(says.to_owned()).filter(|says| !says.is_empty());
@@ -289,7 +299,6 @@ pub const RECIPES: &[Recipe] = &[
     Recipe {
         name: "bitwarden",
         about: "Bitwarden, by bw: the password, or the field that is asked for, of the item with this id",
-        tried: "bw 2026.9.0, without a server",
         command: &["bw", "get", "{field}", "{name}", "--nointeraction", "--raw"],
         miss: &[(Some(1), "Not found.")],
         // By anything but an id it searches, and gives the one item that is only like it.

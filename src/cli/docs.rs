@@ -8,7 +8,7 @@ mod zsh;
 
 use std::path::Path;
 
-use crate::backend::BACKENDS;
+use crate::backend::{BACKENDS, RECIPES};
 
 use super::help;
 use super::table::{COMMANDS, Command, FLAGS, Flag, Takes};
@@ -41,7 +41,7 @@ fn the_completions_are_fresh() {
 }
 
 #[test]
-fn the_synopsis_in_the_readme_is_fresh() {
+fn the_synopsis_and_the_recipes_in_the_readme_are_fresh() {
     let readme = include_str!("../../README.md");
     let (before, rest) = readme.split_once("<!-- synopsis -->\n").unwrap();
     let (_, after) = rest.split_once("<!-- end of synopsis -->").unwrap();
@@ -49,10 +49,30 @@ fn the_synopsis_in_the_readme_is_fresh() {
     let commands = help.find("Commands:\n").unwrap();
     let help = &help[commands..help.find("\nOptions:\n").unwrap()];
     let block = format!("```text\n{help}```\n");
+    let readme = format!("{before}<!-- synopsis -->\n{block}<!-- end of synopsis -->{after}");
+    let (before, rest) = readme.split_once("<!-- recipes -->\n").unwrap();
+    let (_, after) = rest.split_once("<!-- end of recipes -->").unwrap();
     drawn(
         "README.md",
-        &format!("{before}<!-- synopsis -->\n{block}<!-- end of synopsis -->{after}"),
+        &format!(
+            "{before}<!-- recipes -->\n{}<!-- end of recipes -->{after}",
+            recipes()
+        ),
     );
+}
+
+/// The table of recipes, two in a row.
+fn recipes() -> String {
+    let mut table =
+        String::from("| recipe | tried with | recipe | tried with |\n| --- | --- | --- | --- |\n");
+    for pair in RECIPES.chunks(2) {
+        let cells = pair
+            .iter()
+            .map(|recipe| format!("| `{}` | {} ", recipe.name, recipe.tried_with()));
+        table.extend(cells);
+        table.push_str("|\n");
+    }
+    table
 }
 
 #[test]

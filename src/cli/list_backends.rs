@@ -103,18 +103,10 @@ fn json(status: &BackendStatus) -> String {
     format!("{object}\n")
 }
 
-/// What a recipe was tried with.
-fn tried(recipe: &Recipe) -> &'static str {
-    match recipe.tried {
-        "" => "its documentation",
-        tried => tried,
-    }
-}
-
 fn recipe_table() -> String {
     let mut table = Table::new(&["RECIPE", "TRIED WITH"], io::stdout().is_terminal());
     for recipe in RECIPES {
-        table.row(Colour::Plain, &[recipe.name, tried(recipe)]);
+        table.row(Colour::Plain, &[recipe.name, recipe.tried_with()]);
         table.fact("reads", recipe.about);
         for (label, keys) in [("needs", recipe.needs), ("takes", recipe.takes)] {
             let keys = keys.iter().map(|key| match key.default {
@@ -146,7 +138,7 @@ fn recipe_json(recipe: &Recipe) -> String {
         .number("schema", "1")
         .text("recipe", recipe.name)
         .text("reads", recipe.about)
-        .text("tried_with", tried(recipe))
+        .text("tried_with", recipe.tried_with())
         .list("needs", &keys(recipe.needs))
         .list("takes", &keys(recipe.takes))
         .list("command", &texts(recipe.command))

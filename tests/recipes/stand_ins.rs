@@ -72,7 +72,7 @@ const ID: &str = "0f5fb5d2-6a9e-4c44-b1c7-0d6ae1d6a2c5";
 const NOT_THERE: &str = "00000000-6a9e-4c44-b1c7-0d6ae1d6a2c5";
 const LOCKED: &str = "11111111-6a9e-4c44-b1c7-0d6ae1d6a2c5";
 
-/// The package @bitwarden/cli 2026.9.0, build/bw.js: models/response.ts, base-program.ts and commands/get.command.ts, which
+/// The package @bitwarden/cli 2026.6.0, build/bw.js: models/response.ts, base-program.ts and commands/get.command.ts, which
 /// searches for what is not an id. Of the program itself, run without a server: `You are not logged in.`, status 1.
 #[test]
 fn bitwarden() {

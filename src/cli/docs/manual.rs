@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 
 use crate::backend::{BACKENDS, RECIPES};
 use crate::schema::Key;
-use crate::text;
 
 use super::{COMMANDS, FLAGS, Flag, flags};
 
@@ -167,16 +166,12 @@ fn backends() -> String {
 fn recipes() -> String {
     let mut text = String::from(".Bl -tag -width Ds\n");
     for recipe in RECIPES {
-        let tried = match recipe.tried {
-            "" => "from its documentation".to_owned(),
-            tried => format!("tried with {tried}"),
-        };
         let _ = writeln!(
             text,
-            ".It Cm {}\n{} ({tried}).\n.Ql {}",
+            ".It Cm {}\n{} (tried with {}).",
             recipe.name,
             escape(&capital(recipe.about)),
-            escape(&text::command(recipe.command)),
+            recipe.tried_with(),
         );
         text += &keys(recipe.needs);
         text += &keys(recipe.takes);
