@@ -1,13 +1,16 @@
 //! What is configured: flags, then variables, then the configuration, then built-in defaults.
 //!
+//! It has three shapes: a tree of [`yaml`] nodes for what files say, [`Configured`] for that with the type of every key
+//! (or all that is wrong with it), and [`Settings`] for what is in effect.
+//!
 //! | file | owns |
 //! | --- | --- |
-//! | `key`, `section` | what may be configured, and what is configured for one backend |
 //! | `files` | where the files are, and how they are read |
-//! | `yaml` | what is in them |
-//! | `layers` | the files of a store, put together |
+//! | `yaml` | the tree that is in one |
+//! | `layers` | the trees of a store, put together |
 //! | `interpolation` | where a value leads |
 //! | `check` | every value with the type of its key, or what is wrong |
+//! | `options` | what the caller says, and the chain that comes of it |
 //!
 //! Without the Cargo feature `config` there is no file at all.
 
@@ -40,21 +43,44 @@ use crate::chain::OnError;
 use crate::nearest::advice;
 use crate::refs::Refs;
 use crate::request::{Request, Set};
-use crate::schema::{Given, Key, REQUIRED, Section, Source, UsageError, Value, seconds, utf8};
+use crate::schema::{Key, Kind, REQUIRED, Section, Source, UsageError, Value, utf8};
 use crate::{sys, text};
 
-/// One key and what is in effect for it, for `mxm-secrets config`. Never a secret: a password in an address is left out.
-#[derive(Clone, Debug)]
-pub struct Setting {
-    /// The key, with the section before it: `timeout`, `gopass.prefix`.
-    pub key: String,
-    /// The value; a default as the documentation shows it.
-    pub value: Value,
-    /// Where it comes from.
-    pub source: Source,
+/// The keys of our section that are no backend's, and the variables that win over them.
+const KEYS: &[Key] = &[
+    Key {
+        default: "gopass, env",
+        variable: Some("MXM_SECRETS_BACKENDS"),
+        ..Key::new("backends", Kind::Texts)
+    },
+    Key {
+        default: OnError::Stop.word(),
+        variable: Some("MXM_SECRETS_ON_ERROR"),
+        ..Key::new("on_error", Kind::Choice(OnError::WORDS))
+    },
+    Key {
+        default: "10",
+        variable: Some("MXM_SECRETS_TIMEOUT"),
+        ..Key::new("timeout", Kind::Seconds)
+    },
+    Key {
+        default: "no",
+        ..Key::new("refs_only", Kind::Bool)
+    },
+];
+
+/// What the configuration says, every value of the right type.
+#[derive(Debug, Default)]
+struct Configured {
+    /// Of [`KEYS`].
+    top: Section,
+    /// Of the backends, those of the user's own included.
+    sections: Vec<Section>,
+    refs: Refs,
+    sets: Vec<Set>,
 }
 
-/// Everything that [`Options::open`] needs to know.
+/// What is in effect: everything that [`Options::open`] needs to know.
 #[derive(Debug)]
 pub struct Settings {
     /// The chain, in order, without repetition; each is a backend that is built in, or one of the user's own.
@@ -69,34 +95,9 @@ pub struct Settings {
     pub timeout_for_prompts: bool,
     /// Whether no person is there.
     pub unattended: bool,
-    /// What services need.
-    sets: Vec<Set>,
-    /// Where the chain, `on_error` and `timeout` come from.
-    sources: [Source; 3],
-    /// The sections of the configuration, those of the user's own backends included.
-    sections: Vec<Section>,
-    /// Names that are not places.
-    pub refs: Refs,
-    /// What the configuration says of them, as it is shown.
-    entries: Vec<Section>,
+    /// What is configured. Of its top, also what the caller and the environment say, and the defaults.
+    configured: Configured,
 }
-
-/// What the configuration says, every value of the right type.
-#[derive(Debug, Default)]
-struct Configured {
-    backends: Option<(Vec<String>, Source)>,
-    on_error: Option<(OnError, Source)>,
-    timeout: Option<(Duration, Source)>,
-    sets: Vec<Set>,
-    sections: Vec<Section>,
-    refs: Refs,
-    entries: Vec<Section>,
-}
-
-/// The chain when nothing says otherwise.
-pub const DEFAULT_CHAIN: &[&str] = &["gopass", "env"];
-/// The deadline of one question when nothing says otherwise.
-pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Settings {
     /// Puts together what the options, the environment, the configuration and the defaults say.
@@ -115,43 +116,36 @@ impl Settings {
     /// # Errors
     /// Whatever is wrong elsewhere.
     pub fn load_past_sets(options: &Options) -> Result<(Settings, Option<UsageError>), UsageError> {
-        let (configured, wrong) = configured(options)?;
-        let own = own_names(&configured.sections);
-        let check = |names: &[String], source: &str| {
-            chain(names, &own).map_err(|text| UsageError::new(format!("{source}: {text}")))
-        };
-        let (backends, chain_source) = match (&options.backends, variable("MXM_SECRETS_BACKENDS")?)
-        {
-            (Some(names), _) => (check(names, "--backend")?, Source::Flag("--backend")),
-            (None, Some(list)) => {
-                let names: Vec<String> =
-                    list.split(',').map(|name| name.trim().to_owned()).collect();
-                let names = check(&names, "MXM_SECRETS_BACKENDS")?;
-                (names, Source::Variable("MXM_SECRETS_BACKENDS"))
+        let (mut configured, wrong) = configured(options)?;
+        let mut top = configured.top.in_effect(KEYS)?;
+        let word = |on_error: OnError| Value::Text(on_error.word().to_owned());
+        for (key, flag, value) in [
+            (
+                "backends",
+                "--backend",
+                options.backends.clone().map(Value::Texts),
+            ),
+            ("on_error", "--on-error", options.on_error.map(word)),
+            ("timeout", "--timeout", options.timeout.map(Value::Seconds)),
+        ] {
+            if let Some(value) = value {
+                top.put(key, value, Source::Flag(flag));
             }
-            (None, None) => configured.backends.unwrap_or_else(|| {
-                let names = DEFAULT_CHAIN.iter().map(|&name| name.to_owned());
-                (names.collect(), Source::BuiltIn)
-            }),
+        }
+        let of_this_call = |key: &str| match top.given(key)?.source {
+            Source::Flag(name) | Source::Variable(name) => Some(name),
+            Source::File { .. } | Source::BuiltIn => None,
         };
-        let given = match (options.timeout, variable("MXM_SECRETS_TIMEOUT")?) {
-            (Some(timeout), _) => Some((timeout, Source::Flag("--timeout"))),
-            (None, Some(text)) => Some((
-                seconds(&text, "MXM_SECRETS_TIMEOUT")?,
-                Source::Variable("MXM_SECRETS_TIMEOUT"),
-            )),
-            (None, None) => None,
-        };
-        let timeout_for_prompts = given.is_some();
-        let (timeout, timeout_source) = given
-            .or(configured.timeout)
-            .unwrap_or((DEFAULT_TIMEOUT, Source::BuiltIn));
-        let (on_error, on_error_source) = options
-            .on_error
-            .map(|on_error| (on_error, Source::Flag("--on-error")))
-            .or(on_error_variable()?)
-            .or(configured.on_error)
-            .unwrap_or((OnError::Stop, Source::BuiltIn));
+        if let (Some(name), Some(names)) = (of_this_call("backends"), top.texts("backends")) {
+            check_chain(names, &own_names(&configured.sections))
+                .map_err(|text| UsageError::new(format!("{name}: {text}")))?;
+        }
+        let timeout_for_prompts = of_this_call("timeout").is_some();
+        configured.top = top.complete(KEYS);
+        let top = &configured.top;
+        let backends = top.texts("backends").unwrap_or_default().to_vec();
+        let by_name = options.backends.is_some();
+        configured.refs.among = by_name.then(|| backends.clone());
         let unattended = match options.no_input {
             Some(no_input) => no_input,
             None => match variable("MXM_SECRETS_NO_INPUT")?.as_deref() {
@@ -166,22 +160,17 @@ impl Settings {
                 }
             },
         };
-        let among = options.backends.is_some().then(|| backends.clone());
         let settings = Settings {
             backends,
-            by_name: options.backends.is_some(),
-            on_error,
-            timeout,
+            by_name,
+            on_error: top
+                .text("on_error")
+                .and_then(OnError::parse)
+                .unwrap_or(OnError::Stop),
+            timeout: top.seconds("timeout").unwrap_or_default(),
             timeout_for_prompts,
             unattended,
-            sources: [chain_source, on_error_source, timeout_source],
-            sets: configured.sets,
-            sections: configured.sections,
-            refs: Refs {
-                among,
-                ..configured.refs
-            },
-            entries: configured.entries,
+            configured,
         };
         Ok((settings, wrong))
     }
@@ -191,124 +180,77 @@ impl Settings {
     /// # Errors
     /// There is no such set.
     pub fn set(&self, name: &str) -> Result<Vec<Request>, UsageError> {
-        let set = self.sets.iter().find(|set| set.name == name);
-        let names: Vec<&str> = self.sets.iter().map(|set| set.name.as_str()).collect();
-        let unknown = || {
-            UsageError::new(format!(
-                "--set {name}: unknown set: {}",
-                advice(name, &names)
-            ))
-        };
-        Ok(set.ok_or_else(unknown)?.requests.clone())
+        let sets = &self.configured.sets;
+        match sets.iter().find(|set| set.name == name) {
+            Some(set) => Ok(set.requests.clone()),
+            None => {
+                let names: Vec<&str> = sets.iter().map(|set| set.name.as_str()).collect();
+                let advice = advice(name, &names);
+                Err(UsageError::new(format!(
+                    "--set {name}: unknown set: {advice}"
+                )))
+            }
+        }
+    }
+
+    /// Names that are not places.
+    pub fn refs(&self) -> &Refs {
+        &self.configured.refs
     }
 
     /// The names of all backends: those of the table, then the user's own.
     pub fn names(&self) -> Vec<&str> {
         let table = BACKENDS.iter().map(|entry| entry.name);
-        table.chain(own_names(&self.sections)).collect()
+        table.chain(own_names(&self.configured.sections)).collect()
     }
 
     /// The entry of the backend `name`, which may be one of the user's own.
     pub fn entry(&self, name: &str) -> Option<&'static Entry> {
         backend::entry(name).or_else(|| {
-            let own = own_names(&self.sections).contains(&name);
+            let own = own_names(&self.configured.sections).contains(&name);
             own.then_some(backend::OWN).flatten()
         })
     }
 
-    /// What is configured for the backend `name`. Its variables win over its section.
+    /// What is in effect for the backend `name`.
     ///
     /// # Errors
     /// A variable of its that has no good value.
     pub fn section(&self, name: &str) -> Result<Section, UsageError> {
-        let mut values = Vec::new();
+        let mut sections = self.configured.sections.iter();
         let keys = self.entry(name).map_or(&[] as &[Key], |entry| entry.keys);
-        for key in keys {
-            if let Some(source) = key.variable
-                && let Some(value) = sys::variable(source)
-            {
-                values.push(Given {
-                    key: key.name,
-                    value: Value::of_variable(value, key.kind, source)?,
-                    source: Source::Variable(source),
-                });
-            }
+        match sections.find(|section| section.name == name) {
+            Some(section) => section.in_effect(keys),
+            None => Section::named(name).in_effect(keys),
         }
-        let section = self.sections.iter().find(|section| section.name == name);
-        for given in section.into_iter().flat_map(|section| &section.values) {
-            if !values.iter().any(|winner| winner.key == given.key) {
-                values.push(given.clone());
-            }
-        }
-        Ok(Section {
-            name: name.to_owned(),
-            values,
-        })
     }
 
-    /// Every key with what is in effect for it.
+    /// Everything that is in effect, with the defaults, for `mxm-secrets config`.
     ///
     /// # Errors
     /// A variable that has no good value.
-    pub fn all(&self) -> Result<Vec<Setting>, UsageError> {
-        let [chain, on_error, timeout] = self.sources.clone();
-        let top = [
-            ("backends", Value::Texts(self.backends.clone()), chain),
-            (
-                "on_error",
-                Value::Text(self.on_error.word().to_owned()),
-                on_error,
-            ),
-            ("timeout", Value::Seconds(self.timeout), timeout),
-        ];
-        let mut all: Vec<Setting> = top
-            .into_iter()
-            .map(|(key, value, source)| Setting {
-                key: key.to_owned(),
-                value,
-                source,
-            })
-            .collect();
-        all.extend(self.sets.iter().map(|set| {
+    pub fn all(&self) -> Result<Vec<Section>, UsageError> {
+        let Configured {
+            top, sets, refs, ..
+        } = &self.configured;
+        let mut all = vec![top.clone()];
+        for set in sets {
             let variables = set.requests.iter().filter_map(Request::variable);
-            Setting {
-                key: format!("sets.{}", set.name),
-                value: Value::Texts(variables.map(str::to_owned).collect()),
-                source: set.source.clone(),
-            }
-        }));
+            let variables = variables.map(str::to_owned).collect();
+            let mut section = Section::named(format!("sets.{}", set.name));
+            section.put("", Value::Texts(variables), set.source.clone());
+            all.push(section);
+        }
         for name in self.names() {
-            let Some(entry) = self.entry(name).filter(|entry| entry.open.is_some()) else {
-                continue;
-            };
-            let section = self.section(name)?;
-            let recipe = section.text("recipe").and_then(backend::recipe);
-            let [needs, takes] = recipe.map_or([&[] as &[Key]; 2], |it| [it.needs, it.takes]);
-            let keys = entry.keys.iter().chain(needs).chain(takes);
-            for key in keys.chain([&REQUIRED]) {
-                let (value, source) = match section.given(key.name) {
-                    Some(given) => (
-                        given.value.clone().without_passwords(),
-                        given.source.clone(),
-                    ),
-                    None => (Value::of_default(key), Source::BuiltIn),
-                };
-                all.push(Setting {
-                    key: format!("{name}.{}", key.name),
-                    value,
-                    source,
-                });
+            if let Some(entry) = self.entry(name).filter(|entry| entry.open.is_some()) {
+                let section = self.section(name)?;
+                let recipe = section.text("recipe").and_then(backend::recipe);
+                let [needs, takes] = recipe.map_or([&[] as &[Key]; 2], |it| [it.needs, it.takes]);
+                let keys = entry.keys.iter().chain(needs).chain(takes);
+                all.push(section.complete(keys.chain([&REQUIRED])));
             }
         }
-        for entry in &self.entries {
-            for given in &entry.values {
-                all.push(Setting {
-                    key: format!("{}.{}", entry.name, given.key),
-                    value: given.value.clone(),
-                    source: given.source.clone(),
-                });
-            }
-        }
+        all.extend(refs.entries.iter().cloned());
         Ok(all)
     }
 }
@@ -343,24 +285,24 @@ pub fn check(options: &Options) -> Result<Checked, UsageError> {
         return Err(UsageError::new(text));
     }
     let not_here = raw.unselected();
-    let checked = check::all(raw)?;
-    let not_here = not_here?;
+    let checked = check::all(raw);
     // What is in effect here leaves nothing to other machines.
-    if not_here.is_none() {
-        let (Configured { sets, refs, .. }, _) = configured(options)?;
-        let mut wrong = Vec::new();
-        for mut request in sets.into_iter().flat_map(|set| set.requests) {
-            wrong.extend(request.load().err().map(|error| error.to_string()));
-            let unknown = request.names().filter(|name| !refs.has_room_for(name));
-            wrong.extend(unknown.map(|name| {
-                let place = &request.place;
-                format!("{place}: {name} is not in refs, and refs_only allows no other name")
-            }));
-        }
-        if !wrong.is_empty() {
-            return Err(UsageError::all(wrong));
-        }
+    let here = match &not_here {
+        Ok(None) => match read_and_check(options, true) {
+            Ok((_, wrong)) => wrong,
+            Err(error) => Some(error),
+        },
+        Ok(Some(_)) | Err(_) => None,
+    };
+    let mut lines: Vec<&str> = Vec::new();
+    for error in checked.as_ref().err().into_iter().chain(&here) {
+        let news = error.lines().filter(|line| !lines.contains(line));
+        lines.extend(news.collect::<Vec<_>>());
     }
+    if !lines.is_empty() {
+        return Err(UsageError::all(lines));
+    }
+    let (checked, not_here) = (checked?, not_here?);
     Ok(Checked {
         not_here,
         ..checked
@@ -373,11 +315,20 @@ pub fn check(options: &Options) -> Result<Checked, UsageError> {
 /// All that is wrong in it, if some of it is wrong elsewhere.
 #[cfg(feature = "config")]
 fn configured(options: &Options) -> Result<(Configured, Option<UsageError>), UsageError> {
+    read_and_check(options, false)
+}
+
+/// The same; if `thorough`, with all that only a check looks at.
+#[cfg(feature = "config")]
+fn read_and_check(
+    options: &Options,
+    thorough: bool,
+) -> Result<(Configured, Option<UsageError>), UsageError> {
     let mut raw = files::read(options)?;
     let Some(root) = raw.merged()? else {
         return Ok(Default::default());
     };
-    let (configured, wrong) = check::section(&raw, &root, None);
+    let (configured, wrong) = check::section(&raw, &root, None, thorough);
     let error = (!wrong.is_empty()).then(|| raw.report(&wrong));
     match error {
         Some(error) if !wrong.iter().all(check::is_of_a_set) => Err(error),
@@ -431,22 +382,6 @@ fn configured(options: &Options) -> Result<(Configured, Option<UsageError>), Usa
     )))
 }
 
-/// What the environment says of failures.
-fn on_error_variable() -> Result<Option<(OnError, Source)>, UsageError> {
-    const NAME: &str = "MXM_SECRETS_ON_ERROR";
-    let Some(word) = variable(NAME)? else {
-        return Ok(None);
-    };
-    match OnError::parse(&word) {
-        Some(on_error) => Ok(Some((on_error, Source::Variable(NAME)))),
-        None => Err(UsageError::new(format!(
-            "{NAME} is {}: expected {}",
-            text::quoted(&word),
-            OnError::WORDS.join(" or ")
-        ))),
-    }
-}
-
 /// The names of the user's own backends.
 fn own_names(sections: &[Section]) -> Vec<&str> {
     let names = sections.iter().map(|section| section.name.as_str());
@@ -463,28 +398,21 @@ fn variable(name: &str) -> Result<Option<String>, UsageError> {
 }
 
 /// Checks the names of a chain; `own` are the user's own backends.
-fn chain(names: &[String], own: &[&str]) -> Result<Vec<String>, String> {
-    let mut chain = Vec::with_capacity(names.len());
-    for name in names {
-        match backend::entry(name) {
-            Some(entry) if entry.open.is_none() => {
-                return Err(format!("the backend {name} is not built into this program"));
-            }
-            Some(_) | None if chain.contains(name) => {
-                return Err(format!("{name} is named twice"));
-            }
-            Some(_) => chain.push(name.clone()),
-            None if own.contains(&name.as_str()) => chain.push(name.clone()),
-            None => {
-                let known: Vec<&str> = BACKENDS
-                    .iter()
-                    .map(|entry| entry.name)
-                    .chain(own.iter().copied())
-                    .collect();
-                let advice = advice(name, &known);
-                return Err(format!("unknown backend {}: {advice}", text::quoted(name)));
-            }
+fn check_chain(names: &[String], own: &[&str]) -> Result<(), String> {
+    for (index, name) in names.iter().enumerate() {
+        let entry = backend::entry(name);
+        if entry.is_some_and(|entry| entry.open.is_none()) {
+            return Err(format!("the backend {name} is not built into this program"));
+        }
+        if names[..index].contains(name) {
+            return Err(format!("{name} is named twice"));
+        }
+        if entry.is_none() && !own.contains(&name.as_str()) {
+            let known = BACKENDS.iter().map(|entry| entry.name);
+            let known: Vec<&str> = known.chain(own.iter().copied()).collect();
+            let (name, advice) = (text::quoted(name), advice(name, &known));
+            return Err(format!("unknown backend {name}: {advice}"));
         }
     }
-    Ok(chain)
+    Ok(())
 }

@@ -2,55 +2,22 @@
 //! allows the role of the caller. A guard against mistakes, no boundary: who can run the backend can read the secret.
 
 use crate::name::Name;
+use crate::schema::Section;
 use crate::sys;
 use crate::text::{list, quoted};
 
+/// The keys of the configuration that hold the entries.
+pub const KINDS: [&str; 3] = ["refs", "stores", "policies"];
+
 /// What the configuration says of names.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Refs {
     /// Whether other names are refused.
     pub only: bool,
     /// The backends that the caller has named for this call: no others are asked.
     pub among: Option<Vec<String>>,
-    /// The names, where each is, and who may ask.
-    pub refs: Vec<Ref>,
-    /// The stores of this machine.
-    pub stores: Vec<Store>,
-    /// The policies.
-    pub policies: Vec<Policy>,
-}
-
-/// A name.
-#[derive(Clone, Debug)]
-pub struct Ref {
-    /// The name.
-    pub name: String,
-    /// The store that has it.
-    pub store: String,
-    /// Where in the store.
-    pub path: String,
-    /// Who may ask for it.
-    pub policy: String,
-}
-
-/// A place that a backend has.
-#[derive(Clone, Debug)]
-pub struct Store {
-    /// Its name.
-    pub name: String,
-    /// The backend.
-    pub backend: String,
-    /// What stands before every path.
-    pub root: String,
-}
-
-/// Who may ask.
-#[derive(Clone, Debug)]
-pub struct Policy {
-    /// Its name.
-    pub name: String,
-    /// Their roles.
-    pub allowed: Vec<String>,
+    /// The refs, the stores of this machine and the policies, each under its whole name: `refs.NAME`.
+    pub entries: Vec<Section>,
 }
 
 /// Where a ref leads to.
@@ -70,21 +37,18 @@ pub struct Target {
     pub there: Name,
 }
 
-impl Store {
-    /// The name of `path` in this store.
-    ///
-    /// # Errors
-    /// Why it has none.
-    pub fn name_of(&self, path: &str) -> Result<Name, String> {
-        if self.root.contains('#') {
-            return Err(format!(
-                "the root of the store {} must not contain '#'",
-                self.name
-            ));
-        }
-        let name = format!("{}/{path}", self.root.trim_end_matches('/'));
-        Name::parse(&name).map_err(|error| error.to_string())
+/// The name of `path` in the store `store`, whose root is `root`.
+///
+/// # Errors
+/// Why it has none.
+pub fn inside(store: &str, root: &str, path: &str) -> Result<Name, String> {
+    if root.contains('#') {
+        return Err(format!(
+            "the root of the store {store} must not contain '#'"
+        ));
     }
+    let name = format!("{}/{path}", root.trim_end_matches('/'));
+    Name::parse(&name).map_err(|error| error.to_string())
 }
 
 /// Whether `text` can name a ref, a store, a policy or a role.
@@ -97,9 +61,24 @@ pub fn is_identifier(text: &str) -> bool {
 pub const IDENTIFIER: &str = "expected a lower-case letter and then a-z, 0-9 and _";
 
 impl Refs {
-    /// Whether `name` may be asked for at all, whatever the role.
-    pub fn has_room_for(&self, name: &Name) -> bool {
-        !self.only || self.refs.iter().any(|it| it.name == name.path())
+    /// The names and entries of `kind`, which is one of [`KINDS`].
+    pub fn of(&self, kind: &str) -> impl Iterator<Item = (&str, &Section)> {
+        self.entries.iter().filter_map(move |entry| {
+            let name = entry.name.strip_prefix(kind)?.strip_prefix('.')?;
+            Some((name, entry))
+        })
+    }
+
+    /// The entry of `kind` with this name.
+    pub fn entry(&self, kind: &str, name: &str) -> Option<&Section> {
+        let mut entries = self.of(kind);
+        entries.find_map(|(known, entry)| (known == name).then_some(entry))
+    }
+
+    /// Why `name` must not be asked for, whatever the role.
+    pub fn refuses(&self, name: &Name) -> Option<String> {
+        let refused = self.only && self.entry("refs", name.path()).is_none();
+        refused.then(|| format!("{name} is not in refs, and refs_only allows no other name"))
     }
 
     /// Where `name` leads to; `None`: it is no ref, so the chain is asked.
@@ -107,20 +86,15 @@ impl Refs {
     /// # Errors
     /// Why it must not be asked for, or cannot be had here: nothing is asked then.
     pub fn target(&self, name: &Name) -> Result<Option<Target>, String> {
-        let Some(it) = self.refs.iter().find(|it| it.name == name.path()) else {
-            return match self.only {
-                true => Err(format!(
-                    "{name} is not in refs, and refs_only allows no other name"
-                )),
-                false => Ok(None),
-            };
+        if let Some(why) = self.refuses(name) {
+            return Err(why);
+        }
+        let known = name.path();
+        let Some(entry) = self.entry("refs", known) else {
+            return Ok(None);
         };
-        let Ref {
-            name: known,
-            store,
-            policy,
-            ..
-        } = it;
+        let [store, path, policy] =
+            ["store", "path", "policy"].map(|key| entry.text(key).unwrap_or_default());
         let Some(role) = sys::variable("MXM_ROLE") else {
             return Err(format!(
                 "MXM_ROLE is not set, but the policy {policy} of {known} needs a role"
@@ -130,8 +104,8 @@ impl Refs {
         if !is_identifier(&role) {
             return Err(format!("MXM_ROLE is {}: {IDENTIFIER}", quoted(&role)));
         }
-        let allowed = self.policies.iter().find(|known| known.name == *policy);
-        let Some(allowed) = allowed.map(|policy| &policy.allowed) else {
+        let allowed = self.entry("policies", policy);
+        let Some(allowed) = allowed.and_then(|policy| policy.texts("allowed_principals")) else {
             return Err(format!("the policy {policy} of {known} does not exist"));
         };
         if !allowed.contains(&role) {
@@ -139,45 +113,38 @@ impl Refs {
                 "{name}: denied: the policy {policy} does not allow the role {role}"
             ));
         }
-        let Some(place) = self.stores.iter().find(|known| known.name == *store) else {
-            let stores = list(self.stores.iter().map(|store| &store.name));
+        let Some(place) = self.entry("stores", store) else {
+            let stores = list(self.of("stores").map(|(name, _)| name));
             let stores = if stores.is_empty() { "none" } else { &stores };
             return Err(format!(
                 "{known} is in the store {store}, which this machine does not have; it has: {stores}"
             ));
         };
-        let backend = &place.backend;
-        if let Some(named) = self.among.as_ref().filter(|named| !named.contains(backend)) {
+        let [backend, root] = ["backend", "root"].map(|key| place.text(key).unwrap_or_default());
+        if let Some(named) = &self.among
+            && !named.iter().any(|name| name == backend)
+        {
             return Err(format!(
                 "{known} is in the store {store} of the backend {backend}, but --backend names only {}",
                 list(named)
             ));
         }
         let field = Some("").filter(|_| name.is_first_line()).or(name.field());
-        let path = match (field, it.path.contains('#')) {
+        let there = match (field, path.contains('#')) {
             (Some(_), true) => {
                 return Err(format!("{name}: the path of {known} already names a field"));
             }
-            (Some(field), false) => format!("{}#{field}", it.path),
-            (None, _) => it.path.clone(),
+            (Some(field), false) => inside(store, root, &format!("{path}#{field}")),
+            (None, _) => inside(store, root, path),
         };
-        let there = place
-            .name_of(&path)
-            .map_err(|why| format!("{known}: {why}"))?;
         Ok(Some(Target {
-            name: known.clone(),
-            store: store.clone(),
-            policy: policy.clone(),
+            name: known.to_owned(),
+            store: store.to_owned(),
+            policy: policy.to_owned(),
             role,
-            backend: place.backend.clone(),
-            there,
+            backend: backend.to_owned(),
+            there: there.map_err(|why| format!("{known}: {why}"))?,
         }))
-    }
-
-    /// The refs whose store this machine does not have.
-    pub fn out_of_reach(&self) -> impl Iterator<Item = &Ref> {
-        let has = |it: &&Ref| self.stores.iter().any(|store| store.name == it.store);
-        self.refs.iter().filter(move |it| !has(it))
     }
 }
 
@@ -198,13 +165,7 @@ mod tests {
     #[test]
     fn a_root_ends_where_its_slashes_begin() {
         let there = |root: &str, path: &str| {
-            let store = Store {
-                name: "s".to_owned(),
-                backend: "env".to_owned(),
-                root: root.to_owned(),
-            };
-            store
-                .name_of(path)
+            inside("s", root, path)
                 .ok()
                 .map(|name| name.as_str().to_owned())
         };

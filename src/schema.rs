@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::deadline::Deadline;
-use crate::text;
 use crate::trust::Doubt;
+use crate::{sys, text};
 
 /// One key of a backend's section.
 #[allow(dead_code, reason = "the man page is drawn from it, in a test")]
@@ -25,6 +25,19 @@ pub struct Key {
     pub variable: Option<&'static str>,
     /// One line for people.
     pub about: &'static str,
+}
+
+impl Key {
+    /// A key whose documentation is elsewhere.
+    pub(crate) const fn new(name: &'static str, kind: Kind) -> Key {
+        Key {
+            name,
+            kind,
+            default: "",
+            variable: None,
+            about: "",
+        }
+    }
 }
 
 /// What a key takes.
@@ -122,8 +135,8 @@ impl fmt::Display for Rule {
 }
 
 impl Value {
-    /// What the variable `source` says, for a key of `kind`. No table gives a variable to a key of another kind than
-    /// these five: how a list would be split is for whoever adds one to say.
+    /// What the variable `source` says, for a key of `kind`. A list has commas between its items; no table gives a
+    /// variable to a key of another kind.
     pub(crate) fn of_variable(
         value: OsString,
         kind: Kind,
@@ -152,15 +165,18 @@ impl Value {
                 "0" | "f" | "false" | "no" | "off" => Ok(Value::Bool(false)),
                 _ => wrong("true or false"),
             },
+            Kind::Texts => {
+                let items = text.split(',').map(|item| item.trim().to_owned());
+                Ok(Value::Texts(items.collect()))
+            }
+            Kind::Seconds => seconds(&text, source).map(Value::Seconds),
             Kind::Path
             | Kind::Paths
             | Kind::Strict
             | Kind::StrictList
-            | Kind::Texts
             | Kind::Program
             | Kind::Command
-            | Kind::Rules
-            | Kind::Seconds => wrong("nothing: its key stands in the configuration alone"),
+            | Kind::Rules => wrong("nothing: its key is read from the configuration only"),
         }
     }
 
@@ -193,6 +209,7 @@ impl Value {
             Kind::Bool => Value::Bool(matches!(key.default, "true" | "yes")),
             Kind::Texts | Kind::Paths => Value::Texts(list().map(str::to_owned).collect()),
             Kind::Rules => Value::Rules(Vec::new()),
+            Kind::Seconds => Value::Seconds(seconds(key.default, "").unwrap_or_default()),
             _ => Value::Text(key.default.to_owned()),
         }
     }
@@ -267,9 +284,10 @@ impl fmt::Display for Source {
 
 /// What is configured for one backend. Every value has the type of its key, so that the accessors cannot fail; they
 /// give `None` for a key that is not given.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Section {
-    /// The backend's name.
+    /// The backend's name; `refs.NAME` and the like for an entry of refs, stores and policies; empty for the keys that
+    /// are no backend's.
     pub name: String,
     pub(crate) values: Vec<Given>,
 }
@@ -279,7 +297,17 @@ pub struct Section {
 pub struct Given {
     pub(crate) key: &'static str,
     pub(crate) value: Value,
+    /// What is shown in its place: as it is written, if an environment variable is in it.
+    pub(crate) written: Option<Value>,
     pub(crate) source: Source,
+}
+
+impl Given {
+    /// The value as it may be shown.
+    pub(crate) fn shown(&self) -> Value {
+        let shown = self.written.as_ref().unwrap_or(&self.value);
+        shown.clone().without_passwords()
+    }
 }
 
 macro_rules! accessor {
@@ -295,6 +323,14 @@ macro_rules! accessor {
 }
 
 impl Section {
+    /// A section that says nothing.
+    pub(crate) fn named(name: impl Into<String>) -> Section {
+        Section {
+            name: name.into(),
+            values: Vec::new(),
+        }
+    }
+
     accessor!(/// A text.
         text, Text, &str, String::as_str);
     accessor!(/// A list of texts.
@@ -305,10 +341,63 @@ impl Section {
         paths, Paths, &[PathBuf], Vec::as_slice);
     accessor!(/// Yes or no.
         flag, Bool, bool, |value: &bool| *value);
+    accessor!(/// A time.
+        seconds, Seconds, Duration, |value: &Duration| *value);
     accessor!(/// A command.
         command, Command, &Command, std::convert::identity);
     accessor!(/// What the end of a program means.
         rules, Rules, &[Rule], Vec::as_slice);
+
+    /// What is in effect of `keys`: their variables win over what is configured.
+    ///
+    /// # Errors
+    /// A variable that has no good value.
+    pub(crate) fn in_effect(&self, keys: &[Key]) -> Result<Section, UsageError> {
+        let mut section = Section::named(&self.name);
+        for key in keys {
+            if let Some(source) = key.variable
+                && let Some(value) = sys::variable(source)
+            {
+                let value = Value::of_variable(value, key.kind, source)?;
+                section.put(key.name, value, Source::Variable(source));
+            }
+        }
+        for given in &self.values {
+            if section.given(given.key).is_none() {
+                section.values.push(given.clone());
+            }
+        }
+        Ok(section)
+    }
+
+    /// The same with the defaults of `keys`, in their order.
+    pub(crate) fn complete<'k>(&self, keys: impl IntoIterator<Item = &'k Key>) -> Section {
+        let default = |key: &Key| Given {
+            key: key.name,
+            value: Value::of_default(key),
+            written: None,
+            source: Source::BuiltIn,
+        };
+        let values = keys.into_iter().map(|key| match self.given(key.name) {
+            Some(given) => given.clone(),
+            None => default(key),
+        });
+        Section {
+            name: self.name.clone(),
+            values: values.collect(),
+        }
+    }
+
+    /// Gives `key` a value.
+    pub(crate) fn put(&mut self, key: &'static str, value: Value, source: Source) {
+        self.values.retain(|given| given.key != key);
+        self.values.push(Given {
+            key,
+            value,
+            written: None,
+            source,
+        });
+    }
 
     fn value(&self, key: &str) -> Option<&Value> {
         self.given(key).map(|given| &given.value)

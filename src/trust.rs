@@ -180,7 +180,12 @@ impl Trust {
                 continue;
             }
             here.push(part);
-            if !rest.is_empty() && self.seen.contains(&here) {
+            if !rest.is_empty()
+                && self
+                    .seen
+                    .iter()
+                    .any(|seen| seen.as_os_str() == here.as_os_str())
+            {
                 continue;
             }
             let data = fs::symlink_metadata(&here)?;

@@ -119,7 +119,7 @@ fn an_empty_set_starts_its_command() {
         .has(
             125,
             "",
-            &["empty.yaml:1:1: secrets: expected a mapping, found nothing"],
+            &["empty.yaml:1:1: secrets: expected a mapping, found null"],
         );
     home.write(
         CONFIG,

@@ -483,17 +483,15 @@ impl Backend for Own {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::{Given, Source, Value};
+    use crate::schema::{Source, Value};
 
     #[test]
     fn names_are_put_in_once() {
-        let section = |separator: &str| Section {
-            values: vec![Given {
-                key: "separator",
-                value: Value::Text(separator.to_owned()),
-                source: Source::BuiltIn,
-            }],
-            ..Section::default()
+        let section = |separator: &str| {
+            let mut section = Section::named("own");
+            let value = Value::Text(separator.to_owned());
+            section.put("separator", value, Source::BuiltIn);
+            section
         };
         let name = Name::parse("a/{field}#{name}").unwrap();
         let own = Own::open(&section("/"));

@@ -2,8 +2,8 @@
 
 use std::io::{self, IsTerminal};
 
-use crate::config::{self, Setting, Settings};
-use crate::schema::{Rule, Source, UsageError, Value};
+use crate::config::{self, Settings};
+use crate::schema::{Given, Rule, Section, Source, UsageError, Value};
 
 use super::report::{Colour, Object, Table};
 use super::table::Id;
@@ -40,25 +40,36 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
         write_out(&[report.as_bytes()])?;
         return Ok(Status::Found);
     }
-    let settings = Settings::load(&options)?.all()?;
+    let sections = Settings::load(&options)?.all()?;
+    let settings = sections.iter().flat_map(|section| {
+        let settings = section.values.iter();
+        settings.map(move |given| (key(section, given), given))
+    });
     let report = if parsed.has(Id::Json) {
-        settings.iter().map(json).collect()
+        settings.map(|(key, given)| json(&key, given)).collect()
     } else {
-        table(&settings)
+        table(settings)
     };
     write_out(&[report.as_bytes()])?;
     Ok(Status::Found)
 }
 
-fn table(settings: &[Setting]) -> String {
+/// The key, with the section before it: `timeout`, `gopass.prefix`.
+fn key(section: &Section, given: &Given) -> String {
+    let parts = [section.name.as_str(), given.key];
+    let parts = parts.into_iter().filter(|part| !part.is_empty());
+    parts.collect::<Vec<_>>().join(".")
+}
+
+fn table<'s>(settings: impl Iterator<Item = (String, &'s Given)>) -> String {
     let mut table = Table::new(&["KEY", "VALUE", "SOURCE"], io::stdout().is_terminal());
-    for setting in settings {
-        let colour = match setting.source {
+    for (key, given) in settings {
+        let colour = match given.source {
             Source::BuiltIn => Colour::Dim,
             _ => Colour::Plain,
         };
-        let source = setting.source.to_string();
-        table.row(colour, &[&setting.key, &shown(&setting.value), &source]);
+        let source = given.source.to_string();
+        table.row(colour, &[&key, &shown(&given.shown()), &source]);
     }
     table.draw()
 }
@@ -98,10 +109,11 @@ pub fn rule(rule: &Rule) -> String {
     }
 }
 
-fn json(setting: &Setting) -> String {
+fn json(key: &str, given: &Given) -> String {
+    let value = given.shown();
     let list = |items: Vec<String>| format!("[{}]", items.join(","));
-    let value = match &setting.value {
-        Value::Text(_) | Value::Path(_) => text::json(&shown(&setting.value)),
+    let json = match &value {
+        Value::Text(_) | Value::Path(_) => text::json(&shown(&value)),
         Value::Texts(texts) => list(texts.iter().map(|text| text::json(text)).collect()),
         Value::Paths(paths) => list(
             paths
@@ -114,9 +126,9 @@ fn json(setting: &Setting) -> String {
             list(command.shown.iter().map(|text| text::json(text)).collect())
         }
         Value::Rules(rules) => list(rules.iter().map(rule).collect()),
-        Value::Seconds(_) => shown(&setting.value),
+        Value::Seconds(_) => shown(&value),
     };
-    let (source, file, line, name) = match &setting.source {
+    let (source, file, line, name) = match &given.source {
         Source::File { path, line, .. } => {
             ("file", Some(path.display().to_string()), Some(*line), None)
         }
@@ -126,8 +138,8 @@ fn json(setting: &Setting) -> String {
     };
     let object = Object::default()
         .number("schema", "1")
-        .text("key", &setting.key)
-        .number("value", &value)
+        .text("key", key)
+        .number("value", &json)
         .text("source", source)
         .optional("file", file.as_deref())
         .number(

@@ -41,7 +41,7 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
     let mut worst = Status::Found;
     if preflight {
         names.retain(|name| {
-            let refs = settings.as_ref().map(|settings| &settings.refs);
+            let refs = settings.as_ref().map(|settings| settings.refs());
             let target = refs.map_or(Ok(None), |refs| refs.target(name));
             UsageError::gather(target.map_err(UsageError::new), &mut mistakes).is_some()
         });

@@ -9,26 +9,23 @@ mod sections;
 mod sets;
 mod value;
 
-use refs::KINDS;
-
 use super::files::{Raw, late};
-use super::interpolation::{Cause, Found, Location, Tree, Trouble};
+use super::interpolation::{Cause, Found, Tree, Trouble};
 use super::layers::{self, Layer};
-use super::yaml::{Data, Key as YamlKey, Node, Place, Wrong};
-use super::{Checked, Configured};
+use super::yaml::{Data, Node, Place, Wrong, wrong};
+use super::{Checked, Configured, KEYS, check_chain, own_names};
 use crate::backend;
-use crate::chain::OnError;
 use crate::nearest::{did_you_mean, nearest};
-use crate::refs::Ref;
+use crate::refs::KINDS;
 use crate::request::Request;
-use crate::schema::{Kind, Section, Source, UsageError, Value};
+use crate::schema::{Section, Source, UsageError};
 use crate::text::{clipped, quoted};
 
 /// The name of our section.
 pub const SECTION: &str = "mxm_secrets";
 
-/// The keys of our section that are no backend's.
-const TOP: [&str; 5] = ["backends", "on_error", "refs_only", "timeout", "sets"];
+/// The key of what services need.
+const SETS: &str = "sets";
 
 /// What is wrong with a value that is not to be quoted.
 const NOT_VALID: &str = "the value of ${...} is not valid here";
@@ -37,33 +34,27 @@ const NOT_VALID: &str = "the value of ${...} is not valid here";
 type Elsewhere<'r> = Option<&'r dyn Fn(&str) -> bool>;
 
 /// What our section in `root` says, as far as it is right, and all that is wrong in it, in the order of the files. With
-/// `elsewhere`, what another layer gives is not missed, nor is a variable that is not set here.
-pub fn section(raw: &Raw, root: &Node, elsewhere: Elsewhere) -> (Configured, Vec<Wrong>) {
-    let mut checker = Checker {
-        raw,
-        tree: Tree::new(root, raw.deadline),
-        elsewhere,
-        wrong: Vec::new(),
-        from_variables: Vec::new(),
-    };
+/// `elsewhere`, what another layer gives is not missed, nor is a variable that is not set here. If `thorough`, the
+/// templates of sets are read, and sets must not ask for what `refs_only` refuses.
+pub fn section(
+    raw: &Raw,
+    root: &Node,
+    elsewhere: Elsewhere,
+    thorough: bool,
+) -> (Configured, Vec<Wrong>) {
+    let mut checker = Checker::new(raw, root, elsewhere, thorough);
     let configured = checker.root();
     checker.done(configured)
 }
 
 /// Whether a mistake is one of a set, which hinders only what uses sets.
 pub fn is_of_a_set(wrong: &Wrong) -> bool {
-    wrong.text.starts_with(&format!("{SECTION}.sets"))
+    wrong.text.starts_with(&format!("{SECTION}.{SETS}"))
 }
 
 /// What a file that has one set asks for, as far as it is right, and all that is wrong in it, in its order.
 pub fn set_file(raw: &Raw, root: &Node) -> (Vec<Request>, Vec<Wrong>) {
-    let mut checker = Checker {
-        raw,
-        tree: Tree::new(root, raw.deadline),
-        elsewhere: None,
-        wrong: Vec::new(),
-        from_variables: Vec::new(),
-    };
+    let mut checker = Checker::new(raw, root, None, false);
     let requests = checker.set_file();
     checker.done(requests)
 }
@@ -82,21 +73,19 @@ pub fn all(mut raw: Raw) -> Result<Checked, UsageError> {
     };
     let has = |path: &str| layers.iter().any(|layer| layer.has(path));
     let elsewhere: Elsewhere = if layers.is_empty() { None } else { Some(&has) };
-    let (_, mut wrong) = section(&raw, &base, elsewhere);
+    let (_, mut wrongs) = section(&raw, &base, elsewhere, false);
     for layer in &layers {
         for (key, place) in layer.selectors_of_no_use() {
-            wrong.push(Wrong {
-                place,
-                text: format!("{key}: YAML does not read this as a string: put it in quotes"),
-            });
+            let text = format!("{key}: YAML does not read this as a string: put it in quotes");
+            wrongs.push(wrong(place, text));
         }
         for selector in layer.selectors() {
             raw.deadline.go_on().map_err(late)?;
             let mut root = base.clone();
-            wrong.extend(match layer.block(selector, raw.deadline) {
+            wrongs.extend(match layer.block(selector, raw.deadline) {
                 Ok(block) => {
                     let found = match layers::merge(&mut root, block, raw.deadline) {
-                        Ok(()) => section(&raw, &root, elsewhere).1,
+                        Ok(()) => section(&raw, &root, elsewhere, false).1,
                         Err(error) => vec![error],
                     };
                     in_block(found, layer.file, selector)
@@ -109,19 +98,19 @@ pub fn all(mut raw: Raw) -> Result<Checked, UsageError> {
     // A section that an interpolation leads to may have refs.
     let may_have =
         |ours: &Node| ours.get(KINDS[0]).is_some() || matches!(ours.data, Data::Scalar(_));
-    if wrong.is_empty() && (base.get(SECTION).is_some_and(may_have) || has("mxm_secrets.refs")) {
-        (wrong, lacking) = combinations(&raw, &base, &layers)?;
+    if wrongs.is_empty() && (base.get(SECTION).is_some_and(may_have) || has("mxm_secrets.refs")) {
+        (wrongs, lacking) = combinations(&raw, &base, &layers)?;
     }
-    wrong.sort_by(|a, b| (a.place, &a.text).cmp(&(b.place, &b.text)));
-    wrong.dedup();
-    if wrong.is_empty() {
+    wrongs.sort_by(|a, b| (a.place, &a.text).cmp(&(b.place, &b.text)));
+    wrongs.dedup();
+    if wrongs.is_empty() {
         Ok(Checked {
             files: raw.files.iter().map(|file| file.to_path_buf()).collect(),
             lacking,
             not_here: None,
         })
     } else {
-        Err(raw.report(&wrong))
+        Err(raw.report(&wrongs))
     }
 }
 
@@ -149,27 +138,25 @@ fn combinations(
         );
         return Err(UsageError::new(text));
     }
-    let (mut wrong, mut seen) = (Vec::new(), Seen::default());
-    combine(
-        raw,
-        base.clone(),
-        layers,
-        &mut Vec::new(),
-        &mut wrong,
-        &mut seen,
-    )?;
+    let (mut wrongs, mut seen) = (Vec::new(), Seen::default());
+    let root = base.clone();
+    combine(raw, root, layers, &mut Vec::new(), &mut wrongs, &mut seen)?;
     let mut lacking = Vec::new();
-    for (it, place, combinations) in seen.lacking {
+    for Lacking {
+        name,
+        store,
+        place,
+        combinations,
+    } in seen.lacking
+    {
         if combinations.len() == seen.count {
-            wrong.push(Wrong {
-                place,
-                text: format!(
-                    "{SECTION}.refs.{}.store: no layer has the store {}",
-                    it.name, it.store
-                ),
-            });
+            let text = format!("{SECTION}.refs.{name}.store: no layer has the store {store}");
+            wrongs.push(wrong(place, text));
             continue;
         }
+        let mut lacks = |blocks: &str| {
+            lacking.push(format!("{}: {name} (store {store})", clipped(blocks)));
+        };
         // A block that lacks it whatever the others are says it alone.
         let mut rest = combinations;
         for (dimension, choice) in choices.iter().enumerate() {
@@ -177,35 +164,31 @@ fn combinations(
             for selector in choice {
                 let here = |combination: &&Vec<&str>| combination.get(dimension) == Some(selector);
                 if rest.iter().filter(here).count() == others {
-                    lacking.push(format!(
-                        "{}: {} (store {})",
-                        clipped(selector),
-                        it.name,
-                        it.store
-                    ));
+                    lacks(selector);
                     rest.retain(|combination| !here(&combination));
                 }
             }
         }
         for combination in rest {
-            let blocks = combination.join(", ");
-            lacking.push(format!(
-                "{}: {} (store {})",
-                clipped(&blocks),
-                it.name,
-                it.store
-            ));
+            lacks(&combination.join(", "));
         }
     }
-    Ok((wrong, lacking))
+    Ok((wrongs, lacking))
 }
 
 /// What combinations of layers have shown.
 #[derive(Default)]
 struct Seen<'l> {
     count: usize,
-    /// A ref, where it names its store, and the combinations that lack the store.
-    lacking: Vec<(Ref, Place, Vec<Vec<&'l str>>)>,
+    lacking: Vec<Lacking<'l>>,
+}
+
+/// A ref, where it names its store, and the combinations that lack the store.
+struct Lacking<'l> {
+    name: String,
+    store: String,
+    place: Place,
+    combinations: Vec<Vec<&'l str>>,
 }
 
 /// Puts the blocks of the layers over `root` in every combination.
@@ -238,37 +221,42 @@ fn combine<'l>(
     raw.deadline.go_on().map_err(late)?;
     // Only variables are for other machines to tell.
     let nothing = |_: &str| false;
-    let (configured, mut found) = section(raw, &root, Some(&nothing));
+    let (Configured { refs, .. }, mut found) = section(raw, &root, Some(&nothing), true);
     if !found.is_empty() {
         for (layer, selector) in layers.iter().zip(chosen.iter()) {
             found = in_block(found, layer.file, selector);
         }
+        // The rest was found block by block.
         let of_refs = |wrong: &Wrong| {
-            KINDS
-                .iter()
-                .any(|kind| wrong.text.contains(&format!("{SECTION}.{kind}.")))
+            let mut kinds = KINDS.iter().chain([&SETS]);
+            kinds.any(|kind| wrong.text.contains(&format!("{SECTION}.{kind}.")))
         };
         wrong.extend(found.into_iter().filter(of_refs));
         return Ok(());
     }
-    for it in configured.refs.out_of_reach() {
-        let section = format!("{}.{}", KINDS[0], it.name);
-        let mut entries = configured.entries.iter();
-        let source = entries.find(|entry| entry.name == section);
-        let place = source.and_then(|entry| place_of(raw, entry, "store"));
-        let place = place.unwrap_or(root.place);
-        let known = seen.lacking.iter_mut().find(|(known, at, _)| {
-            (&known.name, &known.store, *at) == (&it.name, &it.store, place)
+    for (name, entry) in refs.of("refs") {
+        let store = entry.text("store").unwrap_or_default();
+        if refs.entry("stores", store).is_some() {
+            continue;
+        }
+        let place = place_of(raw, entry, "store").unwrap_or(root.place);
+        let known = seen.lacking.iter_mut().find(|known| {
+            (known.name.as_str(), known.store.as_str(), known.place) == (name, store, place)
         });
         match known {
-            Some((_, _, combinations)) => combinations.push(chosen.clone()),
-            None => seen.lacking.push((it.clone(), place, vec![chosen.clone()])),
+            Some(known) => known.combinations.push(chosen.clone()),
+            None => seen.lacking.push(Lacking {
+                name: name.to_owned(),
+                store: store.to_owned(),
+                place,
+                combinations: vec![chosen.clone()],
+            }),
         }
     }
     Ok(())
 }
 
-/// Where the value of a key stands.
+/// Where the value of a key is.
 fn place_of(raw: &Raw, section: &Section, key: &str) -> Option<Place> {
     let Some(Source::File { path, line, column }) = section.given(key).map(|given| &given.source)
     else {
@@ -282,9 +270,15 @@ fn place_of(raw: &Raw, section: &Section, key: &str) -> Option<Place> {
     })
 }
 
+/// The keys of our section that are no backend's.
+fn own_keys() -> impl Iterator<Item = &'static str> {
+    let keys = KEYS.iter().map(|key| key.name);
+    keys.chain([SETS]).chain(KINDS)
+}
+
 /// Whether our section has, or may have, such a key.
 fn is_ours(name: &str) -> bool {
-    TOP.contains(&name) || KINDS.contains(&name) || backend::entry(name).is_some()
+    own_keys().any(|key| key == name) || backend::entry(name).is_some()
 }
 
 /// The way to a key, written out only for a message.
@@ -322,12 +316,24 @@ struct Checker<'c> {
     raw: &'c Raw,
     tree: Tree<'c>,
     elsewhere: Elsewhere<'c>,
+    thorough: bool,
     wrong: Vec<Wrong>,
-    /// Where values stand that have an environment variable in them: no message quotes them.
+    /// Where values are that have an environment variable in them: no message quotes them.
     from_variables: Vec<Place>,
 }
 
 impl<'c> Checker<'c> {
+    fn new(raw: &'c Raw, root: &'c Node, elsewhere: Elsewhere<'c>, thorough: bool) -> Checker<'c> {
+        Checker {
+            raw,
+            tree: Tree::new(root, raw.deadline),
+            elsewhere,
+            thorough,
+            wrong: Vec::new(),
+            from_variables: Vec::new(),
+        }
+    }
+
     /// `result`, and what was wrong, in order.
     fn done<T>(mut self, result: T) -> (T, Vec<Wrong>) {
         self.wrong.sort_by_key(|wrong| wrong.place);
@@ -339,7 +345,12 @@ impl<'c> Checker<'c> {
             true => format!("{key}: {NOT_VALID}"),
             false => format!("{key}: {text}"),
         };
-        self.wrong.push(Wrong { place, text });
+        self.wrong.push(wrong(place, text));
+    }
+
+    /// Whether another layer has the key.
+    fn is_elsewhere(&self, key: impl std::fmt::Display) -> bool {
+        self.elsewhere.is_some_and(|has| has(&key.to_string()))
     }
 
     fn source(&self, place: Place) -> Source {
@@ -354,159 +365,119 @@ impl<'c> Checker<'c> {
     }
 
     /// What the node comes to; `None`: it is wrong, or it is for another machine to tell.
-    fn follow(&mut self, at: Location<'c>, key: &Way) -> Option<Found<'c>> {
-        let place = at.node.place;
-        let written = match &at.node.data {
-            Data::Scalar(scalar) => scalar.text(),
-            _ => "",
-        };
-        let Trouble { text, cause } = match self.tree.follow(at) {
+    fn follow(&mut self, node: &'c Node, key: &Way) -> Option<Found<'c>> {
+        let Trouble { text, cause } = match self.tree.follow(node) {
             Ok(found) => return Some(found),
             Err(trouble) => trouble,
         };
-        // Its words may have what the variable has.
-        let text = match self.tree.is_from_environment() {
-            true => format!(
-                "{} cannot be resolved: a variable in it does not lead to a value",
-                quoted(written)
-            ),
-            false => text,
-        };
-        let excused = self.elsewhere.is_some_and(|has| match &cause {
-            Cause::NoKey(path) => has(path),
-            Cause::NotSet => true,
+        let excused = match &cause {
+            Cause::NoKey(path) => self.is_elsewhere(path),
+            Cause::NotSet => self.elsewhere.is_some(),
             Cause::Mistake => false,
-        });
+        };
         if !excused {
-            self.mistake(place, key, text);
+            // Its words may have what the variable has.
+            let text = match self.tree.is_from_environment() {
+                true => {
+                    let written = node.scalar().map_or("", |scalar| scalar.text());
+                    let written = quoted(written);
+                    format!(
+                        "{written} cannot be resolved: a variable in it does not lead to a value"
+                    )
+                }
+                false => text,
+            };
+            self.mistake(node.place, key, text);
         }
         None
     }
 
     /// The mapping that the node comes to. Nothing at all is an empty one.
-    fn mapping(&mut self, at: Location<'c>, key: &Way) -> Option<Location<'c>> {
-        let place = at.node.place;
-        let kind = match self.follow(at, key)? {
-            Found::At(location) => match &location.node.data {
-                Data::Map(_) => return Some(location),
-                Data::Scalar(scalar) if scalar.is_null() => return None,
-                _ => location.node.kind(),
-            },
-            Found::Text(_) => "a string",
-            Found::Null => return None,
-        };
-        self.mistake(place, key, format!("expected a mapping, found {kind}"));
+    fn mapping(&mut self, node: &'c Node, key: &Way) -> Option<&'c Node> {
+        let found = self.follow(node, key)?;
+        match found {
+            Found::Borrowed(found) if matches!(found.data, Data::Map(_)) => return Some(found),
+            found if found.is_null() => {}
+            found => {
+                let text = format!("expected a mapping, found {}", found.kind());
+                self.mistake(node.place, key, text);
+            }
+        }
         None
     }
 
     /// Finds our section, or says that it is not where it should be.
     fn root(&mut self) -> Configured {
         let top = self.tree.root();
-        if let Some(node) = top.node.get(SECTION) {
-            return self.section(top.child(node));
+        if let Some(node) = top.get(SECTION) {
+            return self.section(node);
         }
         let near = |key: &str| nearest(key, [SECTION]).is_some();
         // In a store, the program may be one that has no section of ours; what is meant for us must not be lost.
-        let entries = entries(top.node);
-        let lost = entries
-            .iter()
-            .find(|(key, _)| near(&key.text))
-            .or_else(|| entries.iter().find(|(key, _)| is_ours(&key.text)))
-            .or_else(|| entries.first().filter(|_| !self.raw.is_store));
-        if let Some((key, _)) = lost {
-            let advice = if near(&key.text) {
-                did_you_mean(SECTION)
-            } else {
-                format!("settings of mxm-secrets belong under {SECTION}")
+        let keys = || top.entries().iter().map(|(key, _)| key);
+        let lost = keys()
+            .find(|key| near(&key.text))
+            .or_else(|| keys().find(|key| is_ours(&key.text)))
+            .or_else(|| keys().next().filter(|_| !self.raw.is_store));
+        if let Some(key) = lost {
+            let advice = match near(&key.text) {
+                true => did_you_mean(SECTION),
+                false => format!("settings of mxm-secrets belong under {SECTION}"),
             };
-            self.mistake(
-                key.place,
-                &key.text,
-                format!("unknown top-level key: {advice}"),
-            );
+            let text = format!("unknown top-level key: {advice}");
+            self.mistake(key.place, &key.text, text);
         }
         Configured::default()
     }
 
-    fn section(&mut self, at: Location<'c>) -> Configured {
+    fn section(&mut self, node: &'c Node) -> Configured {
         let mut configured = Configured::default();
-        let Some(here) = self.mapping(at, &TOP_WAY) else {
+        let Some(here) = self.mapping(node, &TOP_WAY) else {
             return configured;
         };
-        let (mut chain, mut refs, mut only) = (None, Vec::new(), false);
-        for (key, node) in entries(here.node) {
+        let mut sets = None;
+        for (key, node) in here.entries() {
             let name = key.text.as_str();
-            let path = TOP_WAY.to(name);
-            let at = here.child(node);
-            match name {
-                "refs_only" => {
-                    let given = self.value(at, &path, Kind::Bool);
-                    only = matches!(given, Some((Value::Bool(true), _)));
+            let way = TOP_WAY.to(name);
+            if let Some(key) = KEYS.iter().find(|key| key.name == name) {
+                let given = self.value(node, &way, key);
+                configured.top.values.extend(given);
+            } else if name == SETS {
+                sets = Some(node);
+            } else if let Some(kind) = KINDS.iter().position(|kind| *kind == name) {
+                self.entries_of(kind, node, &way, &mut configured.refs.entries);
+            } else if let Some(entry) = backend::entry(name) {
+                // We do not know the keys of a backend that is not built in.
+                if entry.open.is_some() {
+                    let section = self.backend(node, &way, &[entry.keys]);
+                    configured.sections.push(section);
                 }
-                "backends" => chain = self.value(at, &path, Kind::Texts),
-                "sets" => configured.sets = self.sets(at, &path),
-                "on_error" => {
-                    if let Some((Value::Text(word), source)) =
-                        self.value(at, &path, Kind::Choice(OnError::WORDS))
-                    {
-                        configured.on_error = OnError::parse(&word).map(|word| (word, source));
-                    }
-                }
-                "timeout" => {
-                    if let Some((Value::Seconds(timeout), source)) =
-                        self.value(at, &path, Kind::Seconds)
-                    {
-                        configured.timeout = Some((timeout, source));
-                    }
-                }
-                _ if KINDS.contains(&name) => {
-                    let kind = KINDS.iter().position(|kind| *kind == name);
-                    refs.extend(self.entries_of(kind.unwrap_or(0), at, &path));
-                }
-                _ => match backend::entry(name) {
-                    // We do not know the keys of a backend that is not built in.
-                    Some(entry) if entry.open.is_none() => {}
-                    Some(entry) => {
-                        let values = self.backend(at, &path, &[entry.keys]);
-                        configured.sections.push(Section {
-                            name: name.to_owned(),
-                            values,
-                        });
-                    }
-                    None => configured.sections.extend(self.own_backend(at, key, &path)),
-                },
+            } else {
+                let section = self.own_backend(node, key, &way);
+                configured.sections.extend(section);
             }
         }
-        let own = super::own_names(&configured.sections);
-        (configured.refs, configured.entries) = self.refs(refs, &own, only);
-        if let Some((Value::Texts(names), source)) = chain {
-            let has = |name: &str| {
-                let path = format!("{SECTION}.{name}.command");
-                self.elsewhere.is_some_and(|has| has(&path))
-            };
-            let elsewhere = names.iter().map(String::as_str);
-            let elsewhere = elsewhere.filter(|name| has(name) && !own.contains(name));
+        configured.refs.only = configured.top.flag("refs_only") == Some(true);
+        let own = own_names(&configured.sections);
+        self.check_refs(&configured.refs, &own);
+        if let Some(sets) = sets {
+            configured.sets = self.sets(sets, &TOP_WAY.to(SETS), &configured.refs);
+        }
+        if let Some(names) = configured.top.texts("backends") {
+            let elsewhere = names.iter().map(String::as_str).filter(|name| {
+                let has = || self.is_elsewhere(format_args!("{SECTION}.{name}.command"));
+                !own.contains(name) && has()
+            });
             let own: Vec<&str> = own.iter().copied().chain(elsewhere).collect();
-            let names = match names.as_slice() {
+            let checked = match names {
                 [] => Err("must name at least one backend".to_owned()),
-                names => super::chain(names, &own),
+                names => check_chain(names, &own),
             };
-            match (names, here.node.get("backends")) {
-                (Ok(names), _) => configured.backends = Some((names, source)),
-                (Err(text), node) => {
-                    let place = node.unwrap_or(here.node).place;
-                    self.mistake(place, TOP_WAY.to("backends"), text);
-                }
+            if let Err(text) = checked {
+                let place = here.get("backends").unwrap_or(here).place;
+                self.mistake(place, TOP_WAY.to("backends"), text);
             }
         }
         configured
-    }
-}
-
-/// The entries of a mapping.
-fn entries(node: &Node) -> &[(YamlKey, Node)] {
-    match &node.data {
-        Data::Map(entries) => entries,
-        _ => &[],
     }
 }

@@ -49,7 +49,7 @@ pub struct Raw {
 const MISTAKES: usize = 100;
 
 /// How long reading a configuration may take if no timeout was given.
-const TIME: Duration = super::DEFAULT_TIMEOUT;
+const TIME: Duration = Duration::from_secs(10);
 
 /// The mistake of a configuration that was not read in time.
 pub fn late(ended: Ended) -> UsageError {

@@ -37,7 +37,7 @@ pub fn configuration(files: &[&[u8]]) {
         }
     }
     if let Some(base) = &raw.base {
-        for wrong in check::section(&raw, base, None).1 {
+        for wrong in check::section(&raw, base, None, false).1 {
             assert!(!wrong.text.is_empty() && wrong.place.file < raw.files.len());
         }
         let mut all = base.clone();
@@ -73,7 +73,7 @@ fn mapping(text: &[u8], file: usize) -> Option<Node> {
     }
 }
 
-/// Follows every interpolation that stands right below the root; reads every scalar back.
+/// Follows every interpolation; reads every scalar back.
 fn every_scalar(tree: &Tree, node: &Node) {
     match &node.data {
         Data::Scalar(scalar) => {
@@ -85,13 +85,10 @@ fn every_scalar(tree: &Tree, node: &Node) {
             }
             let _ = scalar.kind();
         }
-        Data::List(items) => items.iter().for_each(|item| every_scalar(tree, item)),
-        Data::Map(entries) => {
-            for (place, (_, value)) in entries.iter().enumerate() {
-                if let Some(at) = tree.root().descend(&[place]) {
-                    let _ = tree.follow(at);
-                }
-                every_scalar(tree, value);
+        Data::List(_) | Data::Map(_) => {
+            for child in node.children() {
+                let _ = tree.follow(child);
+                every_scalar(tree, child);
             }
         }
     }

@@ -6,11 +6,13 @@
 mod reader;
 mod resolver;
 
+use std::borrow::Cow;
 use std::cell::Cell;
+use std::ptr;
 
 use reader::Reader;
 
-use super::yaml::{Data, Meaning, Node, python_float};
+use super::yaml::{Meaning, Node, Style};
 use crate::deadline::Deadline;
 use crate::nearest::{did_you_mean, nearest};
 
@@ -36,22 +38,12 @@ pub struct Tree<'t> {
     deadline: Deadline,
 }
 
-/// A node, and the lists and mappings it stands in, the outermost first.
-#[derive(Clone)]
-pub struct Location<'t> {
-    pub node: &'t Node,
-    above: Vec<&'t Node>,
-}
+/// What a node comes to: itself or another node of the tree, or a scalar that was put together. It has no interpolation
+/// of its own.
+pub type Found<'t> = Cow<'t, Node>;
 
-/// What a node comes to.
-pub enum Found<'t> {
-    /// A node without interpolations of its own: the same one, or where it leads to.
-    At(Location<'t>),
-    /// A text that was put together.
-    Text(String),
-    /// Nothing: the default `null` of a variable.
-    Null,
-}
+/// The nodes that have led to the one under work.
+type Trail<'t> = Vec<&'t Node>;
 
 /// Why a node comes to nothing.
 #[derive(Debug)]
@@ -78,29 +70,6 @@ fn mistake(text: impl Into<String>) -> Trouble {
     }
 }
 
-impl<'t> Location<'t> {
-    /// The location of `node`, which stands right in this one.
-    pub fn child(&self, node: &'t Node) -> Location<'t> {
-        let mut above = Vec::with_capacity(self.above.len() + 1);
-        above.extend_from_slice(&self.above);
-        above.push(self.node);
-        Location { node, above }
-    }
-
-    /// The node below that these places in mappings lead to.
-    pub fn descend(mut self, way: &[usize]) -> Option<Location<'t>> {
-        for &at in way {
-            let Data::Map(entries) = &self.node.data else {
-                return None;
-            };
-            let (_, node) = entries.get(at)?;
-            self.above.push(self.node);
-            self.node = node;
-        }
-        Some(self)
-    }
-}
-
 impl<'t> Tree<'t> {
     pub fn new(root: &'t Node, deadline: Deadline) -> Tree<'t> {
         Tree {
@@ -112,18 +81,15 @@ impl<'t> Tree<'t> {
         }
     }
 
-    pub fn root(&self) -> Location<'t> {
-        Location {
-            node: self.root,
-            above: Vec::new(),
-        }
+    pub fn root(&self) -> &'t Node {
+        self.root
     }
 
-    /// Resolves the node at `at`, not what stands in it.
-    pub fn follow(&self, at: Location<'t>) -> Result<Found<'t>, Trouble> {
+    /// Resolves a node of the tree, not what is in it.
+    pub fn follow(&self, node: &'t Node) -> Result<Found<'t>, Trouble> {
         self.depth.set(0);
         self.variable.set(false);
-        self.follow_on(at, &mut Vec::new())
+        self.follow_on(node, &mut Vec::new())
     }
 
     /// Whether what [`Tree::follow`] has found last has an environment variable in it.
@@ -132,101 +98,78 @@ impl<'t> Tree<'t> {
     }
 
     /// The same; `trail` is what leads here.
-    fn follow_on(
-        &self,
-        at: Location<'t>,
-        trail: &mut Vec<*const Node>,
-    ) -> Result<Found<'t>, Trouble> {
-        let text = match &at.node.data {
-            Data::Scalar(scalar) if scalar.is_interpolated() => scalar.text(),
-            _ => return Ok(Found::At(at)),
+    fn follow_on(&self, node: &'t Node, trail: &mut Trail<'t>) -> Result<Found<'t>, Trouble> {
+        let Some(scalar) = node.scalar().filter(|scalar| scalar.is_interpolated()) else {
+            return Ok(Cow::Borrowed(node));
         };
-        if trail.contains(&std::ptr::from_ref(at.node)) {
+        if trail.iter().any(|before| ptr::eq(*before, node)) {
             return Err(mistake("the interpolation refers to itself"));
         }
-        trail.push(at.node);
-        let mut reader = Reader { rest: text };
-        let found = self.mixed(&mut reader, None, &at, trail);
+        trail.push(node);
+        let mut reader = Reader {
+            rest: scalar.text(),
+        };
+        let found = self.whole(&mut reader, node, trail);
         trail.pop();
         found
     }
 
-    /// Text with interpolations in it, up to its end or to the closing `quote`.
-    fn mixed(
+    /// All of a scalar: one interpolation gives what it leads to, whatever that is; anything else gives a text.
+    fn whole(
         &self,
         reader: &mut Reader,
-        quote: Option<char>,
-        at: &Location<'t>,
-        trail: &mut Vec<*const Node>,
+        at: &'t Node,
+        trail: &mut Trail<'t>,
     ) -> Result<Found<'t>, Trouble> {
         let mut text = String::new();
-        let mut only = None;
-        let mut parts = 0;
+        if reader.rest.starts_with("${") {
+            let found = self.interpolation(reader, at, trail)?;
+            if reader.rest.is_empty() {
+                return Ok(found);
+            }
+            append(&mut text, &found)?;
+        }
+        self.mixed(&mut text, reader, None, at, trail)?;
+        Ok(Cow::Owned(Node::made(text, Style::Text, at.place)))
+    }
+
+    /// Puts to `text` what comes, interpolations resolved, up to the end or to the closing `quote`.
+    fn mixed(
+        &self,
+        text: &mut String,
+        reader: &mut Reader,
+        quote: Option<char>,
+        at: &'t Node,
+        trail: &mut Trail<'t>,
+    ) -> Result<(), Trouble> {
         loop {
             let backslashes = reader.run('\\');
             if backslashes > 0 {
-                if let Some(first) = only.take() {
-                    append(&mut text, &first)?;
-                }
                 // Halved before an interpolation and before the quote: an odd one takes their meaning away.
-                let special = if reader.rest.starts_with("${") {
-                    Some("${")
-                } else {
-                    quote
-                        .filter(|quote| reader.rest.starts_with(*quote))
-                        .map(|quote| if quote == '"' { "\"" } else { "'" })
+                let special = match quote {
+                    _ if reader.rest.starts_with("${") => "${",
+                    Some('"') if reader.rest.starts_with('"') => "\"",
+                    Some('\'') if reader.rest.starts_with('\'') => "'",
+                    _ => "",
                 };
-                let count = if special.is_some() {
-                    backslashes / 2
-                } else {
-                    backslashes
-                };
-                text.extend(std::iter::repeat_n('\\', count));
-                parts += 1;
-                if let Some(special) = special.filter(|_| backslashes % 2 == 1) {
+                let halves = if special.is_empty() { 1 } else { 2 };
+                text.extend(std::iter::repeat_n('\\', backslashes / halves));
+                if backslashes % 2 == 1 {
                     text.push_str(special);
                     reader.skip(special.len());
                 }
-                continue;
-            }
-            if reader.rest.starts_with("${") {
-                let found = self.interpolation(reader, at, trail)?;
-                parts += 1;
-                if parts == 1 {
-                    only = Some(found);
-                    continue;
-                }
-                if let Some(first) = only.take() {
-                    append(&mut text, &first)?;
-                }
-                append(&mut text, &found)?;
-                continue;
-            }
-            match reader.next() {
-                None if quote.is_some() => {
-                    return Err(mistake("unclosed interpolation: a quote is missing"));
-                }
-                None => break,
-                c if c == quote => break,
-                Some(c) => {
-                    parts += 1;
-                    if let Some(first) = only.take() {
-                        append(&mut text, &first)?;
+            } else if reader.rest.starts_with("${") {
+                append(text, self.interpolation(reader, at, trail)?.as_ref())?;
+            } else {
+                match reader.next() {
+                    None if quote.is_some() => {
+                        return Err(mistake("unclosed interpolation: a quote is missing"));
                     }
-                    text.push(c);
+                    c if c == quote => return Ok(()),
+                    c => text.extend(c),
                 }
             }
-            if text.len() > LENGTH {
-                return Err(mistake("the interpolated string is longer than 64 KiB"));
-            }
-        }
-        match only {
-            Some(found) if quote.is_none() => Ok(found),
-            Some(found) => {
-                append(&mut text, &found)?;
-                Ok(Found::Text(text))
-            }
-            None => Ok(Found::Text(text)),
+            check_length(text)?;
         }
     }
 
@@ -234,8 +177,8 @@ impl<'t> Tree<'t> {
     fn interpolation(
         &self,
         reader: &mut Reader,
-        at: &Location<'t>,
-        trail: &mut Vec<*const Node>,
+        at: &'t Node,
+        trail: &mut Trail<'t>,
     ) -> Result<Found<'t>, Trouble> {
         if let Err(ended) = self.deadline.go_on() {
             let late = ended.before_it_was("read");
@@ -258,7 +201,7 @@ impl<'t> Tree<'t> {
         let mut key = String::new();
         let found = loop {
             if reader.rest.starts_with("${") {
-                match text_of(&self.interpolation(reader, at, trail)?) {
+                match text_of(self.interpolation(reader, at, trail)?.as_ref()) {
                     Some(part) => key.push_str(part),
                     None => {
                         return Err(mistake(
@@ -286,12 +229,7 @@ impl<'t> Tree<'t> {
     }
 
     /// The node that `key` leads to: from the root, or with dots before it, from the mapping around `at`.
-    fn select(
-        &self,
-        key: &str,
-        at: &Location<'t>,
-        trail: &mut Vec<*const Node>,
-    ) -> Result<Found<'t>, Trouble> {
+    fn select(&self, key: &str, at: &'t Node, trail: &mut Trail<'t>) -> Result<Found<'t>, Trouble> {
         let path = key.trim_start_matches('.');
         let up = key.len() - path.len();
         let parts = split_key(path).ok_or_else(|| {
@@ -299,46 +237,49 @@ impl<'t> Tree<'t> {
                 "${{{key}}} is not an interpolation: expected the names of keys, separated by dots"
             ))
         })?;
-        let mut here = if up == 0 {
-            self.root()
-        } else {
-            let outer = at.above.len().checked_sub(up);
-            match outer.and_then(|outer| Some((outer, at.above.get(outer)?))) {
-                Some((outer, node)) => Location {
-                    node,
-                    above: at.above[..outer].to_vec(),
-                },
-                None => return Err(mistake(format!("${{{key}}} points outside the file"))),
-            }
-        };
+        let mut here = self.root;
+        if up > 0 {
+            let mut above = Vec::new();
+            find(self.root, at, &mut above);
+            let outer = above.len().checked_sub(up);
+            here = outer
+                .and_then(|outer| above.get(outer).copied())
+                .ok_or_else(|| mistake(format!("${{{key}}} points outside the file")))?;
+        }
         let last = parts.len() - 1;
         for (index, part) in parts.iter().enumerate() {
-            let child = match &here.node.data {
-                Data::Map(_) => here.node.get(part),
-                Data::List(items) => part.parse::<usize>().ok().and_then(|n| items.get(n)),
-                Data::Scalar(_) => None,
-            };
-            let Some(child) = child else {
-                return Err(no_key(key, part, here.node));
-            };
-            match self.follow_on(here.child(child), trail)? {
-                Found::At(location) => here = location,
+            let child = here.child(part).ok_or_else(|| no_key(key, part, here))?;
+            match self.follow_on(child, trail)? {
+                Cow::Borrowed(node) => here = node,
                 found if index == last => return Ok(found),
-                _ => return Err(no_key(key, part, here.node)),
+                _ => return Err(no_key(key, part, here)),
             }
         }
-        if at.above.iter().any(|node| std::ptr::eq(*node, here.node)) {
+        if here.is_container() && find(here, at, &mut Vec::new()) {
             return Err(mistake(format!(
                 "${{{key}}} refers to a value that contains it"
             )));
         }
-        match &here.node.data {
-            Data::Scalar(scalar) if scalar.is_missing() => Err(mistake(format!(
+        match here.scalar() {
+            Some(scalar) if scalar.is_missing() => Err(mistake(format!(
                 "${{{key}}} is ???, a value that must still be set"
             ))),
-            _ => Ok(Found::At(here)),
+            _ => Ok(Cow::Borrowed(here)),
         }
     }
+}
+
+/// Whether `node` is in `tree`; `above` are the lists and mappings that it is in, the outermost first.
+fn find<'t>(tree: &'t Node, node: &Node, above: &mut Vec<&'t Node>) -> bool {
+    above.push(tree);
+    let inside = |child: &'t Node, above: &mut Vec<&'t Node>| {
+        ptr::eq(child, node) || child.is_container() && find(child, node, above)
+    };
+    if tree.children().any(|child| inside(child, above)) {
+        return true;
+    }
+    above.pop();
+    false
 }
 
 /// Splits `a.b[c]` into its names; `None` when it is not of that form.
@@ -366,17 +307,9 @@ pub fn split_key(key: &str) -> Option<Vec<String>> {
 }
 
 fn no_key(key: &str, part: &str, container: &Node) -> Trouble {
-    let advice = match &container.data {
-        Data::Map(entries) => nearest(
-            part,
-            entries
-                .iter()
-                .take(CANDIDATES)
-                .map(|(key, _)| key.text.as_str()),
-        )
-        .map_or(String::new(), |near| format!(": {}", did_you_mean(near))),
-        _ => String::new(),
-    };
+    let keys = container.entries().iter().take(CANDIDATES);
+    let near = nearest(part, keys.map(|(key, _)| key.text.as_str()));
+    let advice = near.map_or(String::new(), |near| format!(": {}", did_you_mean(near)));
     Trouble {
         text: format!("${{{key}}} not found: there is no key {part}{advice}"),
         cause: Cause::NoKey(key.to_owned()),
@@ -384,51 +317,24 @@ fn no_key(key: &str, part: &str, container: &Node) -> Trouble {
 }
 
 /// The text that it is, if it is one.
-fn text_of<'f>(found: &'f Found) -> Option<&'f str> {
-    match found {
-        Found::Text(text) => Some(text),
-        Found::Null => None,
-        Found::At(location) => match &location.node.data {
-            Data::Scalar(scalar) => match scalar.meaning() {
-                Ok(Meaning::Text(text)) => Some(text),
-                _ => None,
-            },
-            _ => None,
-        },
-    }
+fn text_of(found: &Node) -> Option<&str> {
+    let scalar = found.scalar()?;
+    (scalar.meaning() == Ok(Meaning::Text)).then(|| scalar.text())
 }
 
 /// Appends it as Python's `str` writes it.
-fn append(text: &mut String, found: &Found) -> Result<(), Trouble> {
-    match found {
-        Found::Text(part) => text.push_str(part),
-        Found::Null => text.push_str("None"),
-        Found::At(location) => match &location.node.data {
-            Data::Scalar(scalar) => {
-                text.push_str(&python_str(&scalar.meaning().map_err(mistake)?));
-            }
-            _ => {
-                return Err(mistake(format!(
-                    "cannot insert {} into a string",
-                    location.node.kind()
-                )));
-            }
-        },
-    }
-    if text.len() > LENGTH {
-        return Err(mistake("the interpolated string is longer than 64 KiB"));
-    }
-    Ok(())
+fn append(text: &mut String, found: &Node) -> Result<(), Trouble> {
+    let Some(scalar) = found.scalar() else {
+        let kind = found.kind();
+        return Err(mistake(format!("cannot insert {kind} into a string")));
+    };
+    text.push_str(&scalar.python().map_err(mistake)?);
+    check_length(text)
 }
 
-/// As Python's `str` writes it.
-fn python_str(meaning: &Meaning) -> String {
-    match meaning {
-        Meaning::Null => "None".to_owned(),
-        Meaning::Bool(true) => "True".to_owned(),
-        Meaning::Bool(false) => "False".to_owned(),
-        Meaning::Int(number) => number.to_string(),
-        Meaning::Float(number) => python_float(*number),
-        Meaning::Text(text) => (*text).to_owned(),
+fn check_length(text: &str) -> Result<(), Trouble> {
+    match text.len() > LENGTH {
+        true => Err(mistake("the interpolated string is longer than 64 KiB")),
+        false => Ok(()),
     }
 }

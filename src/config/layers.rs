@@ -7,9 +7,9 @@ pub use merge::merge;
 use std::path::Path;
 
 use super::files::Raw;
-use super::interpolation::{Found, Tree, split_key};
+use super::interpolation::{Tree, split_key};
 use super::variable;
-use super::yaml::{Data, Key, Node, Place, Wrong};
+use super::yaml::{Data, Node, Place, Wrong, wrong};
 use crate::deadline::Deadline;
 use crate::nearest::{did_you_mean, nearest};
 use crate::schema::UsageError;
@@ -163,49 +163,33 @@ fn it_has(blocks: &[&str]) -> String {
 impl Layer {
     /// The values that select something here.
     pub fn selectors(&self) -> Vec<&str> {
-        self.entries()
-            .iter()
-            .filter(|(key, _)| key.is_text)
-            .map(|(key, _)| key.text.as_str())
+        let keys = self.tree.entries().iter().map(|(key, _)| key);
+        keys.filter(|key| key.is_text)
+            .map(|key| key.text.as_str())
             .collect()
     }
 
     /// The keys that can select nothing, since they are no texts, with their places.
     pub fn selectors_of_no_use(&self) -> impl Iterator<Item = (&str, Place)> {
-        self.entries()
-            .iter()
-            .filter(|(key, _)| !key.is_text)
-            .map(|(key, _)| (key.text.as_str(), key.place))
-    }
-
-    fn entries(&self) -> &[(Key, Node)] {
-        match &self.tree.data {
-            Data::Map(entries) => entries,
-            _ => &[],
-        }
+        let keys = self.tree.entries().iter().map(|(key, _)| key);
+        keys.filter(|key| !key.is_text)
+            .map(|key| (key.text.as_str(), key.place))
     }
 
     /// The block that `value` selects.
     pub fn block(&self, value: &str, deadline: Deadline) -> Result<Node, Wrong> {
         let tree = Tree::new(&self.tree, deadline);
-        let wrong = |place, text| Wrong {
-            place,
-            text: format!("{value}: {text}"),
-        };
         let Some(block) = self.tree.get(value) else {
-            return Err(wrong(self.tree.place, "there is no such block".to_owned()));
+            let text = format!("{value}: there is no such block");
+            return Err(wrong(self.tree.place, text));
         };
         // The block of one value may be an interpolation that leads to another's.
-        match tree.follow(tree.root().child(block)) {
-            Ok(Found::At(location)) if matches!(location.node.data, Data::Map(_)) => {
-                Ok(location.node.clone())
-            }
-            Ok(_) => Err(wrong(
-                block.place,
-                format!("a block must be a mapping, found {}", block.kind()),
-            )),
-            Err(trouble) => Err(wrong(block.place, trouble.text)),
-        }
+        let text = match tree.follow(block) {
+            Ok(found) if matches!(found.data, Data::Map(_)) => return Ok(found.into_owned()),
+            Ok(_) => format!("a block must be a mapping, found {}", block.kind()),
+            Err(trouble) => trouble.text,
+        };
+        Err(wrong(block.place, format!("{value}: {text}")))
     }
 
     /// The same, where the layer is of no further use.
@@ -228,20 +212,13 @@ impl Layer {
             return false;
         };
         self.selectors().into_iter().any(|selector| {
-            let mut node = self.tree.get(selector);
-            for part in &parts {
-                node = match node {
-                    Some(Node {
-                        data: Data::List(items),
-                        ..
-                    }) => part
-                        .parse::<usize>()
-                        .ok()
-                        .and_then(|index| items.get(index)),
-                    node => node.and_then(|node| node.get(part)),
-                };
-            }
-            node.is_some()
+            let block = self.tree.get(selector);
+            let mut parts = parts.iter();
+            block.is_some_and(|block| {
+                parts
+                    .try_fold(block, |node, part| node.child(part))
+                    .is_some()
+            })
         })
     }
 }

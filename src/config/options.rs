@@ -125,16 +125,17 @@ impl Settings {
     ///
     /// # Errors
     /// A variable of a backend that has no good value.
-    pub fn open(&self) -> Result<Chain, UsageError> {
+    pub fn open(self) -> Result<Chain, UsageError> {
         let mut links = Vec::with_capacity(self.backends.len());
         for name in &self.backends {
             links.extend(self.link(name)?);
         }
         let mut stores: Vec<Link> = Vec::new();
-        for store in &self.refs.stores {
+        for (_, store) in self.configured.refs.of("stores") {
+            let backend = store.text("backend").unwrap_or_default();
             let mut open = links.iter().chain(&stores);
-            if !open.any(|link| link.name == store.backend) {
-                stores.extend(self.link(&store.backend)?);
+            if !open.any(|link| link.name == backend) {
+                stores.extend(self.link(backend)?);
             }
         }
         Ok(Chain {
@@ -143,7 +144,7 @@ impl Settings {
             timeout: self.timeout,
             timeout_for_prompts: self.timeout_for_prompts,
             unattended: self.unattended,
-            refs: self.refs.clone(),
+            refs: self.configured.refs,
             stores,
         })
     }

@@ -9,7 +9,7 @@ mod characters;
 mod node;
 mod scalar;
 
-pub use node::{Data, Key, Node, Place, Wrong};
+pub use node::{Data, Key, Node, Place, Wrong, wrong};
 pub use scalar::{Meaning, Scalar, Style, boolean, python_float};
 
 use std::collections::HashMap;
@@ -17,7 +17,6 @@ use std::collections::HashMap;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, Tag};
 
 use characters::{check_characters, check_tabs, end_of, indented_with_a_tab};
-use node::wrong;
 
 /// How deep lists and mappings may stand in each other.
 const DEPTH: usize = 100;
@@ -528,7 +527,7 @@ mod tests {
     fn shown(node: &Node) -> String {
         match &node.data {
             Data::Scalar(scalar) => match scalar.meaning() {
-                Ok(Meaning::Text(text)) => format!("{text:?}"),
+                Ok(Meaning::Text) => format!("{:?}", scalar.text()),
                 other => format!("{other:?}"),
             },
             Data::List(items) => {

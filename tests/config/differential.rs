@@ -545,6 +545,17 @@ fn generated_stores_read_as_python_reads_them() {
             &format!("{case}/case.json"),
             format!("{{{identity}\"variables\":{{{}}}}}", variables.join(",")),
         );
+        // What comes from a variable is shown as it is written: where it leads is seen in a locator.
+        let mut resolved = "null".to_owned();
+        if String::from_utf8_lossy(&ours.stdout).contains("${") {
+            let mut resolve = home.mxm_secrets(["resolve", "--json", "--backend", "env", "a"]);
+            resolve.envs(
+                command
+                    .get_envs()
+                    .filter_map(|(name, value)| Some((name, value?))),
+            );
+            resolved = String::from_utf8(transcript(&mut resolve).stdout).unwrap();
+        }
         let status = ours.status.expect("no signal ends it");
         assert!(matches!(status, 0 | 2), "{seed}: {ours:?}");
         let settings = String::from_utf8(ours.stdout)
@@ -558,7 +569,7 @@ fn generated_stores_read_as_python_reads_them() {
             .replace('\n', " ");
         home.write(
             &format!("{case}/ours.json"),
-            format!("{{\"status\":{status},\"error\":\"{error}\",\"settings\":[{settings}]}}"),
+            format!("{{\"status\":{status},\"error\":\"{error}\",\"settings\":[{settings}],\"resolved\":{resolved}}}"),
         );
     }
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/config/reference.py");

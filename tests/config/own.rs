@@ -689,6 +689,92 @@ fn config_shows_what_is_in_effect_and_why() {
     transcript(none.env("MXM_SECRETS_CONFIG", "/dev/null").env("A", "1")).is(0, "1\n", "");
 }
 
+/// What a variable has is shown nowhere: such a value is shown as it is written, whatever its kind.
+#[test]
+fn config_shows_what_comes_from_a_variable_as_it_is_written() {
+    let mut home = Home::new();
+    home.write(
+        "c.yaml",
+        "x: '${oc.env:WORD}'
+mxm_secrets:
+  backends: ['${oc.env:CHAIN}', own]
+  timeout: '${oc.env:NUMBER}'
+  env: {prefix: 'A_${x}', required: '${oc.env:FLAG}'}
+  gopass: {command: '${oc.env:PLACE}/gopass', prefix: '${oc.env:NONE,harmless}'}
+  own: {command: ['${oc.env:PLACE}/tool', '{name}'], miss: [44, {status: '${oc.env:NUMBER}', says: '${x}'}], unavailable: '${oc.env:NUMBER}8'}
+  stores: {s: {backend: env, root: '${x}'}}
+  policies: {p: {allowed_principals: [ops, '${x}']}}
+  refs: {r: {store: s, path: 'p/${x}', policy: p}}
+",
+    );
+    home.set("MXM_SECRETS_CONFIG", "c.yaml")
+        .set("WORD", "canary31")
+        .set("CHAIN", "env")
+        .set("NUMBER", "7")
+        .set("FLAG", "yes")
+        .set("PLACE", "/canary31");
+    let [text, json] = [&["config"][..], &["config", "--json"]].map(|arguments| {
+        let seen = home.run(arguments);
+        assert_eq!((seen.status, seen.stderr.as_str()), (Some(0), ""));
+        String::from_utf8(seen.stdout).unwrap()
+    });
+    assert!(!text.contains("canary31") && !json.contains("canary31"));
+    for (key, value, in_json) in [
+        (
+            "backends",
+            "[${oc.env:CHAIN}, own]",
+            r#"["${oc.env:CHAIN}","own"]"#,
+        ),
+        ("timeout", "${oc.env:NUMBER}", r#""${oc.env:NUMBER}""#),
+        ("env.prefix", "A_${x}", r#""A_${x}""#),
+        ("env.required", "${oc.env:FLAG}", r#""${oc.env:FLAG}""#),
+        (
+            "gopass.command",
+            "${oc.env:PLACE}/gopass",
+            r#""${oc.env:PLACE}/gopass""#,
+        ),
+        ("gopass.prefix", "harmless", r#""harmless""#),
+        (
+            "own.command",
+            "[${oc.env:PLACE}/tool, {name}]",
+            r#"["${oc.env:PLACE}/tool","{name}"]"#,
+        ),
+        (
+            "own.miss",
+            "[44, {status: ${oc.env:NUMBER}, says: ${x}}]",
+            r#"["44","{status: ${oc.env:NUMBER}, says: ${x}}"]"#,
+        ),
+        (
+            "own.unavailable",
+            "[${oc.env:NUMBER}8]",
+            r#"["${oc.env:NUMBER}8"]"#,
+        ),
+        ("stores.s.root", "${x}", r#""${x}""#),
+        (
+            "policies.p.allowed_principals",
+            "[ops, ${x}]",
+            r#"["ops","${x}"]"#,
+        ),
+        ("refs.r.path", "p/${x}", r#""p/${x}""#),
+    ] {
+        let line = text
+            .lines()
+            .find(|line| line.trim_start().starts_with(&format!("{key} ")));
+        let line = line.unwrap_or_else(|| panic!("{key} in {text}"));
+        assert!(line.contains(value), "{line}");
+        let part = format!("\"key\":\"{key}\",\"value\":{in_json},");
+        assert!(json.contains(&part), "{part} in {json}");
+    }
+    // It is what is in effect all the same.
+    home.set("A_canary31A", "1");
+    home.run(["get", "a"]).is(0, "1\n", "");
+    // What another variable gives is no value of the configuration, and is shown.
+    home.set("MXM_SECRETS_TIMEOUT", "9");
+    let seen = home.run(["config"]);
+    let text = String::from_utf8(seen.stdout).unwrap();
+    assert!(text.contains("$MXM_SECRETS_TIMEOUT"), "{text}");
+}
+
 /// A value of every kind, for people and for programs.
 #[test]
 fn config_shows_values_of_every_kind() {

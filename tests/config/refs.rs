@@ -713,7 +713,11 @@ fn a_set_of_refs_is_denied_and_checked() {
     let check = home.run(["config", "--check"]);
     let place = home.path().join("c.yaml").display().to_string();
     let unknown = "other is not in refs, and refs_only allows no other name";
-    check.is(2, "", &format!("mxm-secrets: {place}:11: {unknown}\n"));
+    check.is(
+        2,
+        "",
+        &format!("mxm-secrets: {place}:11:33: mxm_secrets.sets.s.C: {unknown}\n"),
+    );
     let exec = ["exec", "--set", "s", "--", "tool"];
     let denied = "denied: denied: the policy nobody does not allow the role trader";
     run(&home, "trader", &exec).is(
@@ -733,4 +737,36 @@ fn a_set_of_refs_is_denied_and_checked() {
         "{first}"
     );
     assert_eq!(home.log("tool"), Vec::<String>::new());
+}
+
+/// What `refs_only` refuses in a set is told as every mistake is, whichever layer has it, and also for other machines.
+#[test]
+fn a_set_outside_refs_has_its_place_key_and_block() {
+    let home = Home::new();
+    home.write(
+        &format!("{STORE}/default.yaml"),
+        "mxm_secrets:\n  policies: {p: {allowed_principals: [ops]}}\n  stores: {s: {backend: env, root: r}}\n  refs: {a: {store: s, path: x, policy: p}}\n  sets: {s: {A: a}}\n",
+    );
+    home.write(
+        &format!("{STORE}/environment.yaml"),
+        "dev: {mxm_secrets: {sets: {s: {B: b}}}}\nprod:\n  mxm_secrets:\n    refs_only: yes\n    sets:\n      s:\n        B: b\n        C: {template: t}\n",
+    );
+    let why = "b is not in refs, and refs_only allows no other name";
+    let place = home.path().join(STORE).join("environment.yaml");
+    let place = place.display();
+    let line = |line: &str| format!("mxm-secrets: {place}:{line}\n");
+    let b = line(&format!("7:9: prod: mxm_secrets.sets.s.B: {why}"));
+    run(&home, "", &["config", "--check"]).is(2, "", &b);
+    // Here a template is read, and what it asks for is checked, too.
+    home.write(&format!("{STORE}/t"), "{{a}} {{b}}");
+    let c = line(&format!("8:9: prod: mxm_secrets.sets.s.C: {why}"));
+    let mut check = home.mxm_secrets(["config", "--check"]);
+    transcript(check.env("MXM_ENVIRONMENT", "prod")).has(2, "", &[&b, &c]);
+    let mut check = home.mxm_secrets(["config", "--check"]);
+    let checked = transcript(check.env("MXM_ENVIRONMENT", "dev"));
+    checked.has(2, "", &[&b]);
+    // Nobody else suffers from it.
+    let mut get = home.mxm_secrets(["get", "a"]);
+    get.env("MXM_ENVIRONMENT", "prod").env("MXM_ROLE", "ops");
+    transcript(get.env("R_X", "1")).is(0, "1\n", "");
 }

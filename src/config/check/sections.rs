@@ -2,11 +2,10 @@
 
 use std::slice;
 
-use super::refs::KINDS;
-use super::{Checker, TOP, Way, entries};
+use super::{Checker, Way, own_keys};
 use crate::backend::{self, BACKENDS, RECIPES, Recipe};
-use crate::config::interpolation::{Found, Location};
-use crate::config::yaml::{Data, Key as YamlKey, Place};
+use crate::config::interpolation::Found;
+use crate::config::yaml::{Key as YamlKey, Node, Place};
 use crate::nearest::{advice, did_you_mean, nearest};
 use crate::schema::{Command, Given, Key, Kind, REQUIRED, Rule, Section, Value};
 use crate::text;
@@ -39,24 +38,23 @@ impl<'c> Checker<'c> {
     /// The section of a backend of the user's own.
     pub(super) fn own_backend(
         &mut self,
-        at: Location<'c>,
+        node: &'c Node,
         key: &YamlKey,
         path: &Way,
     ) -> Option<Section> {
         let name = key.text.as_str();
         let place = key.place;
         let known = BACKENDS.iter().map(|entry| entry.name);
-        let near = nearest(name, TOP.into_iter().chain(KINDS).chain(known));
-        let here = match self.tree.follow(at.clone()) {
-            Ok(Found::At(location)) => Some(location),
+        let near = nearest(name, own_keys().chain(known));
+        let here = match self.tree.follow(node) {
+            Ok(Found::Borrowed(here)) => Some(here),
             _ => None,
         };
-        let node = |key: &str| here.as_ref()?.node.get(key);
+        let inner = |key: &str| here?.get(key);
         let [command, miss, by_recipe] =
-            ["command", "miss", "recipe"].map(|key| Some(node(key)?.place));
-        let elsewhere = self
-            .elsewhere
-            .is_some_and(|has| has(&format!("{path}.command")) || has(&format!("{path}.recipe")));
+            ["command", "miss", "recipe"].map(|key| Some(inner(key)?.place));
+        let elsewhere =
+            self.is_elsewhere(path.to("command")) || self.is_elsewhere(path.to("recipe"));
         if command.or(by_recipe).is_none() && !elsewhere {
             let text = match near {
                 _ if SECRETS.contains(&name) => SECRET.to_owned(),
@@ -77,21 +75,14 @@ impl<'c> Checker<'c> {
         }
         let keys = backend::OWN.map_or(&[] as &[Key], |entry| entry.keys);
         let mistakes = self.wrong.len();
-        let recipe = here.as_ref().and_then(|here| self.recipe_of(here, path));
+        let recipe = here.and_then(|here| self.recipe_of(here, path));
         if self.wrong.len() > mistakes {
             // What its parameters are cannot be said.
-            return Some(Section {
-                name: name.to_owned(),
-                ..Section::default()
-            });
+            return Some(Section::named(name));
         }
         let [needs, takes] = recipe.map_or([&[] as &[Key]; 2], |it| [it.needs, it.takes]);
         let variables = self.from_variables.len();
-        let values = self.backend(at, path, &[keys, needs, takes]);
-        let mut section = Section {
-            name: name.to_owned(),
-            values,
-        };
+        let mut section = self.backend(node, path, &[keys, needs, takes]);
         if let (Some(recipe), Some(place)) = (recipe, by_recipe) {
             self.follow_recipe(recipe, &mut section, path, place);
         }
@@ -112,7 +103,7 @@ impl<'c> Checker<'c> {
         if section.command("command").is_none() && self.wrong.len() == mistakes && !elsewhere {
             self.mistake(place, path, NO_COMMAND);
         }
-        if let (Some(pairs), Some(node)) = (section.texts("unattended"), node("unattended"))
+        if let (Some(pairs), Some(node)) = (section.texts("unattended"), inner("unattended"))
             && pairs.iter().any(|pair| !pair.contains('='))
         {
             self.mistake(node.place, path.to("unattended"), "expected NAME=VALUE");
@@ -136,20 +127,16 @@ impl<'c> Checker<'c> {
     }
 
     /// The recipe that the section at `here` names.
-    fn recipe_of(&mut self, here: &Location<'c>, path: &Way) -> Option<&'static Recipe> {
-        let node = here.node.get("recipe")?;
-        let name = match self.tree.follow(here.child(node)).ok()? {
-            Found::At(location) => match &location.node.data {
-                Data::Scalar(scalar) if scalar.is_null() => return None,
-                Data::Scalar(scalar) => scalar.text().to_owned(),
-                _ => String::new(),
-            },
-            Found::Text(text) => text,
-            Found::Null => return None,
-        };
-        let recipe = backend::recipe(&name);
+    fn recipe_of(&mut self, here: &'c Node, path: &Way) -> Option<&'static Recipe> {
+        let node = here.get("recipe")?;
+        let found = self.tree.follow(node).ok()?;
+        if found.is_null() {
+            return None;
+        }
+        let name = found.scalar().map_or("", |scalar| scalar.text());
+        let recipe = backend::recipe(name);
         if recipe.is_none() {
-            let near = nearest(&name, RECIPES.iter().map(|recipe| recipe.name));
+            let near = nearest(name, RECIPES.iter().map(|recipe| recipe.name));
             let all = "mxm-secrets list-backends --recipes lists them".to_owned();
             let advice = near.map_or(all, did_you_mean);
             let text = format!("unknown recipe: {advice}");
@@ -166,47 +153,50 @@ impl<'c> Checker<'c> {
         path: &Way,
         place: Place,
     ) {
-        let shown = |value: Option<&Value>, default: &str| match value {
-            Some(Value::Path(path)) => path.display().to_string(),
-            Some(Value::Text(text)) => text.clone(),
-            _ => default.to_owned(),
+        let text = |value: &Value| match value {
+            Value::Path(path) => path.display().to_string(),
+            Value::Text(text) => text.clone(),
+            _ => String::new(),
         };
         let mut parameters = Vec::new();
         for key in recipe.needs.iter().chain(recipe.takes) {
             let given = section.given(key.name);
             let needed = recipe.needs.iter().any(|needed| needed.name == key.name);
-            let elsewhere = self
-                .elsewhere
-                .is_some_and(|has| has(&path.to(key.name).to_string()));
-            if given.is_none() && needed && !elsewhere {
+            if given.is_none() && needed && !self.is_elsewhere(path.to(key.name)) {
                 let text = format!("{} is missing: {}", key.name, key.about);
                 self.mistake(place, path.to("recipe"), text);
             }
-            parameters.push((
-                key.name,
-                shown(given.map(|given| &given.value), key.default),
-            ));
+            let value = given.map_or(key.default.to_owned(), |given| text(&given.value));
+            let written = given.and_then(|given| given.written.as_ref());
+            let shown = written.map_or(value.clone(), text);
+            parameters.push((key.name, value, shown));
         }
         let source = self.source(place);
         let mut give = |key: &'static str, value: Value| {
             if section.given(key).is_none() {
                 let source = source.clone();
-                section.values.push(Given { key, value, source });
+                section.values.push(Given {
+                    key,
+                    value,
+                    written: None,
+                    source,
+                });
             }
         };
-        let mut words = Vec::new();
+        let (mut words, mut shown) = (Vec::new(), Vec::new());
         for word in recipe.command {
+            let find = |name: &str| parameters.iter().find(|(known, ..)| *known == name);
             let mut is_left_out = false;
             let filled = text::fill(word, |name| {
-                let (_, value) = parameters
-                    .iter()
-                    .find(|(parameter, _)| *parameter == name)?;
+                let (_, value, _) = find(name)?;
                 is_left_out |= value.is_empty();
                 Some(value.clone())
             });
-            words.extend(Some(filled).filter(|_| !is_left_out));
+            if !is_left_out {
+                words.push(filled);
+                shown.push(text::fill(word, |name| Some(find(name)?.2.clone())));
+            }
         }
-        let shown = words.clone();
         give("command", Value::Command(Command { words, shown }));
         for (key, ends) in [("miss", recipe.miss), ("unavailable", recipe.unavailable)] {
             let rules = ends.iter().map(|&end| Rule::from(end));
@@ -228,52 +218,45 @@ impl<'c> Checker<'c> {
     /// The section of a backend with the keys of these tables.
     pub(super) fn backend(
         &mut self,
-        at: Location<'c>,
-        path: &Way,
+        node: &'c Node,
+        way: &Way,
         tables: &[&'static [Key]],
-    ) -> Vec<Given> {
-        let mut values = Vec::new();
-        if let Some(here) = self.mapping(at, path) {
+    ) -> Section {
+        let mut section = Section::named(way.name);
+        if let Some(here) = self.mapping(node, way) {
             let tables = [tables, &[slice::from_ref(&REQUIRED)]].concat();
-            self.keys(&here, path, "", &tables, &mut values);
+            self.keys(here, way, "", &tables, &mut section.values);
         }
-        values
+        section
     }
 
     /// The keys at `here`, whose names in the tables begin with `prefix`.
     pub(super) fn keys(
         &mut self,
-        here: &Location<'c>,
-        path: &Way,
+        here: &'c Node,
+        way: &Way,
         prefix: &str,
         tables: &[&'static [Key]],
         values: &mut Vec<Given>,
     ) {
         let keys = || tables.iter().flat_map(|keys| keys.iter());
-        for (key, node) in entries(here.node) {
-            let path = path.to(&key.text);
-            let at = here.child(node);
-            let name = format!("{prefix}{}", key.text);
-            let known = keys().find(|key| key.name == name);
+        for (key, node) in here.entries() {
+            let way = way.to(&key.text);
+            let rest = |known: &Key| known.name.strip_prefix(prefix)?.strip_prefix(&*key.text);
+            let known = keys().find(|key| rest(key) == Some(""));
             if let Some((outer, inner)) = known.and(key.text.rsplit_once('.')) {
                 let advice = format!("write it as {inner} in the section {outer}");
-                self.mistake(key.place, path, format!("unknown key: {advice}"));
+                self.mistake(key.place, way, format!("unknown key: {advice}"));
                 continue;
             }
-            if let Some(key) = known {
-                if let Some((value, source)) = self.value(at, &path, key.kind) {
-                    values.push(Given {
-                        key: key.name,
-                        value,
-                        source,
-                    });
-                }
+            if let Some(known) = known {
+                values.extend(self.value(node, &way, known));
                 continue;
             }
-            let inner = format!("{name}.");
-            if keys().any(|key| key.name.starts_with(&inner)) {
-                if let Some(here) = self.mapping(at, &path) {
-                    self.keys(&here, &path, &inner, tables, values);
+            if keys().any(|key| rest(key).is_some_and(|rest| rest.starts_with('.'))) {
+                if let Some(here) = self.mapping(node, &way) {
+                    let inner = format!("{prefix}{}.", key.text);
+                    self.keys(here, &way, &inner, tables, values);
                 }
                 continue;
             }
@@ -284,7 +267,7 @@ impl<'c> Checker<'c> {
                     "{SECRET}: {} takes the path of a file that contains it",
                     takes_file.name
                 );
-                self.mistake(key.place, path, text);
+                self.mistake(key.place, way, text);
             } else if SECRETS.contains(&key.text.as_str()) {
                 let files = keys().filter(|key| matches!(key.kind, Kind::Path | Kind::Paths));
                 let advice = nearest(&file, files.clone().map(|key| key.name))
@@ -292,14 +275,14 @@ impl<'c> Checker<'c> {
                     .map_or(String::new(), |near| {
                         format!(": {near} takes the path of a file")
                     });
-                self.mistake(key.place, path, format!("{SECRET}{advice}"));
+                self.mistake(key.place, way, format!("{SECRET}{advice}"));
             } else {
                 let known =
                     keys().filter_map(|key| key.name.strip_prefix(prefix)?.split('.').next());
                 let mut known: Vec<&str> = known.collect();
                 known.dedup();
                 let advice = advice(&key.text, &known);
-                self.mistake(key.place, path, format!("unknown key: {advice}"));
+                self.mistake(key.place, way, format!("unknown key: {advice}"));
             }
         }
     }
@@ -311,28 +294,17 @@ mod tests {
 
     use super::*;
     use crate::config::files::Raw;
-    use crate::config::interpolation::Tree;
     use crate::config::yaml;
     use crate::schema::Value;
 
-    const fn key(name: &'static str, kind: Kind) -> Key {
-        Key {
-            name,
-            kind,
-            default: "",
-            variable: None,
-            about: "",
-        }
-    }
-
     const KEYS: &[Key] = &[
-        key("address", Kind::Text),
-        key("ca_cert", Kind::Path),
-        key("directories", Kind::Paths),
-        key("kv_version", Kind::Choice(&["auto", "1", "2"])),
-        key("auth.method", Kind::Text),
-        key("auth.role_id_file", Kind::Path),
-        key("auth.secret_id_file", Kind::Path),
+        Key::new("address", Kind::Text),
+        Key::new("ca_cert", Kind::Path),
+        Key::new("directories", Kind::Paths),
+        Key::new("kv_version", Kind::Choice(&["auto", "1", "2"])),
+        Key::new("auth.method", Kind::Text),
+        Key::new("auth.role_id_file", Kind::Path),
+        Key::new("auth.secret_id_file", Kind::Path),
     ];
 
     /// The values of a section with [`KEYS`] in /conf/c.yaml, or what is wrong in it.
@@ -342,22 +314,12 @@ mod tests {
             ..Raw::default()
         };
         let root = yaml::parse(text.as_bytes(), 0).unwrap();
-        let mut checker = Checker {
-            raw: &raw,
-            tree: Tree::new(&root, raw.deadline),
-            elsewhere: None,
-            wrong: Vec::new(),
-            from_variables: Vec::new(),
+        let mut checker = Checker::new(&raw, &root, None, false);
+        let way = Way {
+            above: None,
+            name: "v",
         };
-        let at = checker.tree.root();
-        let values = checker.backend(
-            at,
-            &Way {
-                above: None,
-                name: "v",
-            },
-            &[KEYS],
-        );
+        let values = checker.backend(&root, &way, &[KEYS]).values;
         if checker.wrong.is_empty() {
             Ok(values
                 .into_iter()

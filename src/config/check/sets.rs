@@ -1,46 +1,38 @@
 //! Sets: what a service needs, in the configuration or in a file of its own.
 
-use super::{Checker, Way, entries};
+use super::{Checker, Way};
 use crate::compose::Text;
-use crate::config::interpolation::{Found, Location};
-use crate::config::yaml::{Data, Key as YamlKey};
+use crate::config::interpolation::Found;
+use crate::config::yaml::{Data, Key as YamlKey, Node, Place};
 use crate::name::Name;
+use crate::refs::Refs;
 use crate::request::{Content, Request, Set, Target, check_variable};
-use crate::schema::{Given, Key, Kind, Value};
+use crate::schema::{Key, Kind, Value};
 
 /// The keys of an entry that is more than the name of a secret.
 const KEYS: &[Key] = &[
-    key("name", Kind::Strict, "the secret"),
-    key("value", Kind::Text, "a text with secrets for {{NAME}}"),
-    key("template", Kind::Path, "a file with such a text"),
-    key(
-        "file",
-        Kind::Bool,
-        "whether the variable is the path of a file",
-    ),
-    key("optional", Kind::Bool, "whether it may be missing"),
+    // The secret.
+    Key::new("name", Kind::Strict),
+    // A text with secrets for {{NAME}}.
+    Key::new("value", Kind::Text),
+    // A file with such a text.
+    Key::new("template", Kind::Path),
+    // Whether the variable is the path of a file.
+    Key::new("file", Kind::Bool),
+    // Whether it may be missing.
+    Key::new("optional", Kind::Bool),
 ];
-
-const fn key(name: &'static str, kind: Kind, about: &'static str) -> Key {
-    Key {
-        name,
-        kind,
-        default: "",
-        variable: None,
-        about,
-    }
-}
 
 impl<'c> Checker<'c> {
     /// The sets of the configuration.
-    pub(super) fn sets(&mut self, at: Location<'c>, path: &Way) -> Vec<Set> {
+    pub(super) fn sets(&mut self, node: &'c Node, way: &Way, refs: &Refs) -> Vec<Set> {
         let mut sets = Vec::new();
-        let Some(here) = self.mapping(at, path) else {
+        let Some(here) = self.mapping(node, way) else {
             return sets;
         };
-        for (key, node) in entries(here.node) {
+        for (key, node) in here.entries() {
             let known = self.wrong.len();
-            let requests = self.set(here.child(node), &path.to(&key.text));
+            let requests = self.set(node, &way.to(&key.text), refs);
             // Nothing at all is no set; a mistake has been told.
             if requests.is_none() && self.wrong.len() == known {
                 continue;
@@ -58,20 +50,22 @@ impl<'c> Checker<'c> {
     pub(super) fn set_file(&mut self) -> Vec<Request> {
         let top = self.tree.root();
         let mut secrets = None;
-        for (key, node) in entries(top.node) {
-            let path = Way {
+        for (key, node) in top.entries() {
+            let way = Way {
                 above: None,
                 name: &key.text,
             };
             match key.text.as_str() {
-                "secrets" => secrets = Some((key.place, self.set(top.child(node), &path))),
-                _ => self.mistake(key.place, path, "unknown key; this file only has secrets"),
+                "secrets" => {
+                    secrets = Some((key.place, self.set(node, &way, &Refs::default())));
+                }
+                _ => self.mistake(key.place, way, "unknown key; this file only has secrets"),
             }
         }
         match secrets {
-            None => self.mistake(top.node.place, "secrets", "this key is missing"),
+            None => self.mistake(top.place, "secrets", "this key is missing"),
             Some((place, None)) if self.wrong.is_empty() => {
-                let text = "expected a mapping, found nothing; {} stands for no secrets";
+                let text = "expected a mapping, found null; write {} for no secrets";
                 self.mistake(place, "secrets", text);
             }
             Some((_, requests)) => return requests.unwrap_or_default(),
@@ -80,33 +74,49 @@ impl<'c> Checker<'c> {
     }
 
     /// The entries of a set; `None`: it is nothing, or wrong.
-    fn set(&mut self, at: Location<'c>, path: &Way) -> Option<Vec<Request>> {
+    fn set(&mut self, node: &'c Node, way: &Way, refs: &Refs) -> Option<Vec<Request>> {
         let mut requests = Vec::new();
-        let here = self.mapping(at, path)?;
-        for (key, node) in entries(here.node) {
-            let path = path.to(&key.text);
+        let here = self.mapping(node, way)?;
+        for (key, node) in here.entries() {
+            let way = way.to(&key.text);
             if let Err(why) = check_variable(&key.text) {
-                self.mistake(key.place, path, why);
-            } else {
-                requests.extend(self.request(here.child(node), key, &path));
+                self.mistake(key.place, way, why);
+            } else if let Some(mut request) = self.request(node, key, &way) {
+                if self.thorough {
+                    self.check_request(&mut request, key.place, &way, refs);
+                }
+                requests.push(request);
             }
         }
         Some(requests)
     }
 
+    /// What only a check looks at: the template, which may be on another machine, and the names in it.
+    fn check_request(&mut self, request: &mut Request, place: Place, way: &Way, refs: &Refs) {
+        if self.elsewhere.is_none()
+            && let Err(error) = request.load()
+        {
+            self.mistake(place, way, error);
+        }
+        for why in request.names().filter_map(|name| refs.refuses(name)) {
+            self.mistake(place, way, why);
+        }
+    }
+
     /// An entry: the name of a secret, or a mapping; `None`: it is nothing, or wrong.
-    fn request(&mut self, at: Location<'c>, key: &YamlKey, path: &Way) -> Option<Request> {
-        let whole = at.node;
+    fn request(&mut self, whole: &'c Node, key: &YamlKey, path: &Way) -> Option<Request> {
+        const NAME: &Key = &Key::new("name", Kind::Strict);
         let mut given = Vec::new();
-        match self.follow(at.clone(), path)? {
-            Found::At(here) if matches!(here.node.data, Data::Map(_)) => {
-                self.keys(&here, path, "", &[KEYS], &mut given);
+        match self.follow(whole, path)? {
+            Found::Borrowed(here) if matches!(here.data, Data::Map(_)) => {
+                self.keys(here, path, "", &[KEYS], &mut given);
             }
-            _ => {
-                let (value, source) = self.value(at, path, Kind::Strict)?;
-                let key = "name";
-                given.push(Given { key, value, source });
-            }
+            _ => given.push(self.value(whole, path, NAME)?),
+        }
+        let place = key.place;
+        // What a variable has may be a secret, and is in no message.
+        if given.iter().any(|given| given.written.is_some()) {
+            self.from_variables.push(place);
         }
         let flag = |name: &str| {
             let mut flags = given.iter().filter(|given| given.key == name);
@@ -116,14 +126,9 @@ impl<'c> Checker<'c> {
             let names = ["name", "value", "template"];
             names.contains(&given.key)
         });
-        let place = key.place;
         let Some(content) = contents.next() else {
-            let inside = |has: &dyn Fn(&str) -> bool, key| has(&format!("{path}.{key}"));
-            let elsewhere = self.elsewhere.is_some_and(|has| {
-                let mut keys = ["name", "value", "template"].into_iter();
-                keys.any(|key| inside(has, key))
-            });
-            if !elsewhere {
+            let mut keys = ["name", "value", "template"].into_iter();
+            if !keys.any(|key| self.is_elsewhere(path.to(key))) {
                 self.mistake(place, path, "expected one of name, value and template");
             }
             return None;
@@ -143,10 +148,6 @@ impl<'c> Checker<'c> {
             return None;
         }
         let variable = key.text.clone();
-        // What a variable has may be a secret, and is in no message.
-        let node = whole.get(content.key).unwrap_or(whole);
-        let is_literal =
-            !matches!(&node.data, Data::Scalar(scalar) if scalar.text().contains("${"));
         let content = match (content.key, &content.value) {
             ("template", Value::Path(file)) => Ok(Content::Template(file.clone())),
             ("value", Value::Text(text)) => Text::parse(text.as_bytes())
@@ -171,12 +172,8 @@ impl<'c> Checker<'c> {
                 optional: flag("optional"),
                 place: self.source(place).to_string(),
             }),
-            Err(text) if is_literal => {
+            Err(text) => {
                 self.mistake(place, path, text);
-                None
-            }
-            Err(_) => {
-                self.mistake(place, path, super::NOT_VALID);
                 None
             }
         }

@@ -1,263 +1,257 @@
 //! The value of a key: what its node comes to, made into the type that the key takes.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use super::{Checker, Way};
-use crate::config::interpolation::{Found, Location, Tree};
+use crate::config::interpolation::Found;
 use crate::config::mask::masked;
 use crate::config::yaml::{Data, Meaning, Node, Scalar, boolean};
 use crate::nearest::{advice, did_you_mean, nearest};
-use crate::schema::{Command, Kind, Rule, Source, Value, seconds};
+use crate::schema::{Command, Given, Key, Kind, Rule, Value, seconds};
 use crate::sys;
 
 impl<'c> Checker<'c> {
-    /// The value of a key that takes `kind`; `None`: it is not given, or wrong.
-    pub(super) fn value(
-        &mut self,
-        at: Location<'c>,
-        key: &Way,
-        kind: Kind,
-    ) -> Option<(Value, Source)> {
-        let place = at.node.place;
-        let node = at.node;
-        if matches!(kind, Kind::Rules) {
-            return Some((self.rules(at, key)?, self.source(place)));
+    /// The value of `key`; `None`: it is not given, or wrong.
+    pub(super) fn value(&mut self, node: &'c Node, way: &Way, key: &'static Key) -> Option<Given> {
+        let place = node.place;
+        let read = match key.kind {
+            Kind::Rules => self.rules(node, way)?,
+            kind => self.plain(node, way, kind)?,
+        };
+        let (value, written) = read;
+        if written.is_some() {
+            self.from_variables.push(place);
         }
+        Some(Given {
+            key: key.name,
+            value,
+            written,
+            source: self.source(place),
+        })
+    }
+
+    /// A value that is a scalar or a list of scalars; and as it is written, if an environment variable is in it.
+    fn plain(&mut self, node: &'c Node, way: &Way, kind: Kind) -> Option<(Value, Option<Value>)> {
+        let place = node.place;
+        let found = self.follow(node, way)?;
         let mut words = Vec::new();
-        let mut shape = "a string";
-        match self.follow(at, key)? {
-            Found::Null => return None,
-            Found::Text(text) => words.push(Word::text(text).written(node, &self.tree)),
-            Found::At(location) => match &location.node.data {
-                Data::Scalar(scalar) => match Word::of(scalar) {
-                    Ok(Some(word)) => {
-                        shape = scalar.kind();
-                        words.push(word);
-                    }
-                    Ok(None) => return None,
-                    Err(text) => {
-                        self.mistake(place, key, text);
-                        return None;
-                    }
-                },
-                Data::List(items) => {
-                    shape = "a list";
-                    for item in items {
-                        words.push(self.item(location.child(item), key)?);
-                    }
+        let shape = found.kind();
+        match found {
+            Found::Borrowed(Node {
+                data: Data::List(items),
+                ..
+            }) => {
+                for item in items {
+                    words.push(self.item(item, way)?);
                 }
-                Data::Map(_) => {
-                    self.mistake(
-                        place,
-                        key,
-                        format!("expected {}, found a mapping", takes(kind)),
-                    );
+            }
+            found => match self.word(node, found) {
+                Ok(word) => words.push(word?),
+                Err(text) if shape == "a mapping" => {
+                    let text = format!("expected {}, found {text}", takes(kind));
+                    self.mistake(place, way, text);
+                    return None;
+                }
+                Err(text) => {
+                    self.mistake(place, way, text);
                     return None;
                 }
             },
         }
-        let file = self
-            .raw
-            .files
-            .get(place.file)
-            .and_then(|file| file.parent());
-        match typed(&words, shape, kind, file.unwrap_or(Path::new("/"))) {
+        let file = self.raw.files.get(place.file);
+        let directory = file.and_then(|file| file.parent());
+        match typed(&words, shape, kind, directory.unwrap_or(Path::new("/"))) {
             Ok(value) => {
-                if words.iter().any(|word| word.written.is_some()) {
-                    self.from_variables.push(place);
-                }
-                Some((value?, self.source(place)))
+                let value = value?;
+                let written = written(&words, &value);
+                Some((value, written))
             }
             Err(text) => {
-                self.mistake(place, key, text);
+                self.mistake(place, way, text);
                 None
             }
         }
     }
 
-    /// An item of a list.
-    fn item(&mut self, at: Location<'c>, key: &Way) -> Option<Word> {
-        let place = at.node.place;
-        let node = at.node;
-        let word = match self.follow(at, key)? {
-            Found::Text(text) => Ok(Some(Word::text(text).written(node, &self.tree))),
-            Found::Null => Ok(None),
-            Found::At(location) => match &location.node.data {
-                Data::Scalar(scalar) => Word::of(scalar),
-                _ => Err(format!(
-                    "expected a string in this list, found {}",
-                    location.node.kind()
-                )),
-            },
+    /// What `node` comes to, which is `found`, as a word; `None`: null.
+    ///
+    /// # Errors
+    /// Why it is none.
+    fn word(&self, node: &'c Node, found: Found<'c>) -> Result<Option<Word<'c>>, String> {
+        let Some(scalar) = found.scalar() else {
+            return Err(found.kind().to_owned());
         };
-        match word {
-            Ok(Some(word)) => return Some(word),
-            Ok(None) => self.mistake(place, key, "list items must not be null"),
-            Err(text) => self.mistake(place, key, text),
+        if scalar.is_missing() && matches!(found, Cow::Borrowed(_)) {
+            return Err("??? marks a value that must still be set".to_owned());
         }
+        let meaning = scalar.meaning()?;
+        let text = match &found {
+            Cow::Borrowed(node) => Cow::Borrowed(node.scalar().map_or("", Scalar::text)),
+            Cow::Owned(_) => Cow::Owned(scalar.text().to_owned()),
+        };
+        let written = node.scalar().filter(|_| self.tree.is_from_environment());
+        Ok((meaning != Meaning::Null).then(|| Word {
+            text,
+            meaning,
+            written: written.map(Scalar::text),
+        }))
+    }
+
+    /// An item of a list.
+    fn item(&mut self, node: &'c Node, way: &Way) -> Option<Word<'c>> {
+        let found = self.follow(node, way)?;
+        let is_container = found.is_container();
+        let text = match self.word(node, found) {
+            Ok(Some(word)) => return Some(word),
+            Ok(None) => "list items must not be null".to_owned(),
+            Err(kind) if is_container => format!("expected a string in this list, found {kind}"),
+            Err(text) => text,
+        };
+        self.mistake(node.place, way, text);
         None
     }
 
-    /// A list of rules, or one of them alone.
-    fn rules(&mut self, at: Location<'c>, key: &Way) -> Option<Value> {
-        let place = at.node.place;
-        let mut rules = Vec::new();
-        match self.follow(at, key)? {
-            Found::At(location) => match &location.node.data {
-                Data::List(items) => {
-                    for item in items {
-                        rules.push(self.rule(location.child(item), key)?);
-                    }
-                }
-                Data::Scalar(scalar) if scalar.is_null() => return None,
-                _ => rules.push(self.rule(location, key)?),
-            },
-            Found::Null => return None,
-            Found::Text(_) => {
-                self.mistake(place, key, format!("expected {}", takes(Kind::Rules)));
-                return None;
-            }
+    /// A list of rules, or one of them alone; and as they are written, if an environment variable is in one.
+    fn rules(&mut self, node: &'c Node, way: &Way) -> Option<(Value, Option<Value>)> {
+        let found = self.follow(node, way)?;
+        if found.is_null() {
+            return None;
         }
-        Some(Value::Rules(rules))
+        let rules = match found {
+            Found::Borrowed(Node {
+                data: Data::List(items),
+                ..
+            }) => {
+                let rules = items.iter().map(|item| self.rule(item, way));
+                rules.collect::<Option<Vec<_>>>()?
+            }
+            _ => vec![self.rule(node, way)?],
+        };
+        let shown = |(rule, written): &(Rule, Option<String>)| {
+            written.clone().unwrap_or_else(|| rule.to_string())
+        };
+        let written = rules.iter().any(|(_, written)| written.is_some());
+        let written = written.then(|| Value::Texts(rules.iter().map(shown).collect()));
+        let rules = rules.into_iter().map(|(rule, _)| rule);
+        Some((Value::Rules(rules.collect()), written))
     }
 
-    fn rule(&mut self, at: Location<'c>, key: &Way) -> Option<Rule> {
-        let place = at.node.place;
+    fn rule(&mut self, node: &'c Node, way: &Way) -> Option<(Rule, Option<String>)> {
         let mut rule = Rule {
             status: None,
             says: None,
         };
-        let status = |location: &Location| match &location.node.data {
-            Data::Scalar(scalar) => Word::of(scalar).ok().flatten()?.status(),
-            _ => None,
-        };
-        let here = match self.follow(at, key)? {
-            Found::At(location) => location,
-            found => {
-                let word = match found {
-                    Found::Text(text) => Word::text(text).status(),
-                    _ => None,
-                };
-                if word.is_none() {
-                    self.mistake(place, key, format!("expected {}", takes(Kind::Rules)));
-                }
-                rule.status = Some(word?);
-                return Some(rule);
-            }
-        };
-        if !matches!(here.node.data, Data::Map(_)) {
-            rule.status = status(&here);
+        let mut written = Vec::new();
+        let found = self.follow(node, way)?;
+        if found.is_container() && !matches!(found.data, Data::Map(_)) {
+            self.mistake(node.place, way, format!("expected {}", takes(Kind::Rules)));
+            return None;
         }
-        for (name, node) in super::entries(here.node) {
-            let path = key.to(&name.text);
-            let found = self.follow(here.child(node), &path)?;
-            let good = match (name.text.as_str(), found) {
-                ("status", Found::At(location)) => {
-                    rule.status = status(&location);
-                    rule.status.is_some()
+        let Some(entries) = entries(&found) else {
+            let word = self.word(node, found).ok().flatten();
+            let written = word.as_ref().and_then(|word| word.written);
+            rule.status = word.and_then(|word| word.status());
+            if rule.status.is_none() {
+                self.mistake(node.place, way, format!("expected {}", takes(Kind::Rules)));
+                return None;
+            }
+            return Some((rule, written.map(str::to_owned)));
+        };
+        for (name, node) in entries {
+            let way = way.to(&name.text);
+            let found = self.follow(node, &way)?;
+            let word = self.word(node, found).ok().flatten();
+            if let Some(text) = word.as_ref().and_then(|word| word.written) {
+                self.from_variables.push(node.place);
+                written.push(format!("{}: {text}", name.text));
+            }
+            let takes = match name.text.as_str() {
+                "status" => {
+                    rule.status = word.and_then(|word| word.status());
+                    rule.status
+                        .is_none()
+                        .then_some("a number from 1 to 255, or empty")
                 }
-                ("says", Found::At(location)) => {
-                    if let Data::Scalar(scalar) = &location.node.data {
-                        rule.says = Some(scalar.text().to_owned()).filter(|text| !text.is_empty());
-                    }
-                    rule.says.is_some()
+                "says" => {
+                    let text = word.map(|word| word.text.into_owned());
+                    rule.says = text.filter(|text| !text.is_empty());
+                    rule.says.is_none().then_some("a string that is not empty")
                 }
-                ("says", Found::Text(text)) if !text.is_empty() => {
-                    if self.tree.is_from_environment() {
-                        self.from_variables.push(node.place);
-                    }
-                    rule.says = Some(text);
-                    true
-                }
-                ("status" | "says", _) => false,
-                (name_of_none, _) => {
-                    let advice = advice(name_of_none, &["status", "says"]);
-                    self.mistake(name.place, path, format!("unknown key: {advice}"));
+                unknown => {
+                    let advice = advice(unknown, &["status", "says"]);
+                    self.mistake(name.place, way, format!("unknown key: {advice}"));
                     return None;
                 }
             };
-            if !good {
-                let takes = match name.text.as_str() {
-                    "status" => "a number from 1 to 255, or empty",
-                    _ => "a string that is not empty",
-                };
-                self.mistake(node.place, path, format!("expected {takes}"));
+            if let Some(takes) = takes {
+                self.mistake(node.place, way, format!("expected {takes}"));
                 return None;
             }
         }
         if rule.status.is_none() && rule.says.is_none() {
-            self.mistake(place, key, format!("expected {}", takes(Kind::Rules)));
+            self.mistake(node.place, way, format!("expected {}", takes(Kind::Rules)));
             return None;
         }
-        Some(rule)
+        let written = (!written.is_empty()).then(|| format!("{{{}}}", written.join(", ")));
+        Some((rule, written))
+    }
+}
+
+/// The entries of a mapping of the tree.
+fn entries<'c>(found: &Found<'c>) -> Option<&'c [(crate::config::yaml::Key, Node)]> {
+    match found {
+        Cow::Borrowed(Node {
+            data: Data::Map(entries),
+            ..
+        }) => Some(entries),
+        _ => None,
     }
 }
 
 /// A scalar, interpolations resolved.
-struct Word {
-    text: String,
+struct Word<'c> {
+    text: Cow<'c, str>,
+    /// What Python takes it for.
+    meaning: Meaning,
     /// As it is written, if an environment variable is in it: what is shown.
-    written: Option<String>,
-    meaning: What,
+    written: Option<&'c str>,
 }
 
-/// What Python takes a word for.
-enum What {
-    Bool(bool),
-    Int(i128),
-    Float(f64),
-    Text,
-}
-
-impl Word {
-    fn text(text: String) -> Word {
-        Word {
-            text,
-            written: None,
-            meaning: What::Text,
-        }
-    }
-
-    /// The same, found at `node`.
-    fn written(mut self, node: &Node, tree: &Tree) -> Word {
-        if let (Data::Scalar(scalar), true) = (&node.data, tree.is_from_environment()) {
-            self.written = Some(scalar.text().to_owned());
-        }
-        self
-    }
-
-    /// `None`: it is nothing.
-    fn of(scalar: &Scalar) -> Result<Option<Word>, String> {
-        if scalar.is_missing() {
-            return Err("??? marks a value that must still be set".to_owned());
-        }
-        let meaning = match scalar.meaning()? {
-            Meaning::Null => return Ok(None),
-            Meaning::Bool(value) => What::Bool(value),
-            Meaning::Int(number) => What::Int(number),
-            Meaning::Float(number) => What::Float(number),
-            Meaning::Text(_) => What::Text,
-        };
-        Ok(Some(Word {
-            text: scalar.text().to_owned(),
-            written: None,
-            meaning,
-        }))
-    }
-
+impl Word<'_> {
     fn is_text(&self) -> bool {
-        matches!(self.meaning, What::Text)
+        self.meaning == Meaning::Text
     }
 
     fn status(&self) -> Option<u8> {
         let number = match self.meaning {
-            What::Int(number) => u8::try_from(number).ok(),
-            What::Text if self.text == "empty" => return Some(0),
-            What::Text => self.text.parse().ok(),
+            Meaning::Int(number) => u8::try_from(number).ok(),
+            Meaning::Text if self.text == "empty" => return Some(0),
+            Meaning::Text => self.text.parse().ok(),
             _ => None,
         };
         number.filter(|&number| number > 0)
     }
+}
+
+/// What is shown of the value that the words are, if an environment variable is in one. A command has its own.
+fn written(words: &[Word], value: &Value) -> Option<Value> {
+    if words.iter().all(|word| word.written.is_none()) {
+        return None;
+    }
+    let or = |(word, text): (&Word, String)| word.written.map_or(text, str::to_owned);
+    Some(match value {
+        Value::Command(_) => value.clone(),
+        Value::Texts(texts) => {
+            let texts = words.iter().zip(texts.iter().cloned());
+            Value::Texts(texts.map(or).collect())
+        }
+        Value::Paths(paths) => {
+            let texts = paths.iter().map(|path| path.display().to_string());
+            Value::Texts(words.iter().zip(texts).map(or).collect())
+        }
+        _ => Value::Text(words.iter().filter_map(|word| word.written).collect()),
+    })
 }
 
 /// What a key takes, for messages.
@@ -290,12 +284,7 @@ fn typed(
     kind: Kind,
     directory: &Path,
 ) -> Result<Option<Value>, String> {
-    let texts = || {
-        words
-            .iter()
-            .map(|word| word.text.clone())
-            .collect::<Vec<_>>()
-    };
+    let texts = || words.iter().map(|word| word.text.to_string()).collect();
     let refused = || format!("expected {}, found {shape}", takes(kind));
     Ok(Some(match (kind, words) {
         (Kind::Texts, _) => Value::Texts(texts()),
@@ -311,31 +300,31 @@ fn typed(
         }
         (Kind::Command, _) => Value::Command(command(words, shape, directory)?),
         (_, [word]) if shape != "a list" => match (kind, &word.meaning) {
-            (Kind::Text, _) | (Kind::Strict, What::Text) => Value::Text(word.text.clone()),
+            (Kind::Text, _) | (Kind::Strict, Meaning::Text) => Value::Text(word.text.to_string()),
             (Kind::Address(is_address), _) => {
                 if !word.text.is_empty() && !is_address(&word.text) {
                     return Err(format!("expected {}", takes(kind)));
                 }
-                Value::Text(word.text.clone())
+                Value::Text(word.text.to_string())
             }
             (Kind::Program, _) => Value::Text(program(&word.text, directory)?),
             (Kind::Path, _) if word.text.is_empty() => return Ok(None),
             (Kind::Path, _) => Value::Path(path(&word.text, directory)?),
-            (Kind::Choice(choices), _) if choices.contains(&word.text.as_str()) => {
-                Value::Text(word.text.clone())
+            (Kind::Choice(choices), _) if choices.contains(&&*word.text) => {
+                Value::Text(word.text.to_string())
             }
             (Kind::Choice(choices), _) => {
                 let near = nearest(&word.text, choices.iter().copied());
                 let advice = near.map_or(String::new(), |near| format!(": {}", did_you_mean(near)));
                 return Err(format!("expected {}{advice}", takes(kind)));
             }
-            (Kind::Bool, What::Bool(value)) => Value::Bool(*value),
-            (Kind::Bool, What::Text) => Value::Bool(boolean(&word.text).ok_or_else(refused)?),
+            (Kind::Bool, Meaning::Bool(value)) => Value::Bool(*value),
+            (Kind::Bool, Meaning::Text) => Value::Bool(boolean(&word.text).ok_or_else(refused)?),
             (Kind::Seconds, meaning) => {
                 let text = match meaning {
-                    What::Int(number) => number.to_string(),
-                    What::Float(number) => number.to_string(),
-                    _ => word.text.clone(),
+                    Meaning::Int(number) => number.to_string(),
+                    Meaning::Float(number) => number.to_string(),
+                    _ => word.text.to_string(),
                 };
                 let seconds = seconds(&text, "").map_err(|_| format!("expected {}", takes(kind)));
                 Value::Seconds(seconds?)
@@ -361,7 +350,7 @@ fn path(text: &str, directory: &Path) -> Result<PathBuf, String> {
 
 /// A program and its arguments.
 fn command(words: &[Word], shape: &str, directory: &Path) -> Result<Command, String> {
-    let first = words.first().map_or("", |word| word.text.as_str());
+    let first = words.first().map_or("", |word| &*word.text);
     if shape != "a list" && first.contains(char::is_whitespace) {
         return Err(
             "expected a list, since no shell splits it: [program, argument, argument]".to_owned(),
@@ -369,9 +358,9 @@ fn command(words: &[Word], shape: &str, directory: &Path) -> Result<Command, Str
     }
     let program = program(first, directory)?;
     let with_program = |words: &mut dyn Iterator<Item = &Word>, shown: bool| {
-        let text = |word: &Word| match &word.written {
-            Some(written) if shown => written.clone(),
-            _ => word.text.clone(),
+        let text = |word: &Word| match word.written {
+            Some(written) if shown => written.to_owned(),
+            _ => word.text.to_string(),
         };
         let mut words: Vec<String> = words.map(text).collect();
         if let Some(word) = words.first_mut().filter(|word| *word == first) {

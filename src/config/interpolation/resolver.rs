@@ -1,8 +1,8 @@
 //! Resolvers and their arguments. There is one: `oc.env`.
 
 use super::reader::Reader;
-use super::{Cause, Found, Location, Tree, Trouble, append, mistake, python_str, text_of};
-use crate::config::yaml::{Data, Meaning, Node, python_float};
+use super::{Cause, Found, Trail, Tree, Trouble, append, mistake};
+use crate::config::yaml::{Meaning, Node, Style, python_float};
 use crate::process;
 
 impl<'t> Tree<'t> {
@@ -11,8 +11,8 @@ impl<'t> Tree<'t> {
         &self,
         name: &str,
         reader: &mut Reader,
-        at: &Location<'t>,
-        trail: &mut Vec<*const Node>,
+        at: &'t Node,
+        trail: &mut Trail<'t>,
     ) -> Result<Found<'t>, Trouble> {
         if name != "oc.env" {
             return Err(mistake(format!(
@@ -47,17 +47,18 @@ impl<'t> Tree<'t> {
         if may_be_secret(&variable) || process::is_credential(&variable) {
             return Err(refused());
         }
+        let made = |text, style| Ok(Found::Owned(Node::made(text, style, at.place)));
         match (std::env::var_os(&variable), default) {
             (Some(value), _) => match value.into_string() {
                 Ok(value) if has_login(&variable, &value) => Err(refused()),
                 Ok(value) => {
                     self.variable.set(true);
-                    Ok(Found::Text(value))
+                    made(value, Style::Text)
                 }
                 Err(_) => Err(mistake(format!("the variable {variable} is not UTF-8"))),
             },
-            (None, Some(Argument::Null)) => Ok(Found::Null),
-            (None, Some(Argument::Text(text) | Argument::Other(text))) => Ok(Found::Text(text)),
+            (None, Some(Argument::Null)) => made(String::new(), Style::Null),
+            (None, Some(Argument::Text(text) | Argument::Other(text))) => made(text, Style::Text),
             (None, None) => Err(Trouble {
                 text: format!(
                     "the variable {variable} is not set, and ${{oc.env:{variable}}} has no default"
@@ -71,26 +72,19 @@ impl<'t> Tree<'t> {
     fn argument(
         &self,
         reader: &mut Reader,
-        at: &Location<'t>,
-        trail: &mut Vec<*const Node>,
+        at: &'t Node,
+        trail: &mut Trail<'t>,
     ) -> Result<(Argument, char), Trouble> {
-        if let Some(quote) = reader
-            .rest
-            .chars()
-            .next()
-            .filter(|c| matches!(c, '\'' | '"'))
-        {
+        let mut text = String::new();
+        let first = reader.rest.chars().next();
+        if let Some(quote) = first.filter(|c| matches!(c, '\'' | '"')) {
             reader.skip(1);
-            let found = self.mixed(reader, Some(quote), at, trail)?;
+            self.mixed(&mut text, reader, Some(quote), at, trail)?;
             reader.blanks();
             let end = reader.next().filter(|c| matches!(c, ',' | '}'));
             let end = end.ok_or_else(|| mistake("expected } after the quoted default"))?;
-            return Ok((
-                Argument::Text(text_of(&found).unwrap_or_default().to_owned()),
-                end,
-            ));
+            return Ok((Argument::Text(text), end));
         }
-        let mut text = String::new();
         // How much of the text is not to be trimmed.
         let mut solid = 0;
         let (mut only, mut parts) = (None, 0);
@@ -189,23 +183,15 @@ enum Argument {
 }
 
 impl Argument {
-    fn of(found: &Found) -> Result<Argument, Trouble> {
-        Ok(match found {
-            Found::Null => Argument::Null,
-            Found::Text(text) => Argument::Text(text.clone()),
-            Found::At(location) => match &location.node.data {
-                Data::Scalar(scalar) => match scalar.meaning().map_err(mistake)? {
-                    Meaning::Null => Argument::Null,
-                    Meaning::Text(text) => Argument::Text(text.to_owned()),
-                    other => Argument::Other(python_str(&other)),
-                },
-                _ => {
-                    return Err(mistake(format!(
-                        "{} cannot be a default",
-                        location.node.kind()
-                    )));
-                }
-            },
+    fn of(found: &Node) -> Result<Argument, Trouble> {
+        let Some(scalar) = found.scalar() else {
+            return Err(mistake(format!("{} cannot be a default", found.kind())));
+        };
+        let text = || scalar.python().map(Into::into);
+        Ok(match scalar.meaning().map_err(mistake)? {
+            Meaning::Null => Argument::Null,
+            Meaning::Text => Argument::Text(text().map_err(mistake)?),
+            _ => Argument::Other(text().map_err(mistake)?),
         })
     }
 

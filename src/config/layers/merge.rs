@@ -3,9 +3,12 @@
 use std::collections::HashMap;
 
 use crate::config::check::SECTION;
-use crate::config::interpolation::{Found, Tree};
-use crate::config::yaml::{Data, Key, NODES, Node, Wrong};
+use crate::config::interpolation::Tree;
+use crate::config::yaml::{Data, Key, NODES, Node, Wrong, wrong};
 use crate::deadline::Deadline;
+
+/// How many pairs of keys are compared one by one, rather than looked up.
+const PAIRS: usize = 1000;
 
 /// Puts `over` over `root` as OmegaConf does it: mappings are merged, everything else is replaced, and a mapping that
 /// an interpolation of `root` leads to is copied to where something is put over it.
@@ -25,7 +28,7 @@ pub fn merge(root: &mut Node, over: Node, deadline: Deadline) -> Result<(), Wron
 
 struct Merge<'r> {
     root: &'r mut Node,
-    /// The keys that lead to the mapping under work, and their places in the mappings that they stand in.
+    /// The keys that lead to the mapping under work, and their places in the mappings that they are in.
     keys: Vec<Key>,
     way: Vec<usize>,
     /// How much has been copied.
@@ -38,15 +41,12 @@ impl Merge<'_> {
         let Data::Map(entries) = over.data else {
             return Ok(());
         };
-        let known: HashMap<Key, usize> = match self.here().map(|node| &node.data) {
-            Some(Data::Map(there)) => {
-                let keys = there.iter().map(|(key, _)| key.clone());
-                keys.zip(0..).collect()
-            }
-            _ => return Ok(()),
+        let Some(here) = self.here() else {
+            return Ok(());
         };
-        for (key, node) in entries {
-            let Some(&at) = known.get(&key) else {
+        let places = places(&entries, here.entries());
+        for ((key, node), at) in entries.into_iter().zip(places) {
+            let Some(at) = at else {
                 if let Some(Data::Map(there)) = self.here().map(|node| &mut node.data) {
                     there.push((key, node));
                 }
@@ -68,8 +68,6 @@ impl Merge<'_> {
         if matches!(node.data, Data::Map(_)) || ours && matches!(node.data, Data::List(_)) {
             self.expand(&node)?;
         }
-        let names: Vec<&str> = self.keys.iter().map(|key| key.text.as_str()).collect();
-        let names = names.join(".");
         let Some(there) = self.here() else {
             return Ok(());
         };
@@ -77,10 +75,11 @@ impl Merge<'_> {
             (_, Data::Scalar(scalar)) if scalar.is_missing() => {}
             (Data::Map(_), Data::Map(_)) => self.put(node)?,
             (Data::Map(_), Data::List(_)) | (Data::List(_), Data::Map(_)) if ours => {
-                return Err(Wrong {
-                    place: node.place,
-                    text: format!("{names}: {} must not replace {}", node.kind(), there.kind()),
-                });
+                let (over, under) = (node.kind(), there.kind());
+                let names: Vec<&str> = self.keys.iter().map(|key| key.text.as_str()).collect();
+                let names = names.join(".");
+                let text = format!("{names}: {over} must not replace {under}");
+                return Err(wrong(node.place, text));
             }
             _ => *there = node,
         }
@@ -101,37 +100,49 @@ impl Merge<'_> {
 
     /// Replaces the node here by a copy of the list or mapping that its interpolation leads to, if it does.
     fn expand(&mut self, over: &Node) -> Result<(), Wrong> {
-        let interpolated = |node: &mut Node| matches!(&node.data, Data::Scalar(scalar) if scalar.is_interpolated());
-        if !self.here().is_some_and(interpolated) || self.keys.iter().any(|key| !key.is_text) {
+        let tree = Tree::new(self.root, self.deadline);
+        let mut way = self.way.iter();
+        let here = way.try_fold(tree.root(), |node, &at| {
+            node.entries().get(at).map(|(_, node)| node)
+        });
+        let interpolated = |node: &&Node| node.scalar().is_some_and(|it| it.is_interpolated());
+        let Some(here) = here.filter(interpolated) else {
+            return Ok(());
+        };
+        if self.keys.iter().any(|key| !key.is_text) {
             return Ok(());
         }
-        let wrong = |text: String| Wrong {
-            place: over.place,
-            text,
-        };
-        let copy = {
-            let tree = Tree::new(self.root, self.deadline);
-            let Some(location) = tree.root().descend(&self.way) else {
-                return Ok(());
-            };
-            match tree.follow(location) {
-                Ok(Found::At(location)) if !matches!(location.node.data, Data::Scalar(_)) => {
-                    self.copied += location.node.size();
-                    if self.copied > NODES {
-                        let text = format!(
-                            "the layers copy more than {NODES} values through interpolations"
-                        );
-                        return Err(wrong(text));
-                    }
-                    location.node.clone()
+        let copy = match tree.follow(here) {
+            Ok(found) if found.is_container() => {
+                self.copied += found.size();
+                if self.copied > NODES {
+                    let text =
+                        format!("the layers copy more than {NODES} values through interpolations");
+                    return Err(wrong(over.place, text));
                 }
-                Err(trouble) if self.deadline.go_on().is_err() => return Err(wrong(trouble.text)),
-                _ => return Ok(()),
+                found.into_owned()
             }
+            Err(trouble) if self.deadline.go_on().is_err() => {
+                return Err(wrong(over.place, trouble.text));
+            }
+            _ => return Ok(()),
         };
         if let Some(node) = self.here() {
             *node = copy;
         }
         Ok(())
     }
+}
+
+/// Where `there` has the keys of `entries`.
+fn places(entries: &[(Key, Node)], there: &[(Key, Node)]) -> Vec<Option<usize>> {
+    let keys = entries.iter().map(|(key, _)| key);
+    if entries.len().saturating_mul(there.len()) <= PAIRS {
+        return keys
+            .map(|key| there.iter().position(|(known, _)| known == key))
+            .collect();
+    }
+    let known = there.iter().map(|(key, _)| key);
+    let known: HashMap<&Key, usize> = known.zip(0..).collect();
+    keys.map(|key| known.get(key).copied()).collect()
 }

@@ -1,6 +1,6 @@
 //! The nodes of a tree, and what may be wrong with one.
 
-use super::scalar::Scalar;
+use super::scalar::{Scalar, Style};
 
 /// Where something stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,20 +66,63 @@ impl PartialEq for Key {
 }
 
 impl Node {
+    /// A scalar that was made here.
+    pub fn made(text: impl Into<String>, style: Style, place: Place) -> Node {
+        Node {
+            place,
+            data: Data::Scalar(Scalar::new(text.into(), style)),
+        }
+    }
+
+    /// The entries of a mapping.
+    pub fn entries(&self) -> &[(Key, Node)] {
+        match &self.data {
+            Data::Map(entries) => entries,
+            _ => &[],
+        }
+    }
+
+    /// Whether it is a list or a mapping, which nodes are in.
+    pub fn is_container(&self) -> bool {
+        !matches!(self.data, Data::Scalar(_))
+    }
+
+    /// The scalar, if it is one.
+    pub fn scalar(&self) -> Option<&Scalar> {
+        match &self.data {
+            Data::Scalar(scalar) => Some(scalar),
+            _ => None,
+        }
+    }
+
+    /// The nodes right inside.
+    pub fn children(&self) -> impl Iterator<Item = &Node> {
+        let items = match &self.data {
+            Data::List(items) => items.as_slice(),
+            _ => &[],
+        };
+        let values = self.entries().iter().map(|(_, node)| node);
+        items.iter().chain(values)
+    }
+
     /// The value of the key `name`, if this is a mapping that has it.
     pub fn get(&self, name: &str) -> Option<&Node> {
+        let mut entries = self.entries().iter();
+        let entry = entries.find(|(key, _)| key.is_text && key.text == name);
+        entry.map(|(_, value)| value)
+    }
+
+    /// The same, or the item of a list with the number `name`.
+    pub fn child(&self, name: &str) -> Option<&Node> {
         match &self.data {
-            Data::Map(entries) => entries
-                .iter()
-                .find(|(key, _)| key.is_text && key.text == name)
-                .map(|(_, value)| value),
-            _ => None,
+            Data::List(items) => items.get(name.parse::<usize>().ok()?),
+            _ => self.get(name),
         }
     }
 
     /// Whether it is nothing: `null`, `~`, or no text at all.
     pub fn is_null(&self) -> bool {
-        matches!(&self.data, Data::Scalar(scalar) if scalar.is_null())
+        self.scalar().is_some_and(Scalar::is_null)
     }
 
     /// What it is, for messages.

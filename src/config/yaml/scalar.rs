@@ -1,5 +1,7 @@
 //! YAML 1.1 scalars as Python reads them: PyYAML's rules, with OmegaConf's changes (more floats, no dates).
 
+use std::borrow::Cow;
+
 use super::node::{Key, Place};
 
 /// A scalar: its text, and how the text is to be read.
@@ -27,13 +29,14 @@ pub enum Style {
 }
 
 /// What a scalar means.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Meaning<'a> {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Meaning {
     Null,
     Bool(bool),
     Int(i128),
     Float(f64),
-    Text(&'a str),
+    /// Its text.
+    Text,
 }
 
 impl Scalar {
@@ -66,7 +69,7 @@ impl Scalar {
             Ok(Meaning::Null) => "null",
             Ok(Meaning::Bool(_)) => "a boolean",
             Ok(Meaning::Int(_) | Meaning::Float(_)) => "a number",
-            Ok(Meaning::Text(_)) | Err(_) => "a string",
+            Ok(Meaning::Text) | Err(_) => "a string",
         }
     }
 
@@ -74,11 +77,11 @@ impl Scalar {
     ///
     /// # Errors
     /// Why it means nothing.
-    pub fn meaning(&self) -> Result<Meaning<'_>, &'static str> {
+    pub fn meaning(&self) -> Result<Meaning, &'static str> {
         let text = self.text.as_str();
         match self.style {
             Style::Plain => plain(text),
-            Style::Text => Ok(Meaning::Text(text)),
+            Style::Text => Ok(Meaning::Text),
             Style::Null => Ok(Meaning::Null),
             Style::Bool => boolean(&text.to_lowercase())
                 .map(Meaning::Bool)
@@ -88,10 +91,25 @@ impl Scalar {
         }
     }
 
+    /// As Python's `str` writes it.
+    ///
+    /// # Errors
+    /// Why it means nothing.
+    pub fn python(&self) -> Result<Cow<'_, str>, &'static str> {
+        Ok(match self.meaning()? {
+            Meaning::Null => "None".into(),
+            Meaning::Bool(true) => "True".into(),
+            Meaning::Bool(false) => "False".into(),
+            Meaning::Int(number) => number.to_string().into(),
+            Meaning::Float(number) => python_float(number).into(),
+            Meaning::Text => self.text().into(),
+        })
+    }
+
     /// The same as a mapping's key at `place`.
     pub fn into_key(self, place: Place) -> Key {
         let is_text = match self.style {
-            Style::Plain => matches!(plain(&self.text), Ok(Meaning::Text(_))),
+            Style::Plain => matches!(plain(&self.text), Ok(Meaning::Text)),
             style => style == Style::Text,
         };
         Key {
@@ -112,21 +130,21 @@ pub fn boolean(text: &str) -> Option<bool> {
 }
 
 /// The meaning of a plain scalar.
-fn plain(text: &str) -> Result<Meaning<'_>, &'static str> {
+fn plain(text: &str) -> Result<Meaning, &'static str> {
     let Some(&first) = text.as_bytes().first() else {
         return Ok(Meaning::Null);
     };
     match first {
         b'~' | b'n' | b'N' if matches!(text, "~" | "null" | "Null" | "NULL") => Ok(Meaning::Null),
         b'y' | b'Y' | b'n' | b'N' | b't' | b'T' | b'f' | b'F' | b'o' | b'O' => {
-            Ok(boolean(text).map_or(Meaning::Text(text), Meaning::Bool))
+            Ok(boolean(text).map_or(Meaning::Text, Meaning::Bool))
         }
         b'=' | b'<' if matches!(text, "=" | "<<") => {
             Err("YAML gives this a special meaning: put it in quotes")
         }
         b'0'..=b'9' | b'-' | b'+' | b'.' if is_float(text) => float(text),
         b'0'..=b'9' | b'-' | b'+' if is_int(text) => int(text),
-        _ => Ok(Meaning::Text(text)),
+        _ => Ok(Meaning::Text),
     }
 }
 
@@ -223,7 +241,7 @@ fn grouped(text: &str) -> bool {
     text.split('_').all(|group| all(group, digit))
 }
 
-fn int(text: &str) -> Result<Meaning<'_>, &'static str> {
+fn int(text: &str) -> Result<Meaning, &'static str> {
     const BAD: &str = "not an integer, or too large";
     let digits = text.replace('_', "");
     let (negative, digits) = sign(&digits);
@@ -251,7 +269,7 @@ fn int(text: &str) -> Result<Meaning<'_>, &'static str> {
     Ok(Meaning::Int(if negative { -number } else { number }))
 }
 
-fn float(text: &str) -> Result<Meaning<'_>, &'static str> {
+fn float(text: &str) -> Result<Meaning, &'static str> {
     let digits = text.replace('_', "").to_lowercase();
     let (negative, digits) = sign(&digits);
     let number = match digits {
@@ -311,40 +329,40 @@ mod tests {
             ("", Null),
             ("~", Null),
             ("Null", Null),
-            ("nULL", Text("nULL")),
+            ("nULL", Text),
             ("on", Bool(true)),
             ("No", Bool(false)),
-            ("y", Text("y")),
-            ("tRue", Text("tRue")),
+            ("y", Text),
+            ("tRue", Text),
             ("0", Int(0)),
             ("-0", Int(0)),
             ("+12", Int(12)),
             ("1_000", Int(1000)),
             ("010", Int(8)),
-            ("08", Text("08")),
+            ("08", Text),
             ("0x1F", Int(31)),
             ("-0b1_01", Int(-5)),
             ("1:30", Int(90)),
-            ("1:60", Text("1:60")),
+            ("1:60", Text),
             ("190:20:30", Int(685_230)),
             ("1.5", Float(1.5)),
             ("1.", Float(1.0)),
             (".5", Float(0.5)),
-            ("-.5", Text("-.5")),
+            ("-.5", Text),
             ("1e3", Float(1000.0)),
             ("1E-3", Float(0.001)),
-            (".5e3", Text(".5e3")),
+            (".5e3", Text),
             (".5e+3", Float(500.0)),
             ("1__0.5", Float(10.5)),
-            ("1__0e5", Text("1__0e5")),
+            ("1__0e5", Text),
             ("1:30.5", Float(90.5)),
             ("-.inf", Float(f64::NEG_INFINITY)),
-            ("2026-11-24", Text("2026-11-24")),
-            ("1.2.3", Text("1.2.3")),
-            (".", Text(".")),
-            ("-", Text("-")),
-            ("...", Text("...")),
-            ("e5", Text("e5")),
+            ("2026-11-24", Text),
+            ("1.2.3", Text),
+            (".", Text),
+            ("-", Text),
+            ("...", Text),
+            ("e5", Text),
         ] {
             assert_eq!(plain(text), Ok(meaning), "{text:?}");
         }
