@@ -24,7 +24,7 @@ use crate::schema::{Key, Kind, Section};
 use crate::secret::{LIMIT, Secret};
 use crate::sys;
 use format::{Damage, File, UNAUTHENTIC, in_time};
-use identities::{Identities, Identity, unwrap_rsa};
+use identities::{Identities, Identity};
 
 pub const DECLARATION: Declaration = Declaration {
     keys: &[
@@ -55,9 +55,6 @@ pub const DECLARATION: Declaration = Declaration {
 
 /// The longest age file that may hold a secret of [`LIMIT`] bytes, armor and header included.
 const FILE_LIMIT: usize = LIMIT / 2 * 3;
-
-/// The type of SSH keys that takes long, the longer they are.
-const RSA: &str = "ssh-rsa";
 
 struct Age {
     store: PathBuf,
@@ -295,10 +292,10 @@ impl Attempt<'_> {
     fn unwrap(&mut self, identity: &Identity, stanzas: &[Stanza]) -> Result<Unwrapped, Damage> {
         let trouble = match identity {
             Identity::X25519(key) => return self.unwrap_each(key, stanzas),
-            Identity::Ssh(kind, key) => return self.unwrap_ssh(kind, key, stanzas),
+            Identity::Ssh(_, key) => return self.unwrap_each(key, stanzas),
             Identity::LockedSsh(key) => match key.for_one_of(stanzas, self.context) {
                 None => return Ok(None),
-                Some(Ok(unlocked)) => return self.unwrap_ssh(key.kind(), unlocked, stanzas),
+                Some(Ok(key)) => return self.unwrap_each(key, stanzas),
                 Some(Err(reason)) => reason,
             },
             Identity::Plugin(plugin) => {
@@ -311,23 +308,6 @@ impl Attempt<'_> {
         };
         self.trouble.get_or_insert(trouble);
         Ok(None)
-    }
-
-    /// The same of an SSH key.
-    fn unwrap_ssh(
-        &self,
-        kind: &str,
-        key: &age::ssh::Identity,
-        stanzas: &[Stanza],
-    ) -> Result<Unwrapped, Damage> {
-        if kind != RSA || stanzas.iter().all(|stanza| stanza.tag != RSA) {
-            return self.unwrap_each(key, stanzas);
-        }
-        let deadline = self.context.deadline;
-        unwrap_rsa(key, stanzas, deadline).map_err(|_| {
-            let late = in_time(deadline).err();
-            late.unwrap_or("cannot be decrypted: the system has no thread for it")
-        })
     }
 
     fn unwrap_each(
@@ -355,7 +335,7 @@ fn kinds(stanzas: &[Stanza]) -> Vec<&'static str> {
         let kind = match stanza.tag.as_str() {
             "X25519" => "X25519",
             "ssh-ed25519" => "ssh-ed25519",
-            RSA => RSA,
+            "ssh-rsa" => "ssh-rsa",
             "scrypt" => "a passphrase",
             "mlkem768x25519" => "a post-quantum key",
             _ => "a key of another kind",

@@ -19,6 +19,7 @@ use crate::file;
 use crate::once::Once;
 use crate::process;
 use crate::secret::{Secret, SecretBuffer};
+use crate::text::shell;
 use crate::{trust, watch};
 
 /// The most work that unlocking may cost, as age has it: 2^22, a quarter of a minute.
@@ -26,11 +27,10 @@ const MAX_WORK_FACTOR: u8 = 22;
 
 /// The longest identities file, in bytes: room for thousands of them.
 const LIMIT: usize = 1 << 20;
-/// The longest SSH key, in bytes: room for an RSA key of 16384 bits, the longest that ssh-keygen makes.
+/// The longest SSH key, in bytes: room for an RSA key of 16384 bits, the longest that ssh-keygen makes. One of more than
+/// 4096 bits is refused once it is read, so using one takes less than a tenth of a second.
 const SSH_LIMIT: usize = 16 << 10;
 const SSH_LINES: usize = 512;
-/// A file of a key that it takes long to read: more than RSA with 4096 bits, in bytes.
-const SSH_LONG: usize = 4 << 10;
 /// The most plugins that one file may name.
 const PLUGINS: usize = 64;
 
@@ -73,7 +73,7 @@ impl Identities {
             Ok(None) => {
                 return Err(about("does not exist".to_owned()).hint(format!(
                     "create one with age-keygen -o {}, or set PASSAGE_IDENTITIES_FILE",
-                    quoted(path)
+                    shell(&path.to_string_lossy())
                 )));
             }
             Err(error) => return Err(about(format!("cannot be used: {error}"))),
@@ -108,9 +108,13 @@ impl Identities {
         }
         let mut opener = scrypt::Identity::new(passphrase(path, context)?);
         opener.set_max_work_factor(MAX_WORK_FACTOR);
-        let stanzas = copies(file.stanzas());
-        let work = move || opener.unwrap_stanzas(&stanzas);
-        let key = match hard_work(path, context.deadline, work)? {
+        let copy = |stanza: &Stanza| Stanza {
+            tag: stanza.tag.clone(),
+            args: stanza.args.clone(),
+            body: stanza.body.clone(),
+        };
+        let stanzas: Vec<Stanza> = file.stanzas().iter().map(copy).collect();
+        let key = match hard_work(path, context, move || opener.unwrap_stanzas(&stanzas))? {
             Some(Ok(key)) => key,
             None | Some(Err(DecryptError::DecryptionFailed)) => return Err(wrong(path)),
             Some(Err(DecryptError::ExcessiveWork { .. })) => {
@@ -187,11 +191,6 @@ impl Identities {
 }
 
 impl LockedSsh {
-    /// The type of the key.
-    pub fn kind(&self) -> &str {
-        &self.mark.0
-    }
-
     /// The key, if one of `stanzas` is for it; the passphrase is asked for only then, and once.
     pub fn for_one_of(
         &self,
@@ -208,7 +207,7 @@ impl LockedSsh {
     fn unlock(&self, context: &Context) -> Result<ssh::Identity, Reason> {
         let passphrase = passphrase(&self.file, context)?;
         let key = self.key.clone();
-        match hard_work(&self.file, context.deadline, move || key.decrypt(passphrase))? {
+        match hard_work(&self.file, context, move || key.decrypt(passphrase))? {
             Ok(key) => Ok(key.into()),
             Err(_) => Err(wrong(&self.file)),
         }
@@ -233,43 +232,23 @@ fn passphrase(path: &Path, context: &Context) -> Result<SecretString, Reason> {
     }
 }
 
-/// Uses an RSA key, which is hard work where it is a long one: what it makes of `stanzas`.
-pub fn unwrap_rsa(
-    key: &ssh::Identity,
-    stanzas: &[Stanza],
-    deadline: Deadline,
-) -> Result<Option<Result<FileKey, DecryptError>>, Reason> {
-    let (key, stanzas) = (key.clone(), copies(stanzas));
-    hard_work(Path::new("the file"), deadline, move || {
-        stanzas.iter().find_map(|stanza| key.unwrap_stanza(stanza))
-    })
-}
-
-/// Stanzas for another thread.
-fn copies(stanzas: &[Stanza]) -> Vec<Stanza> {
-    let copy = |stanza: &Stanza| Stanza {
-        tag: stanza.tag.clone(),
-        args: stanza.args.clone(),
-        body: stanza.body.clone(),
-    };
-    stanzas.iter().map(copy).collect()
-}
-
-/// Makes the key of a passphrase, or uses a long one. That is hard work, and how hard, the file says.
+/// Makes the key of a passphrase. That is meant to be hard work, and how hard, the file says.
 fn hard_work<R: Send + 'static>(
     path: &Path,
-    deadline: Deadline,
+    context: &Context,
     work: impl FnOnce() -> R + Send + 'static,
 ) -> Result<R, Reason> {
     let shown = path.display();
     let cannot = |error: io::Error| Reason::from(format!("cannot unlock {shown}: {error}"));
     let work = Detached::begin(work).map_err(cannot)?;
     loop {
-        let [done] = watch::wait_readable([Some(work.done())], deadline.remaining()).map_err(cannot)?;
+        let [done] = watch::wait_readable([Some(work.done())], context.deadline.remaining())
+            .map_err(cannot)?;
         if done {
             return work.result().map_err(cannot);
         }
-        deadline
+        context
+            .deadline
             .go_on()
             .map_err(|ended| format!("{shown} {}", ended.before_it_was("unlocked")))?;
     }
@@ -277,16 +256,6 @@ fn hard_work<R: Send + 'static>(
 
 fn wrong(path: &Path) -> Reason {
     Reason::from(format!("wrong passphrase for {}", path.display()))
-}
-
-/// A path as a shell reads it.
-fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,@".contains(c);
-    if text.chars().all(plain) {
-        return text;
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// The age file that `text` is, if it is one.
@@ -302,7 +271,7 @@ pub fn armored_or_binary(text: &[u8], deadline: Deadline) -> Option<Result<Vec<u
 pub fn parse(text: &[u8], path: &Path, deadline: Deadline) -> Result<Vec<Identity>, Reason> {
     let shown = path.display();
     if text.starts_with(b"-----BEGIN ") {
-        return Ok(vec![parse_ssh(text, path, deadline)?]);
+        return Ok(vec![parse_ssh(text, path)?]);
     }
     let (mut identities, mut plugins) = (Vec::new(), Vec::<Plugin>::new());
     for (number, line) in (1..).zip(text.split(|&byte| byte == b'\n')) {
@@ -366,10 +335,10 @@ pub fn parse(text: &[u8], path: &Path, deadline: Deadline) -> Result<Vec<Identit
     Ok(identities)
 }
 
-fn parse_ssh(text: &[u8], path: &Path, deadline: Deadline) -> Result<Identity, Reason> {
+fn parse_ssh(text: &[u8], path: &Path) -> Result<Identity, Reason> {
     let shown = path.display();
     let refuse = |what: &str| Reason::from(format!("the SSH key {shown} {what}"));
-    let convert = || format!("convert it with ssh-keygen -o -p -f {}", quoted(path));
+    let convert = || format!("convert it with ssh-keygen -o -p -f {}", shell(&path.to_string_lossy()));
     // The age crate begins anew with every line.
     if text.len() > SSH_LIMIT || text.split(|&byte| byte == b'\n').count() > SSH_LINES {
         return Err(refuse("is larger than 16 KiB, or has more than 512 lines"));
@@ -390,12 +359,8 @@ fn parse_ssh(text: &[u8], path: &Path, deadline: Deadline) -> Result<Identity, R
     for line in text.split_inclusive(|&byte| byte == b'\r') {
         let _ = plain.extend(line.strip_suffix(b"\r").unwrap_or(line));
     }
-    let read = move || ssh::Identity::from_buffer(plain.expose(), None);
-    let key = match text.len() {
-        ..SSH_LONG => read(),
-        _ => hard_work(path, deadline, read)?,
-    };
-    let key = key.map_err(|_| refuse("is damaged, or not a key that age can use: ed25519 or RSA"))?;
+    let key = ssh::Identity::from_buffer(plain.expose(), None)
+        .map_err(|_| refuse("is damaged, or not a key that age can use: ed25519 or RSA"))?;
     let public = ssh::Recipient::try_from(key.clone());
     match (key, public) {
         (ssh::Identity::Unsupported(ssh::UnsupportedKey::EncryptedPem), _) => {
@@ -408,7 +373,7 @@ fn parse_ssh(text: &[u8], path: &Path, deadline: Deadline) -> Result<Identity, R
             Err(refuse("is on a security key, which age cannot use"))
         }
         (ssh::Identity::Unsupported(_), _) | (_, Err(_)) => Err(refuse(
-            "is of a type that age cannot use: only ed25519 and RSA are supported",
+            "is of a type that age cannot use: only ed25519 and RSA are supported, RSA up to 4096 bits",
         )),
         (key @ ssh::Identity::Unencrypted(_), Ok(public)) => {
             let public = public.to_string();
