@@ -4,7 +4,7 @@
 use crate::name::Name;
 use crate::nearest::advice;
 use crate::secret::{LIMIT, Secret, SecretBuffer};
-use crate::text::quoted;
+use crate::text::{quoted, write_json};
 
 /// A text with secrets in it, in pieces. What it comes to goes into memory that is wiped.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -185,15 +185,9 @@ impl Encoder {
                 _ => text.extend(&[b'%', hex(byte >> 4), hex(byte & 15)]),
             }),
             Encoder::Json => {
-                std::str::from_utf8(value)
+                let value = std::str::from_utf8(value)
                     .map_err(|_| "is not UTF-8, which a JSON string must be")?;
-                value.iter().all(|&byte| match byte {
-                    b'"' | b'\\' => text.extend(&[b'\\', byte]),
-                    0..0x20 | 0x7f => {
-                        text.extend(b"\\u00") && text.extend(&[hex(byte >> 4), hex(byte & 15)])
-                    }
-                    _ => text.extend(&[byte]),
-                })
+                write_json(value, |part| text.extend(part.as_bytes()))
             }
             Encoder::Sh if value.contains(&0) => {
                 return Err("contains a NUL byte, which a shell's word cannot");
@@ -326,7 +320,7 @@ mod tests {
             (
                 Encoder::Json,
                 "a\"b\\c\n\u{7f}é",
-                "a\\\"b\\\\c\\u000A\\u007Fé",
+                "a\\\"b\\\\c\\u000a\\u007fé",
             ),
             (Encoder::Sh, "it's $x", "'it'\\''s $x'"),
             (Encoder::Sh, "", "''"),

@@ -374,7 +374,7 @@ mod tests {
         let soon = || by(Deadline::after(Duration::from_secs(20)));
         // Something in the background holds its standard error, and may even write there.
         for background in ["exec sleep 1000 >&-", "exec >&-; exec yes >&2"] {
-            let script = format!("({background}) & echo told >&2; printf value; exit 3");
+            let script = format!("echo told >&2; ({background}) & printf value; exit 3");
             let output = run(&mut shell(&script), &soon()).unwrap();
             assert_eq!(output.stdout.expose(), b"value");
             assert_eq!(output.status.code(), Some(3));

@@ -85,19 +85,28 @@ pub fn list<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> String {
 pub fn json(text: &str) -> String {
     let mut json = String::with_capacity(text.len() + 2);
     json.push('"');
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => json.extend(['\\', c]),
-            c if is_hidden(c) => {
-                for unit in c.encode_utf16(&mut [0; 2]) {
-                    let _ = write!(json, "\\u{unit:04x}");
-                }
-            }
-            c => json.push(c),
-        }
-    }
+    write_json(text, |part| {
+        json.push_str(part);
+        true
+    });
     json.push('"');
     json
+}
+
+/// Gives what stands between the quotes of the JSON string for `text`, in which nothing is hidden, to `write`, part by
+/// part, until that refuses one; says whether it took them all. It keeps nothing: the text may be a secret.
+pub fn write_json(text: &str, mut write: impl FnMut(&str) -> bool) -> bool {
+    text.chars().all(|c| match c {
+        '"' => write("\\\""),
+        '\\' => write("\\\\"),
+        c if is_hidden(c) => {
+            let mut units = [0; 2];
+            c.encode_utf16(&mut units)
+                .iter()
+                .all(|unit| write(&format!("\\u{unit:04x}")))
+        }
+        c => write(c.encode_utf8(&mut [0; 4])),
+    })
 }
 
 /// `word` as a shell must be given it, to be pasted.

@@ -295,20 +295,12 @@ fn object(members: &[(&str, &Secret)]) -> Result<SecretBuffer, Reason> {
     let mut json = SecretBuffer::new(LIMIT);
     let mut fits = json.extend(b"{");
     for (index, (name, value)) in members.iter().enumerate() {
-        if std::str::from_utf8(value.expose()).is_err() {
-            return Err(format!("the {name} is not UTF-8").into());
-        }
+        let value = std::str::from_utf8(value.expose())
+            .map_err(|_| format!("the {name} is not UTF-8"))?;
         let comma: &[u8] = if index > 0 { b"," } else { b"" };
         let start: [&[u8]; 4] = [comma, b"\"", name.as_bytes(), b"\":\""];
         fits &= start.iter().all(|part| json.extend(part));
-        for byte in value.expose() {
-            fits &= match byte {
-                b'"' => json.extend(b"\\\""),
-                b'\\' => json.extend(b"\\\\"),
-                0..0x20 => json.extend(format!("\\u{byte:04x}").as_bytes()),
-                _ => json.extend(&[*byte]),
-            };
-        }
+        fits &= text::write_json(value, |part| json.extend(part.as_bytes()));
         fits &= json.extend(b"\"");
     }
     fits &= json.extend(b"}");
