@@ -171,6 +171,10 @@ impl Gopass {
         let found = self.program();
         let program = found.unwrap_or_else(|| Program::called(&self.command));
         let dialect = program.dialect;
+        if found.is_none() {
+            // Starting it says why it cannot be; the stores are looked at only once.
+            self.show(dialect, path, &There::Absent, context)?;
+        }
         let there = match self.there(program, path, context) {
             Ok(there) => there,
             Err(reason) => {
@@ -179,7 +183,6 @@ impl Gopass {
             }
         };
         match (dialect, &there) {
-            _ if found.is_none() => {}
             (Dialect::Plain, There::File(..)) => {}
             (Dialect::Plain, _) | (Dialect::Pass, There::NoStore) => {
                 return Ok(self.absent(dialect, name, there));
