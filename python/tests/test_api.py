@@ -30,6 +30,21 @@ class Answers(Home):
         self.assertIn("no/x", message)
         self.assertIn("NO_X", reasons)
 
+    def test_an_error_says_what_the_program_says_and_its_hints_are_notes(self) -> None:
+        self.fake("gopass", "exit 9")
+        kind, message, key, reasons, notes = self.raised("get_secret('a/b', 'default')", A_B=VALUE)
+        self.assertEqual((kind, key), ("SecretFailed", "a/b"))
+        self.assertEqual(message, "a/b: failed: gopass: failed: gopass show ended with status 9 for a/b")
+        self.assertEqual(reasons, "('gopass: failed: gopass show ended with status 9 for a/b',)")
+        self.assertEqual(notes, "['hint: to see its error output, run: gopass show -- a/b']")
+        # One that is said of several backends is one note; where nothing can be done, there is none.
+        self.assertEqual(self.raised("get_secrets(['a/b', 'c'])")[4], notes)
+        kind, message, *_, notes = self.raised("require_secret('no', backends=['env'])")
+        self.assertEqual((kind, message, notes), ("SecretMissing", "no: missing: env: miss: $NO is not set for no", "None"))
+        # A traceback shows them, and they reach another process.
+        ended = self.run_python("get_secret('a/b')")
+        self.assertIn("\nhint: to see its error output, run: gopass show -- a/b\n", ended.stderr)
+
     def test_several_are_one_call(self) -> None:
         script = "print(get_secrets(['b', 'no', 'a', 'b']), get_secrets([]), get_secrets(iter(['a'])))"
         self.assertEqual(self.said(script, A="1", B="2\n"), "{'b': '2', 'no': None, 'a': '1'} {} {'a': '1'}\n")
@@ -179,6 +194,8 @@ class CommandLine(Home):
         self.assertEqual(self.main("get", "no", "--default", "d")[:2], (0, "d\n"))
         self.assertEqual(self.main("get", "no", "--default=d")[:2], (0, "d\n"))
         self.assertEqual(self.main("get", "--default", "d", "--", "no")[:2], (0, "d\n"))
+        self.assertEqual(self.main("-q", "get", "no", "--default", "d")[:2], (0, "d\n"))
+        self.assertEqual(self.main("get", "no", "--default", "d", "--default-ok")[:2], (0, "d\n"))
         self.assertEqual(self.main("get", "no")[:2], (1, ""))
         self.assertEqual(self.main("get", "a//b")[0], 2)
         self.assertEqual(self.main("get", "--", "--default")[0], 1)

@@ -134,6 +134,51 @@ class Hosts(Home):
         self.assertIn(self.said(script, K="v"), ["0\nOSError\n", "0\nv\n"])
 
 
+    def test_descriptors_that_are_closed_are_not_taken_for_others(self) -> None:
+        script = """
+            import os
+            from mxm.secrets.api import SecretsApi
+            class Me:
+                role = "trader"
+            api = SecretsApi.from_config_data({
+                "stores": {"red": {"backend": "env", "root": "mxm"}},
+                "policies": {"p": {"allowed_principals": ["trader"]}},
+                "refs": {"key": {"store": "red", "path": "a", "policy": "p"}},
+            })
+            for descriptor in (0, 1, 2):
+                os.close(descriptor)
+            value, ready = api.get_secret("key", identity=Me()), api.check_ready()
+            out = os.open(os.environ["HOME"] + "/out", os.O_WRONLY | os.O_CREAT)
+            os.write(out, repr((value, ready)).encode())
+        """
+        self.run_python(script, MXM_A="v")
+        with open(os.path.join(self.home, "out"), encoding="utf-8") as file:
+            self.assertEqual(file.read(), "('v', True)")
+
+    def test_low_limits_are_errors_and_never_the_default(self) -> None:
+        script = """
+            import resource
+            said = []
+            for limit in "NPROC", "FSIZE", "CORE", "STACK", "MEMLOCK", "CPU", "AS", "DATA":
+                kind = getattr(resource, "RLIMIT_" + limit)
+                before = resource.getrlimit(kind)
+                for low in 0, 1 << 16, 1 << 20, 1 << 24:
+                    if limit == "CPU":
+                        low = 100
+                    if before[1] != resource.RLIM_INFINITY:
+                        low = min(low, before[1])
+                    resource.setrlimit(kind, (low, before[1]))
+                    try:
+                        said.append(get_secret("k", "default"))
+                    except (SecretFailed, OSError, MemoryError):
+                        said.append("error")
+                    finally:
+                        resource.setrlimit(kind, before)
+            print(set(said) - {"error"}, get_secret("k"))
+        """
+        self.assertEqual(self.said(script, K="v"), "{'v'} v\n")
+
+
 class Ends(Home):
     """A gopass that hangs is behind each of these."""
 
@@ -178,6 +223,39 @@ class Ends(Home):
         child.send_signal(signal.SIGTERM)
         child.communicate(timeout=20)
         self.assertEqual(child.returncode, 7)
+        self.gone(mark)
+
+    def test_a_host_that_is_killed_leaves_nothing_past_the_deadline(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            child, mark = self.start("get_secret('k', timeout=3)")
+            child.send_signal(number)
+            child.communicate(timeout=20)
+            self.gone(mark)
+
+    def test_an_interrupt_from_the_terminal_leaves_nothing(self) -> None:
+        self.fake("gopass", "exec /bin/sleep 60")
+        mark = f"MXM_MARK={self.id()}-{os.getpid()}"
+        child, terminal = pty.fork()
+        if child == 0:
+            script = """
+                try:
+                    get_secret("k", timeout=50)
+                except KeyboardInterrupt:
+                    print("interrupted")
+            """
+            name, _, value = mark.partition("=")
+            command = self.command(script)
+            os.execve(command[0], command, {**self.environment, name: value})
+        until = time.monotonic() + 30
+        while len(alive(mark)) < 3 and time.monotonic() < until:
+            time.sleep(0.05)
+        os.write(terminal, b"\x03")
+        seen = b""
+        while b"interrupted" not in seen and select.select([terminal], [], [], 20)[0]:
+            seen += os.read(terminal, 4096)
+        self.assertIn(b"interrupted", seen)
+        os.close(terminal)
+        os.waitpid(child, 0)
         self.gone(mark)
 
     def test_the_deadline(self) -> None:

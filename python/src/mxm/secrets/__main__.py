@@ -15,8 +15,8 @@ def main() -> None:
     end = arguments.index("--") if "--" in arguments else len(arguments)
     options = arguments[:end]
     given = any(option == "--default" or option.startswith("--default=") for option in options)
-    if options[:1] == ["get"] and given and "--default-ok" not in options:
-        arguments.insert(1, "--default-ok")
+    if "get" in options and given and "--default-ok" not in options:
+        arguments.insert(0, "--default-ok")
     try:
         os.execv(program(), [NAME, *arguments])
     except (ProgramMissing, OSError) as error:

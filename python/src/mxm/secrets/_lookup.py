@@ -12,27 +12,35 @@ import select
 import signal
 import subprocess
 from binascii import a2b_base64
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, TypeAlias, overload
 
 from ._errors import SecretDenied, SecretFailed, SecretMissing, SecretsError, UsageError
 from ._program import NAME, program
 
-OnError: TypeAlias = Literal["stop", "continue"]
-Path: TypeAlias = "str | os.PathLike[str]"
+# typing itself would be a fifth of what importing this package costs.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any, Literal, TypeAlias, overload
+
+    OnError: TypeAlias = Literal["stop", "continue"]
+    Path: TypeAlias = str | os.PathLike[str]
 
 # The last member of each line. It is cut out before the rest is read as JSON, so that no copy of the value is made.
 _VALUE = b',"value_base64":'
 
 
-class _Answer(NamedTuple):
-    """What the program says of one name."""
+class _Answer:
+    """What the program says of one name; the value is wiped by whoever takes it."""
 
-    key: str
-    outcome: str
-    reasons: tuple[str, ...]
-    value: bytearray | None
-    """Wiped by whoever takes it."""
+    __slots__ = ("hints", "key", "outcome", "reasons", "value")
+
+    def __init__(self, record: dict[str, Any], value: bytearray | None) -> None:
+        steps = [step for step in record["chain"] if step["reason"] is not None]
+        self.key: str = record["name"]
+        self.outcome: str = record["outcome"]
+        self.reasons = tuple(f"{step['backend']}: {step['answer']}: {step['reason']}" for step in steps)
+        self.hints = tuple(dict.fromkeys(step["hint"] for step in steps if step["hint"] is not None))
+        self.value = value
 
 
 class _Buffer:
@@ -170,12 +178,7 @@ def _answers(output: _Buffer) -> list[_Answer]:
             record: dict[str, Any] = json.loads(bytes(view[start:split]) + b"}")
             text = view[split + len(_VALUE) : end - 1]
             value = _decode(text[1:-1]) if text[0] == ord('"') else None
-            reasons = tuple(
-                f"{step['backend']} {step['answer']}: {step['reason']}"
-                for step in record["chain"]
-                if step["reason"] is not None
-            )
-            answers.append(_Answer(record["name"], record["outcome"], reasons, value))
+            answers.append(_Answer(record, value))
             text.release()
             start = end + 1
     return answers
@@ -271,12 +274,13 @@ def found(answer: _Answer) -> bool:
     """
     if answer.outcome == "failed":
         # Nothing of the value is here: a failure has none.
-        raise SecretFailed(_message(answer, "failed"), answer.key, answer.reasons)
+        raise SecretFailed(_message(answer), answer.key, answer.reasons, answer.hints)
     return answer.outcome == "found"
 
 
-def _message(answer: _Answer, outcome: str) -> str:
-    return ": ".join([f"{answer.key} {outcome}", "; ".join(answer.reasons)] if answer.reasons else [f"{answer.key} {outcome}"])
+def _message(answer: _Answer, outcome: str = "failed") -> str:
+    """As the program says it: the name, what became of it, and why."""
+    return ": ".join(filter(None, [answer.key, outcome, "; ".join(answer.reasons)]))
 
 
 def _text(answer: _Answer) -> str | None:
@@ -302,35 +306,39 @@ def text(answer: _Answer) -> str:
     decoded = _text(answer)
     if decoded is None:
         raise SecretFailed(
-            f"{answer.key} failed: the value is not UTF-8",
+            f"{answer.key}: failed: the value is not UTF-8",
             answer.key,
             hints=("get_secret_bytes gives the bytes",),
         )
     return decoded
 
 
-@overload
-def get_secret(
-    key: str,
-    default: str,
-    *,
-    backends: Sequence[str] | None = None,
-    on_error: OnError | None = None,
-    timeout: float | None = None,
-    no_input: bool | None = None,
-    config: Path | None = None,
-) -> str: ...
-@overload
-def get_secret(
-    key: str,
-    default: None = None,
-    *,
-    backends: Sequence[str] | None = None,
-    on_error: OnError | None = None,
-    timeout: float | None = None,
-    no_input: bool | None = None,
-    config: Path | None = None,
-) -> str | None: ...
+if TYPE_CHECKING:
+
+    @overload
+    def get_secret(
+        key: str,
+        default: str,
+        *,
+        backends: Sequence[str] | None = None,
+        on_error: OnError | None = None,
+        timeout: float | None = None,
+        no_input: bool | None = None,
+        config: Path | None = None,
+    ) -> str: ...
+    @overload
+    def get_secret(
+        key: str,
+        default: None = None,
+        *,
+        backends: Sequence[str] | None = None,
+        on_error: OnError | None = None,
+        timeout: float | None = None,
+        no_input: bool | None = None,
+        config: Path | None = None,
+    ) -> str | None: ...
+
+
 def get_secret(
     key: str,
     default: str | None = None,
@@ -382,32 +390,36 @@ def require_secret(
     """
     answer = _ask_one(key, backends, on_error, timeout, no_input, config)
     if not found(answer):
-        raise SecretMissing(_message(answer, "missing"), answer.key, answer.reasons)
+        raise SecretMissing(_message(answer, "missing"), answer.key, answer.reasons, answer.hints)
     return text(answer)
 
 
-@overload
-def get_secret_bytes(
-    key: str,
-    default: bytes,
-    *,
-    backends: Sequence[str] | None = None,
-    on_error: OnError | None = None,
-    timeout: float | None = None,
-    no_input: bool | None = None,
-    config: Path | None = None,
-) -> bytes: ...
-@overload
-def get_secret_bytes(
-    key: str,
-    default: None = None,
-    *,
-    backends: Sequence[str] | None = None,
-    on_error: OnError | None = None,
-    timeout: float | None = None,
-    no_input: bool | None = None,
-    config: Path | None = None,
-) -> bytes | None: ...
+if TYPE_CHECKING:
+
+    @overload
+    def get_secret_bytes(
+        key: str,
+        default: bytes,
+        *,
+        backends: Sequence[str] | None = None,
+        on_error: OnError | None = None,
+        timeout: float | None = None,
+        no_input: bool | None = None,
+        config: Path | None = None,
+    ) -> bytes: ...
+    @overload
+    def get_secret_bytes(
+        key: str,
+        default: None = None,
+        *,
+        backends: Sequence[str] | None = None,
+        on_error: OnError | None = None,
+        timeout: float | None = None,
+        no_input: bool | None = None,
+        config: Path | None = None,
+    ) -> bytes | None: ...
+
+
 def get_secret_bytes(
     key: str,
     default: bytes | None = None,

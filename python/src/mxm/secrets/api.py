@@ -6,6 +6,7 @@ allows the role of the identity. A policy is a guard against mistakes and no bou
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import tempfile
@@ -53,7 +54,12 @@ class SecretsApi:
         """The configuration as a file that only the program sees: in memory, where the system has that."""
         data = json.dumps({"mxm_secrets": {**self.config, "refs_only": True}}).encode()
         if hasattr(os, "memfd_create"):
-            descriptor = os.memfd_create("mxm-secrets")
+            made = os.memfd_create("mxm-secrets")
+            try:
+                # A host that has closed its standard streams gets one of their numbers.
+                descriptor = fcntl.fcntl(made, fcntl.F_DUPFD_CLOEXEC, 3)
+            finally:
+                os.close(made)
             try:
                 os.write(descriptor, data)
                 yield f"/dev/fd/{descriptor}", (descriptor,)
