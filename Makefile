@@ -187,10 +187,16 @@ dist: static ## a tarball with all that a user needs, in target/dist, and the su
 deb: static ## a Debian package of the same
 	.ci/deb '$(TARGET)'
 
-wheel: static ## the Python package: a wheel of the static program, and the source distribution
+# One for each processor that this machine builds for.
+WHEELS = $(foreach machine,x86_64 aarch64,$(if $(and \
+    $(wildcard $(shell rustc --print target-libdir --target $(machine)-unknown-linux-musl 2>/dev/null)), \
+    $(shell command -v $(call cross,$(machine)))),$(machine)-unknown-linux-musl))
+
+wheel: ## the Python package: wheels of the static programs, and the source distribution
 	rm -f target/dist/mxm_secrets-*
+	@test -n '$(WHEELS)' || { echo 'make wheel: rustup target add $(TARGET) is needed first' >&2; exit 1; }
+	for target in $(WHEELS); do $(MAKE) static TARGET=$$target && .ci/wheel $$target || exit 1; done
 	tools=$$(tests/programs/build wheel) && "$${tools%/*}/maturin" sdist --out target/dist 2>/dev/null || { echo 'make wheel: no maturin, so no source distribution' >&2; test -z "$$CI"; }
-	.ci/wheel '$(TARGET)'
 
 python: wheel ## the tests of the Python package, with every Python from 3.11 on
 	.ci/python

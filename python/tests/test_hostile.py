@@ -82,6 +82,28 @@ class Hosts(Home):
         """
         self.assertEqual(self.run_python(script, K="v", PYTHONWARNINGS="ignore").stdout, "100\n")
 
+    def test_a_fork_beside_the_first_lookup_of_another_thread(self) -> None:
+        script = """
+            import os, signal, sys, threading, time
+            reached = threading.Event()
+            class Slow:
+                def find_spec(self, name, path=None, target=None):
+                    if name == "json":
+                        reached.set()
+                        time.sleep(0.5)
+            sys.meta_path.insert(0, Slow())
+            thread = threading.Thread(target=get_secret, args=("k",))
+            thread.start()
+            reached.wait()
+            child = os.fork()
+            if child == 0:
+                signal.alarm(30)
+                os._exit(0 if get_secret("k") == "v" else 1)
+            thread.join()
+            print(os.waitpid(child, 0)[1])
+        """
+        self.assertEqual(self.run_python(script, K="v", PYTHONWARNINGS="ignore").stdout, "0\n")
+
     def test_the_three_ways_of_multiprocessing(self) -> None:
         path = os.path.join(self.home, "pool.py")
         with open(path, "w", encoding="utf-8") as file:

@@ -6,19 +6,16 @@ the host may reap the program, and Python then takes the status for 0.
 
 from __future__ import annotations
 
-import json
 import os
-import select
-import signal
-import subprocess
 from binascii import a2b_base64
 
 from ._errors import SecretDenied, SecretFailed, SecretMissing, SecretsError, UsageError
 from ._program import NAME, program
 
-# typing itself would be a fifth of what importing this package costs.
+# What a lookup needs is imported by the first one: it is most of what importing this package would cost.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterable, Mapping, Sequence
     from typing import Any, Literal, TypeAlias, overload
 
@@ -27,6 +24,15 @@ if TYPE_CHECKING:
 
 # The last member of each line. It is cut out before the rest is read as JSON, so that no copy of the value is made.
 _VALUE = b',"value_base64":'
+
+
+def _load() -> None:
+    for name in ("json", "select", "signal", "subprocess"):
+        __import__(name)
+
+
+# A child of a fork would wait forever for what another thread of its parent was just importing.
+os.register_at_fork(before=_load)
 
 
 class _Answer:
@@ -123,6 +129,9 @@ def _is_terminal() -> bool:
 
 def _end(child: subprocess.Popen[bytes]) -> None:
     """Asks the program to end, so that it ends what it has started; after two seconds it is killed."""
+    import signal
+    import subprocess
+
     child.send_signal(signal.SIGTERM)
     try:
         child.wait(2)
@@ -135,6 +144,9 @@ def _run(
     arguments: list[str], environment: dict[str, str], descriptors: Sequence[int]
 ) -> tuple[_Buffer, str]:
     """Standard output, which the caller wipes, and standard error."""
+    import select
+    import subprocess
+
     output, messages = _Buffer(), _Buffer()
     try:
         child = subprocess.Popen(
@@ -170,6 +182,8 @@ def _run(
 
 def _answers(output: _Buffer) -> list[_Answer]:
     """Every whole line; one that was cut off is none."""
+    import json
+
     answers: list[_Answer] = []
     start = 0
     with memoryview(output.bytes) as view:
@@ -252,6 +266,8 @@ def _ask_one(
 
 def statuses(config: Path, descriptors: Sequence[int]) -> dict[str, str]:
     """What every backend says of itself: its name and ready, unavailable, failed or not built in."""
+    import json
+
     arguments = [program(), "list-backends", "--json", "--config=" + os.fspath(config)]
     output, messages = _run(arguments, _environment(True, {}), descriptors)
     lines = bytes(output.bytes[: output.used]).splitlines()
