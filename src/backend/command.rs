@@ -395,7 +395,9 @@ impl Backend for Own {
             let words = format!("{name} not found: {program} printed what stands for no value");
             return Answer::miss(NoSecret::Said, words);
         }
-        if output.status.success() && !output.stdout.is_empty() {
+        // A newline that is not dropped may be all that the program has added to nothing.
+        let is_bare = matches!(output.stdout.expose(), b"\n" | b"\r\n") && !self.drop_newline;
+        if output.status.success() && !output.stdout.is_empty() && !is_bare {
             return match field {
                 Some(_) => Answer::Hit {
                     secret: output.stdout,
@@ -405,6 +407,7 @@ impl Backend for Own {
             };
         }
         let ending = match output.status.success() {
+            true if is_bare => "no output but a newline and status 0".to_owned(),
             true => "no output and status 0".to_owned(),
             false => output.ending(),
         };

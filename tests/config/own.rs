@@ -76,6 +76,22 @@ fn no_output_is_a_miss_only_if_the_section_says_so() {
     let says = ", miss: {status: empty, says: x}, unavailable: {says: x}";
     assert_eq!(status(says, "exit 0", "a"), Some(4));
     assert_eq!(status(says, "echo x >&2", "a"), Some(1));
+    // A newline may be all that the program has added to nothing.
+    for newline in ["echo", "printf '\\r\\n'"] {
+        for name in ["a", "a#", "a#user"] {
+            assert_eq!(status("", newline, name), Some(4), "{newline} {name}");
+            assert_eq!(status(", miss: empty", newline, name), Some(1));
+            assert_eq!(
+                status(", unavailable: empty, miss: [44]", newline, name),
+                Some(4)
+            );
+        }
+    }
+    home("", "echo").run(["get", "a", "--default", "d"]).has(
+        4,
+        "",
+        &["tool ended with no output but a newline and status 0 for a"],
+    );
     // What is there vouches for its first line.
     assert_eq!(status("", "printf '\\nuser: ann\\n'", "a#"), Some(1));
     let shown = home(", miss: [44, empty, {status: empty, says: x}]", "");
