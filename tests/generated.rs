@@ -41,11 +41,13 @@ struct Kind {
     identities: Vec<u8>,
 }
 
-/// Whether the store is there and truly has no file at `entry`, as root sees it, whom no mode keeps out.
+/// Whether the store is there and truly has no file at `entry`, as root sees it, whom no mode keeps out. An empty
+/// directory may be where a volume is to be mounted.
 fn lacks(store: &Path, entry: &Path) -> bool {
     let mut here = store.to_owned();
     for part in entry.strip_prefix(store).unwrap() {
-        if !here.is_dir() {
+        let entries = fs::read_dir(&here).map(Iterator::count);
+        if entries.is_ok_and(|count| count == 0) || !here.is_dir() {
             return false;
         }
         here.push(part);
@@ -165,7 +167,7 @@ impl Kind {
     fn damage(&self, damaged: &mut Damaged, numbers: &mut Numbers) {
         let entry = self.file(&damaged.store, damaged.asked);
         let real = self.file(&damaged.real, damaged.asked);
-        let did = match numbers.below(13) {
+        let did = match numbers.below(15) {
             0 => {
                 let Ok(content) = fs::read(&real) else { return };
                 let length = numbers.below(content.len());
@@ -272,6 +274,19 @@ impl Kind {
                     return;
                 }
                 "took the store away".to_owned()
+            }
+            12 | 13 => {
+                let parts = [&damaged.store, &damaged.real, &damaged.real.join("team")];
+                let part = parts[numbers.below(3)];
+                let gone = damaged
+                    .home
+                    .path()
+                    .join(format!("gone{}", damaged.did.len()));
+                if !part.is_dir() || part.is_symlink() || fs::rename(part, gone).is_err() {
+                    return;
+                }
+                fs::create_dir(part).unwrap();
+                format!("nothing is mounted at {}", part.display())
             }
             _ => {
                 let path = damaged.home.path().join("identities");

@@ -113,7 +113,7 @@ impl Whole {
             _ => files[one].parent().unwrap().to_owned(),
         };
         let content = fs::read(&path).unwrap();
-        let what = match numbers.below(12) {
+        let what = match numbers.below(13) {
             0 | 1 => {
                 let length = numbers.below(content.len());
                 fs::write(&path, &content[..length]).unwrap();
@@ -167,6 +167,11 @@ impl Whole {
                 fs::remove_file(&files[one]).unwrap();
                 values[one] = None;
                 format!("{one} removed")
+            }
+            11 => {
+                fs::remove_dir_all(&directory).unwrap();
+                fs::create_dir(&directory).unwrap();
+                format!("nothing is mounted at {}", directory.display())
             }
             _ => {
                 let length = numbers.below(2000);

@@ -152,7 +152,7 @@ impl Home {
             false => format!("#!/bin/sh\nprintf '%s\\n' \"$*\" >>'{log}'\n{script}\n"),
         };
         if name == "gopass" && script.starts_with("#!/bin/sh\nprintf") {
-            copy_program(starter(), &self.path().join("bin/gopass"));
+            self.start_script(name);
             self.program("gopass.sh", &script);
         } else {
             self.program(name, &script);
@@ -160,6 +160,11 @@ impl Home {
         if name == "gopass" {
             self.write(".password-store/.gpg-id", "");
         }
+    }
+
+    /// Puts a program on the PATH that becomes the script beside it, under the name that it is started by.
+    pub fn start_script(&self, name: &str) {
+        copy_program(starter(), &self.path().join("bin").join(name));
     }
 
     /// Puts a file with this content on the PATH, and lets it be started.
@@ -246,7 +251,7 @@ fn heed_signals() {
     });
 }
 
-/// A program that becomes the script beside it, NAME.sh.
+/// A program that becomes the script NAME.sh, of the name that it was started by.
 fn starter() -> &'static Path {
     const SOURCE: &str = r#"
         #include <stdio.h>

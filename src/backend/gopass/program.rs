@@ -2,7 +2,8 @@
 //!
 //! A script may name a store of its own. One that only starts another program, with the arguments that it was given and
 //! without a word of where stores are, is as good as that program: packages install such scripts. A link to a program
-//! that starts others (snap, mise) is like a script that may do anything.
+//! that starts others (snap, mise) is like a script that may do anything. gopass itself may be called anything, and is
+//! known by what Go writes into it.
 
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
@@ -53,7 +54,7 @@ impl Program {
             if text.len() == 2 && text != b"#!" {
                 let path = path.canonicalize().unwrap_or(path);
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
-                return of(Dialect::Gopass, name.contains("pass"));
+                return of(Dialect::Gopass, name.contains("pass") || is_gopass(&path));
             }
             match wrapped(&text) {
                 Some(program) => path = program,
@@ -86,6 +87,30 @@ fn beginning(path: &Path) -> Vec<u8> {
         file.read_to_end(&mut text)
     });
     text
+}
+
+/// Whether Go has written into a program that it is gopass.
+fn is_gopass(path: &Path) -> bool {
+    const WRITTEN: &[u8] = b"path\tgithub.com/gopasspw/gopass\n";
+    const PIECE: usize = 1 << 20;
+    let Ok(mut file) = sys::open_to_read(path) else {
+        return false;
+    };
+    let mut piece = vec![0; PIECE];
+    let mut kept = 0;
+    while let Some(count) = piece.get_mut(kept..).and_then(|room| file.read(room).ok())
+        && count > 0
+    {
+        let filled = kept + count;
+        let whole = piece.get(..filled).unwrap_or_default();
+        if whole.windows(WRITTEN.len()).any(|part| part == WRITTEN) {
+            return true;
+        }
+        // What is written may lie across the end of this piece.
+        kept = filled.min(WRITTEN.len());
+        piece.copy_within(filled - kept..filled, 0);
+    }
+    false
 }
 
 /// The program that a script of a shell starts as its last and only command, with all of its own arguments.
