@@ -10,7 +10,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -574,6 +574,33 @@ fn others_who_can_read_the_identities_are_warned_of() {
 }
 
 /// Nothing of such a file is believed, least of all which program to start.
+/// Also where everybody in a group of several may write to what is made, and the identities are then refused.
+#[test]
+fn the_recipe_of_the_readme_works_with_every_umask() {
+    let root = fs::metadata("/proc/self").is_ok_and(|data| data.uid() == 0);
+    if !root {
+        return not_run("only root can change its group");
+    }
+    let recipe = crate::readme::block("age: secrets in encrypted files");
+    for (umask, group) in [("022", "0"), ("002", "2"), ("000", "0")] {
+        let Some(setpriv) = program("setpriv") else {
+            return;
+        };
+        let home = Home::new();
+        for name in ["age", "age-keygen"] {
+            let Some(program) = program(name) else { return };
+            home.install(name, &program);
+        }
+        home.link(&["mkdir", "sh"]);
+        home.install("mxm-secrets", crate::support::program_under_test());
+        let script = format!("umask {umask}\n{recipe}");
+        let by = ["--regid", group, "--clear-groups", "sh", "-c", &script];
+        let mut command = home.command(setpriv);
+        let seen = transcript(command.args(by).stderr(Stdio::null()));
+        assert_eq!((seen.status, &*seen.stdout), (Some(0), &b"s3cret\n"[..]));
+    }
+}
+
 #[test]
 fn identities_that_others_can_write_are_refused() {
     let Some(store) = Store::new() else { return };

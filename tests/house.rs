@@ -129,6 +129,25 @@ fn offences(name: &str, text: &str) -> Vec<String> {
     wrong
 }
 
+/// A wait that is not [`watch`](../src/watch.rs)'s goes on after a signal and after the deadline. Threads that wait for one
+/// another are in `parallel`, `once` and `detached`.
+#[test]
+fn only_watch_waits() {
+    for (name, text) in files(&source()) {
+        let text = product(&text);
+        for way in [
+            "sleep(",
+            "poll(",
+            "set_write_timeout",
+            "set_read_timeout",
+            "Condvar",
+        ] {
+            let waits = text.contains(way) && !name.starts_with("watch");
+            assert!(!waits, "{name}: {way}");
+        }
+    }
+}
+
 #[test]
 fn imports_go_down() {
     let wrong: Vec<String> = files(&source())

@@ -10,7 +10,8 @@ use super::{Problem, Running};
 use crate::deadline::Deadline;
 use crate::schema::Context;
 use crate::secret::{Progress, SecretBuffer};
-use crate::{sys, watch};
+use crate::sys;
+use crate::watch::{self, Until};
 
 /// A child that is talked to through its standard input and output; its standard error is thrown away. It does not
 /// outlive this value.
@@ -27,8 +28,9 @@ impl Conversation {
     /// # Errors
     /// The [`Problem`].
     pub fn start(command: &mut Command, context: &Context) -> Result<Conversation, Problem> {
-        // A socket, since writing to one can be given a time limit.
+        // A socket, since one that is written to in vain raises no signal.
         let (input, theirs) = UnixStream::pair().map_err(Problem::Io)?;
+        input.set_nonblocking(true).map_err(Problem::Io)?;
         command
             .stdin(OwnedFd::from(theirs))
             .stdout(Stdio::piped())
@@ -52,15 +54,14 @@ impl Conversation {
     pub fn say(&mut self, mut bytes: &[u8]) -> Result<(), Problem> {
         while !bytes.is_empty() {
             self.deadline.go_on()?;
-            let moment = Duration::from_millis(200);
-            let timeout = self.deadline.remaining().unwrap_or(moment).min(moment);
-            self.input
-                .set_write_timeout(Some(timeout.max(Duration::from_millis(1))))
-                .map_err(Problem::Io)?;
-            match sys::send(self.input.as_fd(), bytes) {
+            let input = self.input.as_fd();
+            match watch::uninterrupted(|| sys::send(input, bytes)) {
                 Ok(count) => bytes = &bytes[count..],
                 Err(error) => match error.kind() {
-                    io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock => {}
+                    io::ErrorKind::WouldBlock => {
+                        watch::wait(input, Until::Writable, true, self.deadline.remaining())
+                            .map_err(Problem::Io)?;
+                    }
                     io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => return Ok(()),
                     _ => return Err(Problem::Io(error)),
                 },
