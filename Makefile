@@ -48,7 +48,7 @@ export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_RUSTFLAGS ?= $(REMAP)
 export CFLAGS_x86_64_unknown_linux_musl ?= $(REMAP_C)
 export CFLAGS_aarch64_unknown_linux_musl ?= $(REMAP_C)
 
-.PHONY: all help build static wheel python test fmt lint type deny msrv miri doc check docs bench install uninstall dist deb reproducible version portable lean shipped emulated fuzz mutants coverage clean
+.PHONY: all help build static wheel python test fmt lint type deny msrv miri doc check docs bench install uninstall dist deb image reproducible version portable lean shipped emulated fuzz mutants coverage clean
 .DEFAULT_GOAL := all
 
 all: $(PROGRAM)
@@ -119,7 +119,7 @@ fmt: ## format the source
 lint: ## clippy, warnings denied; shellcheck on the scripts
 	$(CARGO) clippy --all-features --all-targets -- -D warnings
 	$(CARGO) clippy --no-default-features --all-targets -- -D warnings
-	if command -v shellcheck >/dev/null; then shellcheck tests/programs/build tests/programs/install tests/systemd/boot $(filter-out .ci/sbom .ci/wheel,$(wildcard .ci/*)); \
+	if command -v shellcheck >/dev/null; then shellcheck tests/programs/build tests/programs/install tests/systemd/boot tests/systemd/stores tests/podman/set-up $(filter-out .ci/sbom .ci/wheel,$(wildcard .ci/*)); \
 	else echo 'make lint: shellcheck is not installed: the scripts are not checked' >&2; test -z "$$CI"; fi
 
 type: ## cargo check: all features and targets, and none; the same for macOS and FreeBSD
@@ -163,7 +163,10 @@ $(WITHOUT:%=target/without/%): target/without/%: $(PROGRAM)
 $(STATIC): static
 $(NATIVE): build
 
-install: ## the built program, its man page and completions (PREFIX, DESTDIR)
+# Not enabled: they answer nobody before there is a configuration for them.
+UNITS := $(if $(filter Linux,$(shell uname -s)),mxm-secrets-credential.socket mxm-secrets-credential@.service)
+
+install: ## the built program, its man page, completions and systemd units (PREFIX, DESTDIR)
 	@test -n '$(BUILT)' || { echo 'make install: run make first, as yourself: it builds the program' >&2; exit 1; }
 	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/man/man1' \
 	    '$(DESTDIR)$(PREFIX)/share/bash-completion/completions' \
@@ -173,12 +176,15 @@ install: ## the built program, its man page and completions (PREFIX, DESTDIR)
 	install -m 644 completions/mxm-secrets.bash '$(DESTDIR)$(PREFIX)/share/bash-completion/completions/mxm-secrets'
 	install -m 644 completions/_mxm-secrets '$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_mxm-secrets'
 	install -m 644 completions/mxm-secrets.fish '$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/mxm-secrets.fish'
+	$(if $(UNITS),install -d '$(DESTDIR)$(PREFIX)/lib/systemd/system')
+	$(if $(UNITS),install -m 644 $(UNITS:%='.ci/systemd/%') '$(DESTDIR)$(PREFIX)/lib/systemd/system')
 
 uninstall: ## take away what install has put there
 	rm -f '$(DESTDIR)$(PREFIX)/bin/mxm-secrets' '$(DESTDIR)$(PREFIX)/share/man/man1/mxm-secrets.1' \
 	    '$(DESTDIR)$(PREFIX)/share/bash-completion/completions/mxm-secrets' \
 	    '$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_mxm-secrets' \
-	    '$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/mxm-secrets.fish'
+	    '$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/mxm-secrets.fish' \
+	    $(UNITS:%='$(DESTDIR)$(PREFIX)/lib/systemd/system/%')
 
 dist: static ## a tarball with all that a user needs, in target/dist, and the sums of what is there
 	.ci/dist '$(TARGET)'
@@ -186,6 +192,9 @@ dist: static ## a tarball with all that a user needs, in target/dist, and the su
 
 deb: static ## a Debian package of the same
 	.ci/deb '$(TARGET)'
+
+image: static ## an OCI archive of the program and the license alone, for COPY --from
+	.ci/image '$(TARGET)'
 
 # One for each processor that this machine builds for.
 WHEELS = $(foreach machine,x86_64 aarch64,$(if $(and \

@@ -110,14 +110,15 @@ _mxm_secrets() {
         resolve) flags='--set --from --explain --all --json --config --backend --on-error --timeout --no-input -v --verbose -q --quiet -h --help -V --version' ;;
         list-backends) flags='--json --login --recipes --config --backend --timeout -q --quiet -h --help -V --version' ;;
         config) flags='--json --check --config --backend --timeout -q --quiet -h --help -V --version' ;;
+        credential) flags='--config --backend --on-error --timeout --no-input -v --verbose -q --quiet -h --help -V --version' ;;
         help) flags='-h --help -V --version' ;;
         version) flags='-h --help -V --version' ;;
         *) flags='-h --help -V --version' ;;
     esac
-    if [[ $cur == -* || " exec list-backends config version " == *" ${command:-/} "* ]]; then
+    if [[ $cur == -* || " exec list-backends config credential version " == *" ${command:-/} "* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$flags" -- "$cur")
     elif [[ -z $command || $command == help ]]; then
-        mapfile -t COMPREPLY < <(compgen -W 'get exec resolve list-backends config help version' -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W 'get exec resolve list-backends config credential help version' -- "$cur")
     elif [[ " get resolve " == *" $command "* ]]; then
         _mxm_secrets_refs '' "$cur"
     fi

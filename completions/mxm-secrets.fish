@@ -44,7 +44,7 @@ end
 function __mxm_secrets_in
     __mxm_secrets_command_line >/dev/null; and return 1
     for word in (commandline -opc)[2..-1]
-        if contains -- $word get exec resolve list-backends config help version
+        if contains -- $word get exec resolve list-backends config credential help version
             contains -- $word $argv
             return
         end
@@ -55,14 +55,15 @@ end
 complete -c mxm-secrets -f
 complete -c mxm-secrets -n '__mxm_secrets_command_line >/dev/null' \
     -a '(complete -C (__mxm_secrets_command_line))'
-complete -c mxm-secrets -n 'not __fish_seen_subcommand_from get exec resolve list-backends config help version' -a get -d 'print one secret'
-complete -c mxm-secrets -n 'not __fish_seen_subcommand_from get exec resolve list-backends config help version' -a exec -d 'run a command with secrets in its environment'
-complete -c mxm-secrets -n 'not __fish_seen_subcommand_from get exec resolve list-backends config help version' -a resolve -d 'show which backend has a secret, not its value'
-complete -c mxm-secrets -n 'not __fish_seen_subcommand_from get exec resolve list-backends config help version' -a list-backends -d 'show which backends are set up on this machine'
-complete -c mxm-secrets -n 'not __fish_seen_subcommand_from get exec resolve list-backends config help version' -a config -d 'show the configuration and where each value comes from'
-complete -c mxm-secrets -n 'not __fish_seen_subcommand_from get exec resolve list-backends config help version' -a help -d 'show help, like --help'
-complete -c mxm-secrets -n 'not __fish_seen_subcommand_from get exec resolve list-backends config help version' -a version -d 'show the version, like --version'
-complete -c mxm-secrets -n '__mxm_secrets_in help' -a 'get exec resolve list-backends config help version'
+complete -c mxm-secrets -n 'not __fish_seen_subcommand_from get exec resolve list-backends config credential help version' -a get -d 'print one secret'
+complete -c mxm-secrets -n 'not __fish_seen_subcommand_from get exec resolve list-backends config credential help version' -a exec -d 'run a command with secrets in its environment'
+complete -c mxm-secrets -n 'not __fish_seen_subcommand_from get exec resolve list-backends config credential help version' -a resolve -d 'show which backend has a secret, not its value'
+complete -c mxm-secrets -n 'not __fish_seen_subcommand_from get exec resolve list-backends config credential help version' -a list-backends -d 'show which backends are set up on this machine'
+complete -c mxm-secrets -n 'not __fish_seen_subcommand_from get exec resolve list-backends config credential help version' -a config -d 'show the configuration and where each value comes from'
+complete -c mxm-secrets -n 'not __fish_seen_subcommand_from get exec resolve list-backends config credential help version' -a credential -d 'answer systemd when it asks for a unit\'s credential'
+complete -c mxm-secrets -n 'not __fish_seen_subcommand_from get exec resolve list-backends config credential help version' -a help -d 'show help, like --help'
+complete -c mxm-secrets -n 'not __fish_seen_subcommand_from get exec resolve list-backends config credential help version' -a version -d 'show the version, like --version'
+complete -c mxm-secrets -n '__mxm_secrets_in help' -a 'get exec resolve list-backends config credential help version'
 complete -c mxm-secrets -n '__mxm_secrets_in get resolve' -a '(__mxm_secrets_refs)'
 complete -c mxm-secrets -n '__mxm_secrets_in get' -l default -x -d 'if the secret is missing, print V, exit with 3'
 complete -c mxm-secrets -n '__mxm_secrets_in get' -l default-ok -d 'with --default: exit with 0 instead of 3'
@@ -84,12 +85,12 @@ complete -c mxm-secrets -n '__mxm_secrets_in get resolve list-backends config' -
 complete -c mxm-secrets -n '__mxm_secrets_in list-backends' -l login -d 'try the login of a backend, too'
 complete -c mxm-secrets -n '__mxm_secrets_in list-backends' -l recipes -d 'list the recipes for backends of your own'
 complete -c mxm-secrets -n '__mxm_secrets_in config' -l check -d 'check the configuration, including every layer'
-complete -c mxm-secrets -n '__mxm_secrets_in get exec resolve list-backends config' -l config -r -F -d 'read this configuration file'
-complete -c mxm-secrets -n '__mxm_secrets_in get exec resolve list-backends config' -l backend -x -a '(__mxm_secrets_backends)' -d 'ask these backends, in this order'
-complete -c mxm-secrets -n '__mxm_secrets_in get exec resolve' -l on-error -x -a 'stop continue' -d 'after a failure: stop (the default) or continue'
-complete -c mxm-secrets -n '__mxm_secrets_in get exec resolve list-backends config' -l timeout -x -d 'seconds for each backend and name (default 10)'
-complete -c mxm-secrets -n '__mxm_secrets_in get exec resolve' -l no-input -d 'never prompt or wait for a person'
-complete -c mxm-secrets -n '__mxm_secrets_in get exec resolve' -s v -l verbose -d 'report each backend\'s answer as it happens'
-complete -c mxm-secrets -n '__mxm_secrets_in get exec resolve list-backends config' -s q -l quiet -d 'suppress hints and warnings, but not errors'
+complete -c mxm-secrets -n '__mxm_secrets_in get exec resolve list-backends config credential' -l config -r -F -d 'read this configuration file'
+complete -c mxm-secrets -n '__mxm_secrets_in get exec resolve list-backends config credential' -l backend -x -a '(__mxm_secrets_backends)' -d 'ask these backends, in this order'
+complete -c mxm-secrets -n '__mxm_secrets_in get exec resolve credential' -l on-error -x -a 'stop continue' -d 'after a failure: stop (the default) or continue'
+complete -c mxm-secrets -n '__mxm_secrets_in get exec resolve list-backends config credential' -l timeout -x -d 'seconds for each backend and name (default 10)'
+complete -c mxm-secrets -n '__mxm_secrets_in get exec resolve credential' -l no-input -d 'never prompt or wait for a person'
+complete -c mxm-secrets -n '__mxm_secrets_in get exec resolve credential' -s v -l verbose -d 'report each backend\'s answer as it happens'
+complete -c mxm-secrets -n '__mxm_secrets_in get exec resolve list-backends config credential' -s q -l quiet -d 'suppress hints and warnings, but not errors'
 complete -c mxm-secrets -n 'not __mxm_secrets_command_line >/dev/null' -s h -l help -d 'show help (-h: summary, --help: everything)'
 complete -c mxm-secrets -n 'not __mxm_secrets_command_line >/dev/null' -s V -l version -d 'show the version and the built-in backends'

@@ -4,6 +4,7 @@
 //! `report` are what users see. Each command has a file of its name.
 
 mod config;
+mod credential;
 #[cfg(test)]
 mod docs;
 mod exec;

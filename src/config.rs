@@ -40,6 +40,7 @@ use std::time::Duration;
 
 use crate::backend::{self, BACKENDS, Entry};
 use crate::chain::OnError;
+use crate::credential::{self, Asked};
 use crate::nearest::advice;
 use crate::refs::Refs;
 use crate::request::{Request, Set};
@@ -69,6 +70,9 @@ const KEYS: &[Key] = &[
     },
 ];
 
+/// The key of what units may have.
+const CREDENTIALS_FOR: &str = "credentials_for";
+
 /// What the configuration says, every value of the right type.
 #[derive(Debug, Default)]
 struct Configured {
@@ -78,6 +82,8 @@ struct Configured {
     sections: Vec<Section>,
     refs: Refs,
     sets: Vec<Set>,
+    /// Which units may have what: each list under its whole name, `credentials_for.UNIT`.
+    credentials_for: Vec<Section>,
 }
 
 /// What is in effect: everything that [`Options::open`] needs to know.
@@ -198,6 +204,18 @@ impl Settings {
         &self.configured.refs
     }
 
+    /// Which secret a unit may have as the credential that it asks for.
+    ///
+    /// # Errors
+    /// None, or it is not said which.
+    pub fn credential(&self, asked: &Asked) -> Result<&str, UsageError> {
+        let lists = self.configured.credentials_for.iter().filter_map(|list| {
+            let units = list.name.strip_prefix(CREDENTIALS_FOR)?.strip_prefix('.')?;
+            Some((units, list.texts("")?))
+        });
+        credential::entry(lists, asked).map_err(UsageError::new)
+    }
+
     /// The names of all backends: those of the table, then the user's own.
     pub fn names(&self) -> Vec<&str> {
         let table = BACKENDS.iter().map(|entry| entry.name);
@@ -231,7 +249,11 @@ impl Settings {
     /// A variable that has no good value.
     pub fn all(&self) -> Result<Vec<Section>, UsageError> {
         let Configured {
-            top, sets, refs, ..
+            top,
+            sets,
+            refs,
+            credentials_for,
+            ..
         } = &self.configured;
         let mut all = vec![top.clone()];
         for set in sets {
@@ -241,6 +263,7 @@ impl Settings {
             section.put("", Value::Texts(variables), set.source.clone());
             all.push(section);
         }
+        all.extend(credentials_for.iter().cloned());
         for name in self.names() {
             if let Some(entry) = self.entry(name).filter(|entry| entry.open.is_some()) {
                 let section = self.section(name)?;

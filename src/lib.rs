@@ -46,6 +46,7 @@
 //! | `name` | the rules of a secret's name |
 //! | `field`, `json` | a field picked out of a text or JSON secret |
 //! | `compose`, `request` | values inside other text; what a command is to have |
+//! | `credential` | what systemd asks for, and which unit may have it |
 //! | `file` | a file that holds a value |
 //! | `once` | what is made once, and tried again after a failure |
 //! | `secret` | the only type that holds a value |
@@ -79,6 +80,11 @@ mod chain;
 mod cli;
 mod compose;
 mod config;
+#[cfg_attr(
+    not(feature = "config"),
+    allow(dead_code, reason = "only a configuration has an allow list")
+)]
+mod credential;
 mod deadline;
 #[cfg(any(feature = "age", feature = "vault"))]
 mod detached;

@@ -7,7 +7,7 @@
 //! | `descriptors` | the standard ones, and who inherits them |
 //! | `files` | opened without waiting; sealed ones in memory |
 //! | `rights` | this user, access lists, read-only mounts |
-//! | `sockets` | begun without waiting; writing without SIGPIPE |
+//! | `sockets` | begun without waiting; writing without SIGPIPE; who is at the other end |
 //! | `children` | their end |
 //!
 //! Signals and waiting are in [`watch`](crate::watch). Only that and `exec` call libc.
@@ -35,8 +35,8 @@ pub use memory::{
     set_status_without_memory,
 };
 pub use rights::{access_list, group, home, home_or_root, is_read_only, user};
-pub use rustix::stdio::{stderr, stdout};
-pub use sockets::{connect_unix, send, start_connecting};
+pub use rustix::stdio::{stderr, stdin, stdout};
+pub use sockets::{connect_unix, peer, send, start_connecting};
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;

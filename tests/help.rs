@@ -6,12 +6,13 @@ use std::process::Command;
 
 use crate::support::{Home, program, program_under_test, transcript};
 
-const COMMANDS: [&str; 7] = [
+const COMMANDS: [&str; 8] = [
     "get",
     "exec",
     "resolve",
     "list-backends",
     "config",
+    "credential",
     "help",
     "version",
 ];
@@ -262,6 +263,14 @@ fn make_install_puts_everything_in_its_place_and_uninstall_takes_it_away() {
         (
             "share/fish/vendor_completions.d/mxm-secrets.fish",
             "completions/mxm-secrets.fish",
+        ),
+        (
+            "lib/systemd/system/mxm-secrets-credential.socket",
+            ".ci/systemd/mxm-secrets-credential.socket",
+        ),
+        (
+            "lib/systemd/system/mxm-secrets-credential@.service",
+            ".ci/systemd/mxm-secrets-credential@.service",
         ),
     ];
     run("install");

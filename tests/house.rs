@@ -10,7 +10,7 @@ const FLOORS: &[&[&str]] = &[
     &["fuzzing"],
     &["cli"],
     &["config"],
-    &["request"],
+    &["credential", "request"],
     &["chain"],
     &["backend"],
     &["compose", "parallel", "process", "report"],

@@ -7,6 +7,8 @@ mod support;
 mod age;
 mod completions;
 mod config;
+#[cfg(all(target_os = "linux", not(mxm_secrets_portable), feature = "config"))]
+mod credential;
 #[cfg(feature = "credentials")]
 mod credentials;
 #[cfg(all(
@@ -49,6 +51,14 @@ mod leaks;
 #[cfg(feature = "config")]
 mod library;
 mod list_backends;
+#[cfg(all(
+    target_os = "linux",
+    not(mxm_secrets_portable),
+    feature = "config",
+    feature = "credentials",
+    feature = "keyring"
+))]
+mod podman;
 #[cfg(all(
     any(not(target_os = "linux"), mxm_secrets_portable),
     feature = "keyring"

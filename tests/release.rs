@@ -171,11 +171,59 @@ fn the_tarball_is_whole_and_the_same_every_time() {
         "man/mxm-secrets.1",
         "mxm-secrets",
         "sbom.cdx.json",
+        "systemd/mxm-secrets-credential.socket",
+        "systemd/mxm-secrets-credential@.service",
     ];
     assert_eq!(files, expected);
     let inside = fs::read_to_string(one.join(format!("{name}.cdx.json"))).unwrap();
     assert!(inside.contains("pkg:cargo/lexopt@"), "{inside}");
     assert!(!inside.contains("pkg:cargo/assert_cmd@"), "{inside}");
+}
+
+#[test]
+fn the_image_has_one_layer_and_is_the_same_every_time() {
+    let home = Home::new();
+    let Some(one) = packed(&home, "image", "one") else {
+        return;
+    };
+    let two = packed(&home, "image", "two").unwrap();
+    let name = format!("mxm-secrets-{}-amd64.oci.tar", env!("CARGO_PKG_VERSION"));
+    let archive = fs::read(one.join(&name)).unwrap();
+    assert!(fs::read(two.join(&name)).unwrap() == archive);
+    let folder = home.path().join("image");
+    fs::create_dir(&folder).unwrap();
+    let tar = |option: &str, archive: &Path| {
+        let mut tar = Command::new("tar");
+        output(tar.arg(option).arg(archive).current_dir(&folder))
+    };
+    tar("-xf", &one.join(name));
+    // From the index to the layer, each blob is what its digest says.
+    let blob = |digest: &str| {
+        let path = folder.join("blobs/sha256").join(digest);
+        let sum = output(Command::new("sha256sum").arg(&path));
+        assert!(sum.starts_with(digest), "{sum}");
+        path
+    };
+    let digests = |text: &str| -> Vec<String> {
+        let parts = text.split("\"digest\":\"sha256:").skip(1);
+        parts.map(|part| part[..64].to_owned()).collect()
+    };
+    let index = fs::read_to_string(folder.join("index.json")).unwrap();
+    let manifest = fs::read_to_string(blob(&digests(&index)[0])).unwrap();
+    let parts = digests(&manifest);
+    assert_eq!(parts.len(), 2, "{manifest}");
+    blob(&parts[0]);
+    let listed = tar("-tvf", &blob(&parts[1]));
+    let files: Vec<&str> = listed
+        .lines()
+        .filter(|line| line.starts_with('-'))
+        .collect();
+    assert!(
+        files.len() == 2 && files.iter().all(|line| line.contains(" 0/0 ")),
+        "{listed}"
+    );
+    assert!(files[0].starts_with("-rw-r--r--") && files[0].ends_with(" ./LICENSE"));
+    assert!(files[1].starts_with("-rwxr-xr-x") && files[1].ends_with(" ./mxm-secrets"));
 }
 
 /// A database of one advisory, against every version of a crate, as RustSec's are laid out.

@@ -1,5 +1,8 @@
 //! Where it runs for a living: a real systemd as process 1, in a copy of this machine.
 
+#[cfg(all(feature = "age", feature = "vault"))]
+mod credential;
+
 use crate::recipes::{MOUNTED, blocks};
 use crate::support::machine::Machine;
 use crate::support::program;

@@ -1,7 +1,7 @@
 //! The one table of commands and flags. The parser, both helps, the man page, the completions and the README's
 //! synopsis are drawn from it; what is not declared here cannot be given.
 
-use super::{Parsed, Status, config, exec, get, help, list_backends, resolve};
+use super::{Parsed, Status, config, credential, exec, get, help, list_backends, resolve};
 
 /// A subcommand.
 pub struct Command {
@@ -77,6 +77,20 @@ pub const COMMANDS: &[Command] = &[
             secret: the configuration cannot hold one. Vault's own variables (VAULT_ADDR and others) take precedence \
             over what is shown here; list-backends shows the result.",
         run: config::run,
+        own_failure: None,
+        runs_another: false,
+    },
+    Command {
+        name: "credential",
+        usage: "[OPTION]...",
+        about: "answer systemd when it asks for a unit's credential",
+        description: "Is started by systemd for LoadCredential=ID:/run/mxm-secrets/credential, through the unit \
+            mxm-secrets-credential.socket. systemd itself says which unit asks for which ID. If credentials_for in the \
+            configuration allows it, looks the secret up and writes its exact bytes to the socket, which must be \
+            standard input. ID is a name in refs, SET.VAR of a set, or the name of a secret with _ for each /. If there \
+            is no secret, writes nothing, and says why on standard error, which is the journal. systemd cannot be told \
+            so: the unit starts with an empty credential, which the credentials backend calls missing.",
+        run: credential::run,
         own_failure: None,
         runs_another: false,
     },
@@ -203,10 +217,17 @@ pub struct Flag {
 }
 
 /// The commands that look secrets up.
-const LOOKUPS: &[&str] = &["get", "exec", "resolve"];
+const LOOKUPS: &[&str] = &["get", "exec", "resolve", "credential"];
 
 /// The commands that open the chain.
-const CHAIN: &[&str] = &["get", "exec", "resolve", "list-backends", "config"];
+const CHAIN: &[&str] = &[
+    "get",
+    "exec",
+    "resolve",
+    "list-backends",
+    "config",
+    "credential",
+];
 
 /// Every flag, in the order in which they are listed.
 pub const FLAGS: &[Flag] = &[

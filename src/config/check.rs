@@ -1,9 +1,10 @@
 //! Our section of the configuration, checked against the tables of keys: every value gets the type of its key, and
 //! every mistake is found, not the first alone.
 //!
-//! `sections` checks the section of a backend, `refs` the names that are not places, `sets` what a service needs, `value`
-//! what a key is given.
+//! `sections` checks the section of a backend, `refs` the names that are not places, `sets` what a service needs,
+//! `credentials` which unit may have what, `value` what a key is given.
 
+mod credentials;
 mod refs;
 mod sections;
 mod sets;
@@ -13,7 +14,7 @@ use super::files::{Raw, late};
 use super::interpolation::{Cause, Found, Tree, Trouble};
 use super::layers::{self, Layer};
 use super::yaml::{Data, Node, Place, Wrong, wrong};
-use super::{Checked, Configured, KEYS, check_chain, own_names};
+use super::{CREDENTIALS_FOR, Checked, Configured, KEYS, check_chain, own_names};
 use crate::backend;
 use crate::nearest::{did_you_mean, nearest};
 use crate::refs::KINDS;
@@ -273,7 +274,7 @@ fn place_of(raw: &Raw, section: &Section, key: &str) -> Option<Place> {
 /// The keys of our section that are no backend's.
 fn own_keys() -> impl Iterator<Item = &'static str> {
     let keys = KEYS.iter().map(|key| key.name);
-    keys.chain([SETS]).chain(KINDS)
+    keys.chain([SETS, CREDENTIALS_FOR]).chain(KINDS)
 }
 
 /// Whether our section has, or may have, such a key.
@@ -444,6 +445,8 @@ impl<'c> Checker<'c> {
                 configured.top.values.extend(given);
             } else if name == SETS {
                 sets = Some(node);
+            } else if name == CREDENTIALS_FOR {
+                configured.credentials_for = self.credentials(node, &way);
             } else if let Some(kind) = KINDS.iter().position(|kind| *kind == name) {
                 self.entries_of(kind, node, &way, &mut configured.refs.entries);
             } else if let Some(entry) = backend::entry(name) {

@@ -1,4 +1,4 @@
-//! Sockets: begun without waiting, and written to without SIGPIPE.
+//! Sockets: begun without waiting, written to without SIGPIPE, and who is at the other end.
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -72,4 +72,29 @@ pub fn send(socket: BorrowedFd, bytes: &[u8]) -> io::Result<usize> {
     #[cfg(not(target_vendor = "apple"))]
     let flags = SendFlags::NOSIGNAL;
     Ok(rustix::net::send(socket, bytes, flags)?)
+}
+
+/// Who is at the other end of a Unix socket: its abstract name, without the NUL before it, and its user.
+///
+/// # Errors
+/// It is no such socket, or its other end has no abstract name; `Unsupported` on other systems than Linux.
+#[cfg(all(target_os = "linux", not(mxm_secrets_portable)))]
+pub fn peer(socket: BorrowedFd) -> io::Result<(Vec<u8>, u32)> {
+    let address = rustix::net::getpeername(socket)?.ok_or(Errno::AFNOSUPPORT)?;
+    let address = SocketAddrUnix::try_from(address)?;
+    let name = address.abstract_name().ok_or(Errno::ADDRNOTAVAIL)?;
+    let user = rustix::net::sockopt::socket_peercred(socket)?.uid;
+    Ok((name.to_vec(), user.as_raw()))
+}
+
+/// See the one for Linux.
+///
+/// # Errors
+/// `Unsupported`, always.
+#[cfg(any(not(target_os = "linux"), mxm_secrets_portable))]
+pub fn peer(_: BorrowedFd) -> io::Result<(Vec<u8>, u32)> {
+    Err(io::Error::new(
+        io::ErrorKind::Unsupported,
+        "unavailable on this system: it has no systemd",
+    ))
 }
