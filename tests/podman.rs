@@ -72,6 +72,12 @@ fn a_container_has_its_secrets_as_files_and_as_variables() {
     run("--secret prod_api-key,type=env,target=PROD_API_KEY", env).is(0, &value, "");
     // Without a target, the variable has the name of the secret, which is not the one that is read.
     run("--secret prod_api-key,type=env", env).has(1, "", &["prod/api-key"]);
+    // A home that this user may not search is no concern of a mounted file.
+    run(
+        "--env HOME=/root --secret prod_api-key",
+        &format!("scratch {GET}"),
+    )
+    .is(0, &value, "");
     // Owner and mode; what may not be read has failed, and no default stands in.
     let stat = format!("trader sh -c 'stat -c %u:%g:%a /run/secrets/prod_api-key; {GET}'");
     run("--secret prod_api-key,uid=1000,gid=1001,mode=0400", &stat).is(

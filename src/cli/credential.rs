@@ -13,7 +13,7 @@ use crate::secret::Secret;
 use crate::{sys, text, watch};
 use anyhow::Context as _;
 
-use super::message::say;
+use super::message::problem;
 use super::{Parsed, Status, watched};
 
 pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
@@ -25,15 +25,17 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
     let found = find(parsed, &asked);
     let Ok((Some(value), status)) = found else {
         // It cannot be told that there is none.
-        say(&format!("{unit} gets an empty credential {id}"));
+        let text = format!("{unit} gets an empty credential {id}");
+        problem("failed", None, &text.into());
         return found.map(|(_, status)| status);
     };
     let bytes = value.expose();
     if id.len() + bytes.len() > LIMIT {
         let size = bytes.len();
-        say(&format!(
+        let text = format!(
             "{unit} is not started: its credential {id} has {size} bytes, and systemd takes 1 MiB at most"
-        ));
+        );
+        problem("failed", None, &text.into());
     }
     // To where the question came from: standard output may be the journal.
     watch::without_sigpipe(|| watch::write_all(sys::stdin(), &[bytes]))
@@ -74,7 +76,7 @@ fn find(parsed: &Parsed, asked: &Asked) -> anyhow::Result<(Option<Secret>, Statu
     let messages = parsed.messages();
     let names = request::names(Vec::new(), std::slice::from_ref(&request));
     let lookups = watched(|| Ok(settings.open()?.find_each(&names, false, &messages)?))?;
-    lookups.iter().for_each(|lookup| messages.refused(lookup));
+    lookups.iter().for_each(|lookup| messages.outcome(lookup));
     let statuses = lookups.iter().map(|lookup| Status::from(&lookup.outcome));
     Ok(match Answers::of(&lookups).make(&request) {
         Made::Value(value) => (Some(value), Status::Found),

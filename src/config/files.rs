@@ -61,6 +61,13 @@ pub fn late(ended: Ended) -> UsageError {
 /// # Errors
 /// Files that cannot be read, and files that are not YAML.
 pub fn read(options: &Options) -> Result<Raw, UsageError> {
+    match find(options) {
+        Err(_) if goes_without_home(options) => Ok(Raw::default()),
+        found => found,
+    }
+}
+
+fn find(options: &Options) -> Result<Raw, UsageError> {
     let mut raw = Raw {
         deadline: Deadline::after(options.timeout.unwrap_or(TIME)),
         ..Raw::default()
@@ -130,6 +137,25 @@ pub fn read(options: &Options) -> Result<Raw, UsageError> {
     } else {
         Err(raw.report(&wrong))
     }
+}
+
+/// Whether nothing of the home directory is needed, and nothing can be had: the chain is given, and the home may not be
+/// searched, as in a container whose user is not that of its image.
+fn goes_without_home(options: &Options) -> bool {
+    let chain = options.backends.is_some() || sys::variable("MXM_SECRETS_BACKENDS").is_some();
+    let elsewhere = [
+        "MXM_SECRETS_CONFIG",
+        "MXM_CONFIG_STORE",
+        "MXM_APP",
+        "XDG_CONFIG_HOME",
+    ];
+    chain
+        && options.config_file.is_none()
+        && elsewhere.iter().all(|name| sys::variable(name).is_none())
+        && sys::home().is_some_and(|home| {
+            let here = home.join(".").metadata();
+            here.is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
+        })
 }
 
 /// Reads the file of a set.

@@ -536,3 +536,54 @@ fn without_a_configuration_three_opens_fail() {
     // For each, the way down to what is missing: home, what is not in it, and whether that is a link.
     assert!(looked.len() <= 3 + 3 * 3, "{looked:?}");
 }
+
+/// As in a container, or under systemd, whose user is not the one that HOME is of.
+#[test]
+fn a_home_that_may_not_be_searched_is_no_error_where_nothing_of_it_is_needed() {
+    let mut home = Home::new();
+    let closed = home.path().join("closed");
+    fs::create_dir_all(closed.join(".config")).unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
+    home.set("HOME", &closed).set("A", "value");
+    let run = |home: &Home, arguments: &[&str]| {
+        transcript(&mut crate::support::rights::bound(
+            &home.mxm_secrets(arguments),
+        ))
+    };
+    let cannot = "cannot be read: Permission denied";
+    run(&home, &["get", "--backend", "env", "a"]).is(0, "value\n", "");
+    run(&home, &["resolve", "--backend", "env", "b"]).has(1, "", &["b: missing"]);
+    // Whom to ask, what a set has, where a configuration or a secret is: this is needed.
+    run(&home, &["get", "a"]).has(2, "", &[cannot]);
+    run(&home, &["config", "--check"]).has(2, "", &[cannot]);
+    run(
+        &home,
+        &["exec", "--backend", "env", "--set", "a", "--", "true"],
+    )
+    .has(125, "", &["unknown set"]);
+    let file = closed.join("c.yaml");
+    let file = [
+        "get",
+        "--backend",
+        "env",
+        "--config",
+        file.to_str().unwrap(),
+        "a",
+    ];
+    run(&home, &file).has(2, "", &[cannot]);
+    if cfg!(feature = "age") {
+        run(&home, &["get", "--backend", "age", "a"]).has(4, "", &["Permission denied"]);
+    }
+    home.set("MXM_APP", "mine");
+    run(&home, &["get", "--backend", "env", "a"]).has(2, "", &[cannot]);
+    // One that is there and may be searched is read.
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+    let other = Home::new();
+    other.write(
+        ".config/mxm-secrets/config.yaml",
+        "mxm_secrets: {timeout: x}\n",
+    );
+    other
+        .run(["get", "--backend", "env", "a"])
+        .has(2, "", &["config.yaml:1:"]);
+}
