@@ -160,7 +160,7 @@ fn a_service_gets_its_credential_however_systemd_has_it() {
     other.is(
         1,
         "",
-        "mxm-secrets: prod/other is missing: not in credentials\n",
+        "mxm-secrets: prod/other: missing: not in credentials\n",
     );
     let none = service(machine, "", get);
     none.has(4, "", &["CREDENTIALS_DIRECTORY is not set"]);
