@@ -143,6 +143,21 @@ fn the_session_comes_before_the_user() {
     .is(0, "session\n", "");
 }
 
+#[cfg(feature = "config")]
+#[test]
+fn a_ref_may_lead_into_the_keyring() {
+    let Some(home) = home() else { return };
+    let name = name();
+    let text = format!(
+        "mxm_secrets:\n  backends: [env]\n  stores: {{k: {{backend: keyring, root: {name}}}}}\n  policies: {{p: {{allowed_principals: [ops]}}}}\n  refs: {{a: {{store: k, path: x, policy: p}}}}\n"
+    );
+    home.write("c.yaml", text);
+    let script = r#"keyctl add user "$K/x" of-the-ring @s >id; export MXM_ROLE=ops; "$MXM" get --config c.yaml a"#;
+    session(&home, &name, script).is(0, "of-the-ring\n", "");
+    let script = r#"MXM_ROLE=ops "$MXM" get --config c.yaml a"#;
+    session(&home, &name, script).has(1, "", &["a: missing: not in keyring"]);
+}
+
 #[test]
 fn other_types_and_other_names_are_misses() {
     let Some(home) = home() else { return };

@@ -74,7 +74,7 @@ fn mapping(text: &[u8], file: usize) -> Option<Node> {
 }
 
 /// Follows every interpolation; reads every scalar back.
-fn every_scalar(tree: &Tree, node: &Node) {
+fn every_scalar<'t>(tree: &Tree<'t>, node: &'t Node) {
     match &node.data {
         Data::Scalar(scalar) => {
             if let Ok(Meaning::Float(number)) = scalar.meaning()

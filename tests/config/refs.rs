@@ -134,6 +134,24 @@ fn denied_is_denied() {
     assert!(home.log("tool").is_empty());
 }
 
+/// The role is that of MXM_ROLE: no other variable, and no layer, has it.
+#[test]
+fn a_role_comes_from_nowhere_else() {
+    let mut home = Home::new();
+    home.write(
+        &format!("{STORE}/default.yaml"),
+        "role: ops\nmxm_secrets:\n  stores: {s: {backend: env, root: r}}\n  policies: {p: {allowed_principals: [ops]}}\n  refs: {a: {store: s, path: x, policy: p}}\n",
+    );
+    home.write(&format!("{STORE}/machine.yaml"), "ops: {}\n");
+    for variable in ["ROLE", "USER", "LOGNAME", "MXM_MACHINE", "MXM_PRINCIPAL"] {
+        home.set(variable, "ops");
+    }
+    home.set("R_X", "1");
+    let why = "mxm-secrets: MXM_ROLE is not set, but the policy p of a needs a role\n";
+    home.run(["get", "a", "--default", "d"]).is(2, "", why);
+    run(&home, "ops", &["get", "a"]).is(0, "1\n", "");
+}
+
 #[test]
 fn other_names_may_be_refused() {
     let home = home(&format!("{TEXT}  refs_only: yes\n"), "echo secret");

@@ -60,8 +60,12 @@ impl<'c> Checker<'c> {
             },
         }
         let file = self.raw.files.get(place.file);
-        let directory = file.and_then(|file| file.parent());
-        match typed(&words, shape, kind, directory.unwrap_or(Path::new("/"))) {
+        match typed(
+            &words,
+            shape,
+            kind,
+            file.map_or(Path::new("/"), AsRef::as_ref),
+        ) {
             Ok(value) => {
                 let value = value?;
                 let written = written(&words, &value);
@@ -277,13 +281,8 @@ fn takes(kind: Kind) -> String {
     }
 }
 
-/// The value that the words are; `None`: an empty path, which is none. Relative paths are relative to `directory`.
-fn typed(
-    words: &[Word],
-    shape: &str,
-    kind: Kind,
-    directory: &Path,
-) -> Result<Option<Value>, String> {
+/// The value that the words are; `None`: an empty path, which is none. Relative paths are relative to `file`.
+fn typed(words: &[Word], shape: &str, kind: Kind, file: &Path) -> Result<Option<Value>, String> {
     let texts = || words.iter().map(|word| word.text.to_string()).collect();
     let refused = || format!("expected {}, found {shape}", takes(kind));
     Ok(Some(match (kind, words) {
@@ -292,13 +291,11 @@ fn typed(
             Value::Texts(texts())
         }
         (Kind::Paths, _) => {
-            let paths: Result<Vec<PathBuf>, String> = words
-                .iter()
-                .map(|word| path(&word.text, directory))
-                .collect();
+            let paths: Result<Vec<PathBuf>, String> =
+                words.iter().map(|word| path(&word.text, file)).collect();
             Value::Paths(paths?)
         }
-        (Kind::Command, _) => Value::Command(command(words, shape, directory)?),
+        (Kind::Command, _) => Value::Command(command(words, shape, file)?),
         (_, [word]) if shape != "a list" => match (kind, &word.meaning) {
             (Kind::Text, _) | (Kind::Strict, Meaning::Text) => Value::Text(word.text.to_string()),
             (Kind::Address(is_address), _) => {
@@ -307,9 +304,9 @@ fn typed(
                 }
                 Value::Text(word.text.to_string())
             }
-            (Kind::Program, _) => Value::Text(program(&word.text, directory)?),
+            (Kind::Program, _) => Value::Text(program(&word.text, file)?),
             (Kind::Path, _) if word.text.is_empty() => return Ok(None),
-            (Kind::Path, _) => Value::Path(path(&word.text, directory)?),
+            (Kind::Path, _) => Value::Path(path(&word.text, file)?),
             (Kind::Choice(choices), _) if choices.contains(&&*word.text) => {
                 Value::Text(word.text.to_string())
             }
@@ -335,8 +332,8 @@ fn typed(
     }))
 }
 
-/// A path of the configuration: `~/` is the home directory, a relative one is relative to `directory`.
-fn path(text: &str, directory: &Path) -> Result<PathBuf, String> {
+/// A path of the configuration: `~/` is the home directory, a relative one is relative to `file`.
+fn path(text: &str, file: &Path) -> Result<PathBuf, String> {
     if text.is_empty() {
         return Err("a path must not be empty".to_owned());
     }
@@ -345,18 +342,19 @@ fn path(text: &str, directory: &Path) -> Result<PathBuf, String> {
         return Ok(home.join(text.trim_start_matches('~').trim_start_matches('/')));
     }
     // Its components, so that no ./ is left in the middle.
+    let directory = file.parent().unwrap_or(file);
     Ok(directory.join(text).components().collect())
 }
 
 /// A program and its arguments.
-fn command(words: &[Word], shape: &str, directory: &Path) -> Result<Command, String> {
+fn command(words: &[Word], shape: &str, file: &Path) -> Result<Command, String> {
     let first = words.first().map_or("", |word| &*word.text);
     if shape != "a list" && first.contains(char::is_whitespace) {
         return Err(
             "expected a list, since no shell splits it: [program, argument, argument]".to_owned(),
         );
     }
-    let program = program(first, directory)?;
+    let program = program(first, file)?;
     let with_program = |words: &mut dyn Iterator<Item = &Word>, shown: bool| {
         let text = |word: &Word| match word.written {
             Some(written) if shown => written.to_owned(),
@@ -375,13 +373,13 @@ fn command(words: &[Word], shape: &str, directory: &Path) -> Result<Command, Str
 }
 
 /// A program: a path has a slash in it.
-fn program(text: &str, directory: &Path) -> Result<String, String> {
+fn program(text: &str, file: &Path) -> Result<String, String> {
     if text.is_empty() {
         return Err("must name a program".to_owned());
     }
     if !text.contains('/') {
         return Ok(text.to_owned());
     }
-    let path = path(text, directory)?.into_os_string().into_string();
+    let path = path(text, file)?.into_os_string().into_string();
     path.map_err(|_| "the program's path must be valid UTF-8".to_owned())
 }
