@@ -106,7 +106,7 @@ pub struct Command {
 pub struct Rule {
     /// Its exit status; any but 0 if there is none. 0, written `empty`: it has written nothing, too.
     pub status: Option<u8>,
-    /// A text that its standard error has.
+    /// A text that its standard error has; empty: it says nothing there.
     pub says: Option<String>,
 }
 
@@ -115,6 +115,7 @@ impl Rule {
     pub fn covers(&self, other: &Rule) -> bool {
         let says = match (&self.says, &other.says) {
             (None, _) => true,
+            (Some(text), Some(other)) if text.is_empty() => other.is_empty(),
             (Some(text), Some(other)) => other.contains(text.as_str()),
             (Some(_), None) => false,
         };

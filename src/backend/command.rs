@@ -417,11 +417,11 @@ impl Backend for Own {
                 Some(status) => code == Some(status.into()),
                 None => code.is_some_and(|code| code != 0),
             };
-            status
-                && rule
-                    .says
-                    .as_deref()
-                    .is_none_or(|text| output.stderr_has(text))
+            let says = |text: &str| match text {
+                "" => output.stderr.is_empty(),
+                text => output.stderr_has(text),
+            };
+            status && rule.says.as_deref().is_none_or(says)
         };
         let recognized = self.miss.is_empty() && output.status.code() == Some(1);
         match (

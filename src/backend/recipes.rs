@@ -32,8 +32,8 @@ pub struct Recipe {
     pub unattended: &'static [&'static str],
 }
 
-/// An exit status (0: and no output; none: any but 0), and what the program says on standard error; empty: anything.
-pub type End = (Option<u8>, &'static str);
+/// An exit status (0: and no output; none: any but 0), and what the program says on standard error (empty: nothing).
+pub type End = (Option<u8>, Option<&'static str>);
 
 impl Recipe {
     /// What it was tried with.
@@ -47,8 +47,10 @@ impl Recipe {
 
 impl From<End> for Rule {
     fn from((status, says): End) -> Rule {
-        let says = Some(says.to_owned()).filter(|says| !says.is_empty());
-        Rule { status, says }
+        Rule {
+            status,
+            says: says.map(str::to_owned),
+        }
     }
 }
 
@@ -68,7 +70,7 @@ const PLAIN: Recipe = Recipe {
 };
 
 /// Status 0 and no output: the value is there, and empty.
-const EMPTY: End = (Some(0), "");
+const EMPTY: End = (Some(0), None);
 
 const DROP: (&str, &str) = ("newline", "drop");
 
@@ -116,7 +118,7 @@ pub const RECIPES: &[Recipe] = &[
         ],
         miss: &[(
             None,
-            "(ResourceNotFoundException) when calling the GetSecretValue operation",
+            Some("(ResourceNotFoundException) when calling the GetSecretValue operation"),
         )],
         keys: &[DROP],
         ..PLAIN
@@ -139,7 +141,7 @@ pub const RECIPES: &[Recipe] = &[
         ],
         miss: &[(
             None,
-            "(ParameterNotFound) when calling the GetParameter operation",
+            Some("(ParameterNotFound) when calling the GetParameter operation"),
         )],
         keys: &[DROP],
         ..PLAIN
@@ -151,7 +153,10 @@ pub const RECIPES: &[Recipe] = &[
         needs: &[file("file", "the encrypted file")],
         command: &["sops", "decrypt", "--extract", "[\"{name}\"]", "{file}"],
         // A value that is an empty text gives no output.
-        miss: &[(Some(1), "error truncating tree: component ['"), EMPTY],
+        miss: &[
+            (Some(1), Some("error truncating tree: component ['")),
+            EMPTY,
+        ],
         keys: &[("separator", "\"][\"")],
         ..PLAIN
     },
@@ -168,8 +173,8 @@ pub const RECIPES: &[Recipe] = &[
             "username",
             "{name}",
         ],
-        // It says nothing and ends with 1 where there is none, and where the person does not unlock what there is.
-        miss: &[(Some(1), "")],
+        // It says nothing and ends with 1 where there is none, and where nobody unlocks what there is.
+        miss: &[(Some(1), Some(""))],
         confirm: Some((
             &[
                 "busctl",
@@ -205,8 +210,8 @@ pub const RECIPES: &[Recipe] = &[
             "/{name}",
         ],
         miss: &[
-            (Some(1), "Could not find entry with path /"),
-            (Some(1), "ERROR: unknown attribute "),
+            (Some(1), Some("Could not find entry with path /")),
+            (Some(1), Some("ERROR: unknown attribute ")),
             EMPTY,
         ],
         keys: &[DROP, ("field", "Password")],
@@ -230,7 +235,10 @@ pub const RECIPES: &[Recipe] = &[
             "--context={context}",
         ],
         // A Secret without the key, or with an empty one, gives no output.
-        miss: &[(Some(1), "Error from server (NotFound): secrets \""), EMPTY],
+        miss: &[
+            (Some(1), Some("Error from server (NotFound): secrets \"")),
+            EMPTY,
+        ],
         keys: &[("separator", "-"), ("field", "value")],
         ..PLAIN
     },
@@ -255,7 +263,7 @@ pub const RECIPES: &[Recipe] = &[
             "--secret={name}",
             "--project={project}",
         ],
-        miss: &[(Some(1), ") NOT_FOUND: Secret [projects/")],
+        miss: &[(Some(1), Some(") NOT_FOUND: Secret [projects/"))],
         keys: &[("separator", "-")],
         unattended: &["CLOUDSDK_CORE_DISABLE_PROMPTS=1"],
         ..PLAIN
@@ -274,7 +282,7 @@ pub const RECIPES: &[Recipe] = &[
             "--query=value",
             "--output=tsv",
         ],
-        miss: &[(Some(3), "(SecretNotFound) ")],
+        miss: &[(Some(3), Some("(SecretNotFound) "))],
         keys: &[("separator", "-"), DROP],
         ..PLAIN
     },
@@ -290,7 +298,7 @@ pub const RECIPES: &[Recipe] = &[
             "--account={account}",
             "op://{vault}/{name}/{field}",
         ],
-        miss: &[(Some(1), "\" isn't an item in the \"")],
+        miss: &[(Some(1), Some("\" isn't an item in the \""))],
         keys: &[("field", "password")],
         // Without it, the desktop program asks for a fingerprint.
         unattended: &["OP_BIOMETRIC_UNLOCK_ENABLED=false"],
@@ -300,7 +308,7 @@ pub const RECIPES: &[Recipe] = &[
         name: "bitwarden",
         about: "Bitwarden, by bw: the password, or the field that is asked for, of the item with this id",
         command: &["bw", "get", "{field}", "{name}", "--nointeraction", "--raw"],
-        miss: &[(Some(1), "Not found.")],
+        miss: &[(Some(1), Some("Not found."))],
         // By anything but an id it searches, and gives the one item that is only like it.
         keys: &[("names", "id"), ("field", "password")],
         ..PLAIN
@@ -309,7 +317,7 @@ pub const RECIPES: &[Recipe] = &[
         name: "rbw",
         about: "Bitwarden, by rbw: the password, or the field that is asked for, of the item with this id",
         command: &["rbw", "get", "--field={field}", "{name}"],
-        miss: &[(Some(1), ": no entry found")],
+        miss: &[(Some(1), Some(": no entry found"))],
         keys: &[("names", "id"), ("field", "password"), DROP],
         confirm: Some((&["rbw", "unlocked"], "")),
         ..PLAIN
@@ -332,7 +340,7 @@ pub const RECIPES: &[Recipe] = &[
             "--project={project}",
             "--config={config}",
         ],
-        miss: &[(Some(1), "Could not find requested secret: ")],
+        miss: &[(Some(1), Some("Could not find requested secret: "))],
         keys: &[DROP],
         ..PLAIN
     },
@@ -379,7 +387,7 @@ pub const RECIPES: &[Recipe] = &[
             "{name}",
             "{keychain}",
         ],
-        miss: &[(Some(44), "could not be found in the keychain")],
+        miss: &[(Some(44), Some("could not be found in the keychain"))],
         keys: &[DROP],
         ..PLAIN
     },

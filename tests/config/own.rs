@@ -206,10 +206,7 @@ fn rules_have_their_mistakes() {
             "miss: {says: ab}, unavailable: [3, {status: 1, says: cabs}]",
             "own.miss: {says: \"ab\"} overlaps with ",
         ),
-        (
-            "miss: {says: ''}",
-            "own.miss.says: expected a string that is not empty",
-        ),
+        ("miss: {says: ~}", "own.miss.says: expected a string"),
         (
             "miss: {status: 0}",
             "own.miss.status: expected a number from 1 to 255",
@@ -974,6 +971,20 @@ fn a_miss_counts_once_it_is_confirmed() {
     let (other, log) = asked(Some(""), "exit 2");
     other.has(4, "", &["tool ended with status 2"]);
     assert!(log.is_empty());
+}
+
+/// A program that says why it ends so has not just found nothing.
+#[test]
+fn silence_is_a_text_too() {
+    let status = |script: &str| {
+        let keys = "command: [tool, \"{name}\"], miss: {status: 1, says: \"\"}, unavailable: {status: 1, says: none}";
+        recipe(keys, "tool", script)
+            .run(["get", "a", "--default", "d"])
+            .status
+    };
+    assert_eq!(status("exit 1"), Some(3));
+    assert_eq!(status("echo locked >&2; exit 1"), Some(4));
+    assert_eq!(status("exit 2"), Some(4));
 }
 
 #[test]

@@ -200,3 +200,17 @@ fn another_mxm_secrets() {
         assert_eq!(shown.status, Some(4));
     }
 }
+
+/// An error is no silence, though the keyring is open.
+#[test]
+fn secret_service_says_why() {
+    let home = home("recipe: secret-service");
+    home.fake("busctl", "echo b false");
+    home.fake("secret-tool", "exit 1");
+    miss(&home, "prod/nothing");
+    home.fake(
+        "secret-tool",
+        "echo 'secret-tool: Timeout was reached' >&2; exit 1",
+    );
+    failed(&home, "prod/nothing", "secret-tool ended with status 1");
+}

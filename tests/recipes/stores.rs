@@ -282,10 +282,10 @@ fn secret_service() {
         in_session(&home, &get(name)).unwrap().has(4, "", &words);
     }
     // No bus at all, and one that nobody answers on.
-    failed(&home, "prod/text", "secret-tool did not find prod/text");
+    failed(&home, "prod/text", "secret-tool ended with status 1");
     let mut lost = home;
     lost.set("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent");
-    failed(&lost, "prod/text", "secret-tool did not find prod/text");
+    failed(&lost, "prod/text", "secret-tool ended with status 1");
 }
 
 /// moto's server, on a port of its own, that ends with the test process.

@@ -166,7 +166,8 @@ impl<'c> Checker<'c> {
             let way = way.to(&name.text);
             let found = self.follow(node, &way)?;
             let word = self.word(node, found).ok().flatten();
-            if let Some(text) = word.as_ref().and_then(|word| word.written) {
+            let from_variable = word.as_ref().and_then(|word| word.written);
+            if let Some(text) = from_variable {
                 self.from_variables.push(node.place);
                 written.push(format!("{}: {text}", name.text));
             }
@@ -179,8 +180,9 @@ impl<'c> Checker<'c> {
                 }
                 "says" => {
                     let text = word.map(|word| word.text.into_owned());
-                    rule.says = text.filter(|text| !text.is_empty());
-                    rule.says.is_none().then_some("a string that is not empty")
+                    // A variable that is empty is a mistake; what is written as empty is silence.
+                    rule.says = text.filter(|text| from_variable.is_none() || !text.is_empty());
+                    rule.says.is_none().then_some("a string")
                 }
                 unknown => {
                     let advice = advice(unknown, &["status", "says"]);
