@@ -10,7 +10,7 @@ use crate::signals::ending;
 use crate::support::place::{NAME, Place};
 use crate::support::store::Store;
 use crate::support::terminal::Terminal;
-use crate::support::vault::{Scripted, eventually};
+use crate::support::vault::{Scripted, Server, eventually, member};
 use crate::support::{Home, left_by, not_run, started_in};
 
 /// A place whose backend gives half a value on both its outputs, starts a process that holds them, and hangs.
@@ -282,6 +282,56 @@ fn no_signal_leaves_anything_behind() {
             }
         }
     });
+}
+
+/// The same of a login, at a real server: while another backend is asked, there is its token.
+#[test]
+fn no_signal_leaves_a_token_behind() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let role = "auth/approle/role/all";
+    server.policy("all", r#"path "secret/data/*" { capabilities = ["read"] }"#);
+    server.set_up("sys/auth/approle", r#"{"type":"approle"}"#);
+    server.set_up(role, r#"{"token_policies":"all"}"#);
+    let role_id = member(
+        &server.api("GET", &format!("{role}/role-id"), ""),
+        "role_id",
+    );
+    let secret_id = server.set_up(&format!("{role}/secret-id"), "");
+    let secret_id = member(&secret_id, "secret_id");
+    let before = server.tokens();
+    std::thread::scope(|scope| {
+        for errors in [Errors::Terminal, Errors::File, Errors::ClosedPipe] {
+            let mut home = server.home();
+            home.set("MXM_SECRETS_VAULT_AUTH_METHOD", "approle")
+                .set("MXM_SECRETS_VAULT_ROLE_ID", &role_id)
+                .set("MXM_SECRETS_VAULT_SECRET_ID", &secret_id)
+                .set("MXM_SECRETS_BACKENDS", "vault,own");
+            let file = home.write(
+                "c.yaml",
+                "mxm_secrets: {own: {command: [tool, \"{name}\"]}}\n",
+            );
+            home.set("MXM_SECRETS_CONFIG", file);
+            home.link(&["sleep"]);
+            home.fake("tool", "echo $$ >ready\nsleep 1000");
+            let server = &server;
+            scope.spawn(move || {
+                for signal in ending() {
+                    let command = home.mxm_secrets(["get", "none", "-v", "--timeout", "120"]);
+                    let send = signalling(&home, signal);
+                    let status = ended_by(command, errors, |pid| {
+                        eventually("it hangs", || home.path().join("ready").exists());
+                        assert!(server.tokens() > before);
+                        send(pid);
+                    });
+                    assert_eq!(status.signal(), Some(signal), "{errors:?}");
+                }
+                assert_eq!(left_by(&home), Vec::<String>::new());
+            });
+        }
+    });
+    assert_eq!(server.tokens(), before, "a token is left behind");
 }
 
 /// Runs `command` to its end, which `send` brings about.
