@@ -280,6 +280,23 @@ fn a_report_of_the_mount_that_is_not_whole_is_a_failure() {
     }
 }
 
+/// An empty 404 for the mount, too: whoever says which version it is knows no more of the mount than that it is not there.
+#[test]
+fn a_mount_of_which_nothing_is_there_lacks_no_secret() {
+    let server = Scripted::answering(answer(404, r#"{"errors":[]}"#));
+    let mut home = server.home();
+    home.set("PROD_API_KEY", "stale")
+        .set("MXM_SECRETS_VAULT_MOUNT", "kv/prod");
+    for (version, words) in [
+        ("1", "has no mount kv/prod"),
+        ("2", "is unknown"),
+        ("auto", "is unknown"),
+    ] {
+        home.set("MXM_SECRETS_VAULT_KV_VERSION", version);
+        fails(&home, "prod/api-key", &[words]);
+    }
+}
+
 #[test]
 fn a_version_that_is_not_the_engines_is_a_failure() {
     let Some(server) = Server::shared() else {

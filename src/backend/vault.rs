@@ -36,6 +36,7 @@ use std::sync::{Arc, OnceLock};
 use self::api::Api;
 use self::http::Client;
 use self::login::{Identity, Late};
+use self::mount::Report;
 use self::settings::{KEYS, Settings, VARIABLES, Version};
 use self::shared::Shared;
 use self::socket::Patience;
@@ -62,8 +63,8 @@ struct Setup {
     /// Logins that were given up, before `identity`: its revocation goes last.
     late: Late,
     identity: Shared<Identity>,
-    /// The version of the engine that the server reports for the mount; `None` if it does not report it.
-    reported: Shared<Option<Version>>,
+    /// What the server reports of the mount.
+    reported: Shared<Report>,
     /// The version that a read has shown.
     seen: OnceLock<Version>,
     /// How many lookups are under way.
@@ -214,7 +215,7 @@ impl Setup {
 
     /// The version of the engine, as far as it is known.
     fn version(&self) -> Option<Version> {
-        let reported = || self.reported.found.get().copied().flatten();
+        let reported = || self.reported.found.get()?.version();
         let seen = || self.seen.get().copied();
         self.settings.version.or_else(reported).or_else(seen)
     }

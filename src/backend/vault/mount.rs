@@ -10,6 +10,26 @@ use crate::backend::Reason;
 use crate::json::Value;
 use crate::secret::Secret;
 
+/// What the server says when it is asked for the mount.
+#[derive(Clone, Copy)]
+pub enum Report {
+    /// It is a KV engine of this version.
+    Engine(Version),
+    /// Nothing: a token that may not do anything there, no such mount, an old server, or a gateway in between.
+    Untold,
+    /// That there is nothing, and not a word of why.
+    Nothing,
+}
+
+impl Report {
+    pub fn version(self) -> Option<Version> {
+        match self {
+            Report::Engine(version) => Some(version),
+            Report::Untold | Report::Nothing => None,
+        }
+    }
+}
+
 impl Setup {
     pub fn contradiction(&self, found: Version, given: Version) -> Reason {
         Reason::from(format!(
@@ -19,14 +39,14 @@ impl Setup {
         .hint("set kv_version to auto")
     }
 
-    /// The version that the server reports for the mount; the first one to ask looks. What the server calls by another
+    /// What the server reports of the mount; the first one to ask looks. What the server calls by another
     /// path is not the mount that is meant.
     pub fn reported(
         &self,
         api: &Api,
         identity: &Identity,
         patience: Patience,
-    ) -> Result<Option<Version>, Reason> {
+    ) -> Result<Report, Reason> {
         self.reported
             .get(|| self.ask_mount(api, identity, patience))
             .copied()
@@ -37,7 +57,7 @@ impl Setup {
         api: &Api,
         identity: &Identity,
         patience: Patience,
-    ) -> Result<Option<Version>, Reason> {
+    ) -> Result<Report, Reason> {
         let mount = &self.settings.mount;
         let call = Call {
             path: &format!("sys/internal/ui/mounts/{}", encode_path(mount)),
@@ -46,10 +66,10 @@ impl Setup {
         };
         let reply = api.call(&call, patience)?;
         match (reply.response.status, reply.data()) {
-            (200, Some(data)) => self.mounted(data, &reply).map(Some),
-            // A token that may not do anything there, no such mount, an old server, or a gateway in between.
-            (401 | 403 | 404, None) if reply.json().is_some() => Ok(None),
-            (400, _) if reply.says("missing client token") => Ok(None),
+            (200, Some(data)) => self.mounted(data, &reply).map(Report::Engine),
+            (404, None) if reply.says_only_that_there_is_nothing() => Ok(Report::Nothing),
+            (401 | 403 | 404, None) if reply.json().is_some() => Ok(Report::Untold),
+            (400, _) if reply.says("missing client token") => Ok(Report::Untold),
             (200, None) => Err(not_vaults(api)),
             _ => Err(api.refusal(&reply, &format!("the look at the mount {mount}"))),
         }

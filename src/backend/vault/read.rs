@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::address::encode_path;
 use super::api::{Api, Call, Reply};
 use super::login::{self, Identity};
+use super::mount::Report;
 use super::settings::Version;
 use super::socket::Patience;
 use super::{Setup, no_token};
@@ -65,10 +66,15 @@ impl Setup {
             Read::Denied(reason) | Read::NotAPathOfV2(reason) => return Err(reason),
             Read::Nothing => question.absent(),
         };
-        match self.reported(question.api, question.identity, question.patience)? {
-            Some(reported) if reported == version => return Ok(miss),
-            Some(reported) => return Err(self.contradiction(reported, version)),
-            None => {}
+        match (
+            self.reported(question.api, question.identity, question.patience)?,
+            version,
+        ) {
+            (Report::Engine(reported), _) if reported == version => return Ok(miss),
+            (Report::Engine(reported), _) => return Err(self.contradiction(reported, version)),
+            // An engine of version 1 has no words of its own, by which it could be known all the same.
+            (Report::Nothing, Version::V1) => return Err(self.no_mount(question.api, "")),
+            (Report::Nothing | Report::Untold, _) => {}
         }
         // The server does not report it. An engine of version 2 is known by its words for the paths of version 1.
         match version {
@@ -289,12 +295,13 @@ impl Setup {
         if reply.says_only_that_there_is_nothing() {
             return Ok(Read::Nothing);
         }
-        Err(Reason::from(format!(
-            "{} has no mount {mount}{}",
-            api.address(),
-            reply.told_after_colon()
-        ))
-        .hint("check mount and the namespace"))
+        Err(self.no_mount(api, &reply.told_after_colon()))
+    }
+
+    fn no_mount(&self, api: &Api, told: &str) -> Reason {
+        let mount = &self.settings.mount;
+        Reason::from(format!("{} has no mount {mount}{told}", api.address()))
+            .hint("check mount and the namespace")
     }
 
     /// Why the server denies it; an error if another than Vault has answered.

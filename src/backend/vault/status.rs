@@ -91,7 +91,7 @@ impl Setup {
         let identity = self.identity(api, patience)?;
         let mount = &self.settings.mount;
         match (
-            self.reported(api, identity, patience)?,
+            self.reported(api, identity, patience)?.version(),
             self.settings.version,
         ) {
             (Some(found), Some(given)) if found != given => {
