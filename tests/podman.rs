@@ -131,3 +131,33 @@ fn the_compose_file_of_the_readme_runs_word_for_word() {
     });
     podman.output("cd compose; podman-compose down");
 }
+
+#[test]
+fn the_image_is_one_to_copy_from() {
+    let Some(podman) = Podman::shared() else {
+        return;
+    };
+    let (checkout, version) = (env!("CARGO_MANIFEST_DIR"), env!("CARGO_PKG_VERSION"));
+    podman.output(&format!(
+        "PROGRAM=/usr/local/bin/mxm-secrets DIST=$PWD/dist '{checkout}/.ci/image' {}-unknown-linux-musl
+        podman load -q -i dist/mxm-secrets-{version}-*.oci.tar
+        printf 'FROM localhost/trader\\nCOPY --from=localhost/mxm-secrets:{version} /mxm-secrets /bin/copied\\n' >Containerfile
+        podman build -q --isolation=chroot --network=host -t copied -f Containerfile .",
+        std::env::consts::ARCH
+    ));
+    podman
+        .run(
+            "--user 1000:1000 --secret prod_api-key",
+            &format!("copied {}", GET.replace("mxm-secrets", "copied")),
+        )
+        .is(0, format!("{VALUE}\n"), "");
+    // By itself it is the program, and nobody's; the program of the tests needs its libraries for that.
+    let alone = podman.run(
+        "--secret prod_api-key",
+        &format!("mxm-secrets:{version} --version"),
+    );
+    let is_static = podman.shell("ldd /usr/local/bin/mxm-secrets").status != Some(0);
+    assert_eq!(alone.status == Some(0), is_static, "{alone:?}");
+    let config = podman.output(&format!("podman image inspect mxm-secrets:{version}"));
+    assert!(config.contains("\"User\": \"65534:65534\""), "{config}");
+}

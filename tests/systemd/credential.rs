@@ -198,3 +198,53 @@ fn the_units_are_hardened() {
     let seen = machine.run("stat -c %a:%U /run/mxm-secrets/credential");
     seen.is(0, "600:root\n", "");
 }
+
+/// Vault itself, as it dies: it hangs, and then it is gone. Nothing is handed over, within the deadline.
+#[test]
+fn a_server_that_dies_hands_nothing_over() {
+    let Some(machine) = machine() else { return };
+    let vault = program("vault").unwrap();
+    machine.output(&format!(
+        "systemd-run --quiet --unit=mortal '{}' server -dev -dev-root-token-id=root -dev-no-store-token \
+            -dev-listen-address=127.0.0.1:8300
+        export VAULT_ADDR=http://127.0.0.1:8300 VAULT_TOKEN=root
+        until '{}' kv put secret/prod/key value=m0rtal >/dev/null 2>&1; do sleep 0.1; done
+        printf 'mxm_secrets:\\n  backends: [vault]\\n  timeout: 1\\n  vault: {{address: \"%s\"}}\\n  credentials_for: {{\"*.service\": [prod_key]}}\\n' \
+            \"$VAULT_ADDR\" >/etc/mxm-secrets/mortal.yaml
+        cd /usr/local/lib/systemd/system
+        sed s,/credential,/mortal, mxm-secrets-credential.socket >/run/systemd/system/mortal.socket
+        sed s,secrets/config,secrets/mortal, mxm-secrets-credential@.service >/run/systemd/system/mortal@.service
+        systemctl daemon-reload; systemctl start mortal.socket",
+        vault.display(),
+        vault.display()
+    ));
+    let ask = |unit: &str| {
+        let ask =
+            ask(unit, "prod_key").replace("/run/mxm-secrets/credential", "/run/mxm-secrets/mortal");
+        let began = std::time::Instant::now();
+        let seen = machine.run(&ask);
+        assert!(began.elapsed().as_secs() < 30, "{:?}", began.elapsed());
+        seen
+    };
+    ask("mortal-well").is(0, "m0rtal", "");
+    for (signal, unit) in [("STOP", "mortal-hangs"), ("KILL", "mortal-gone")] {
+        machine.output(&format!("systemctl kill --signal={signal} mortal.service"));
+        ask(unit).is(0, "", "");
+        let said = said(machine, unit);
+        assert_eq!(
+            said,
+            format!("mxm-secrets: {unit}.service gets an empty credential prod_key\n")
+        );
+    }
+    let ended = machine
+        .output("journalctl --sync; journalctl --no-pager --output=cat -u 'mortal@*.service'");
+    assert_eq!(
+        ended
+            .matches("mxm-secrets: prod/key: failed: vault: ")
+            .count(),
+        2,
+        "{ended}"
+    );
+    assert_eq!(ended.matches("status=4/NOPERMISSION").count(), 2, "{ended}");
+    machine.is_not_told("m0rtal");
+}
