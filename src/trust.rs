@@ -112,9 +112,14 @@ impl Trust {
     /// The doubt.
     pub fn check(&mut self, path: &Path, file: &File) -> Result<(), Doubt> {
         let data = file.metadata().map_err(|error| unknown(path, &error))?;
+        self.check_opened(path, &data)
+    }
+
+    /// The same, of which `data` is known.
+    fn check_opened(&mut self, path: &Path, data: &Metadata) -> Result<(), Doubt> {
         // What has no path, such as a pipe or a file in memory, cannot be changed through one.
         if !data.is_file() || data.nlink() == 0 {
-            return match Doubt::of(self.owner(path, &data).into_iter().collect()) {
+            return match Doubt::of(self.owner(path, data).into_iter().collect()) {
                 Some(doubt) => Err(doubt),
                 None => Ok(()),
             };
@@ -138,7 +143,7 @@ impl Trust {
         if !data.is_file() {
             return Err("is not a regular file".to_owned());
         }
-        self.check(path, &file).map_err(|doubt| {
+        self.check_opened(path, &data).map_err(|doubt| {
             let fix = doubt.fix.map(|fix| format!("; fix it with: {fix}"));
             let fix = fix.unwrap_or_default();
             format!("is not read, since {why}: {}{fix}", doubt.text)

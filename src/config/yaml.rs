@@ -12,7 +12,7 @@ mod scalar;
 pub use node::{Data, Key, Node, Place, Wrong, wrong};
 pub use scalar::{Meaning, Scalar, Style, boolean, python_float};
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, Tag};
 
@@ -37,7 +37,7 @@ pub fn parse(bytes: &[u8], file: usize) -> Result<Node, Wrong> {
     let mut builder = Builder {
         file,
         stack: Vec::new(),
-        anchors: HashMap::new(),
+        anchors: BTreeMap::new(),
         nodes: 0,
         root: None,
     };
@@ -99,7 +99,8 @@ fn place(file: usize, marker: &Marker) -> Place {
 struct Builder {
     file: usize,
     stack: Vec<Frame>,
-    anchors: HashMap<usize, Node>,
+    /// Not a HashMap, whose first one asks the system for random bytes.
+    anchors: BTreeMap<usize, Node>,
     nodes: usize,
     root: Option<Node>,
 }
