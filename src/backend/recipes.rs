@@ -459,3 +459,64 @@ pub const RECIPES: &[Recipe] = &[
 pub fn recipe(name: &str) -> Option<&'static Recipe> {
     RECIPES.iter().find(|recipe| recipe.name == name)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+    use crate::schema::REQUIRED;
+    use crate::text;
+
+    #[test]
+    fn every_recipe_is_whole() {
+        for recipe in RECIPES {
+            let name = recipe.name;
+            let own = super::super::OWN.map_or(&[] as &[Key], |entry| entry.keys);
+            let parameters: Vec<&Key> = recipe.needs.iter().chain(recipe.takes).collect();
+            for key in &parameters {
+                let mut taken = own.iter().chain([&REQUIRED]);
+                assert!(
+                    taken.all(|own| own.name != key.name),
+                    "{name}: {}",
+                    key.name
+                );
+                let is_used = |word: &&str| word.contains(&format!("{{{}}}", key.name));
+                assert!(recipe.command.iter().any(is_used), "{name}: {}", key.name);
+            }
+            // What looks like a placeholder is one, and the name is among them.
+            let found = RefCell::new(Vec::new());
+            for word in recipe.command {
+                text::fill(word, |placeholder| {
+                    found.borrow_mut().push(placeholder.to_owned());
+                    None
+                });
+            }
+            let found = found.into_inner();
+            let names = ["name", "reference", "variable"];
+            assert!(found.iter().any(|it| names.contains(&it.as_str())) || name == "vals");
+            for word in found
+                .iter()
+                .filter(|word| word.chars().all(char::is_alphabetic))
+            {
+                let known =
+                    names.contains(&word.as_str()) || ["field", "end"].contains(&word.as_str());
+                assert!(
+                    known || parameters.iter().any(|key| key.name == word),
+                    "{name}: {word}"
+                );
+            }
+            for (key, value) in recipe.keys {
+                let key = own.iter().find(|own| own.name == *key).unwrap();
+                if let Kind::Choice(words) = key.kind {
+                    assert!(words.contains(value), "{name}: {value}");
+                }
+            }
+            assert_eq!(RECIPES.iter().filter(|it| it.name == name).count(), 1);
+            assert!(recipe.unattended.iter().all(|pair| pair.contains('=')));
+            // A status alone proves nothing, unless it is that of an empty value.
+            let proves = |end: &End| end.0 == Some(0) || end.1.is_some();
+            assert!(recipe.miss.iter().all(proves), "{name}");
+        }
+    }
+}

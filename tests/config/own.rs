@@ -1013,3 +1013,27 @@ fn recipes_are_listed_with_what_they_were_tried_with() {
         r#""needs":[{"name":"file","default":"","about":"the encrypted file"}],"takes":[],"command":["sops","decrypt","#
     ));
 }
+
+/// The parameter that the default lacks is in a layer: that is no mistake of the default.
+#[test]
+fn a_layer_can_give_the_parameter_of_a_recipe() {
+    let mut home = Home::new();
+    let store = home.path().join("store");
+    let app = "store/apps/mxm-secrets";
+    home.write(
+        &format!("{app}/default.yaml"),
+        "mxm_secrets:\n  backends: [own]\n  own: {recipe: sops}\n",
+    );
+    home.write(
+        &format!("{app}/environment.yaml"),
+        "prod:\n  mxm_secrets: {own: {file: prod.yaml}}\ndev: {}\n",
+    );
+    home.set("MXM_CONFIG_STORE", store);
+    home.fake("sops", "printf '%s' \"${4##*/}\"");
+    assert_eq!(home.run(["config", "--check"]).status, Some(0));
+    home.set("MXM_ENVIRONMENT", "prod");
+    home.run(["get", "a"]).is(0, "prod.yaml\n", "");
+    home.set("MXM_ENVIRONMENT", "dev");
+    home.run(["get", "a"])
+        .has(2, "", &["own.recipe: file is missing: the encrypted file"]);
+}
