@@ -789,6 +789,7 @@ mxm_secrets:
 }
 
 /// A value of every kind, for people and for programs.
+#[cfg(feature = "credentials")]
 #[test]
 fn config_shows_values_of_every_kind() {
     let home = Home::new();
