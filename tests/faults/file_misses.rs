@@ -37,6 +37,12 @@ fn link(path: impl AsRef<Path>, target: &str) {
     symlink(target, path).unwrap();
 }
 
+/// Leaves an empty directory, as where a volume is not mounted.
+fn unmount(path: impl AsRef<Path>) {
+    fs::rename(&path, path.as_ref().with_extension("was")).unwrap();
+    fs::create_dir(path).unwrap();
+}
+
 /// Writes what `change` makes of a file.
 fn change(path: impl AsRef<Path>, change: fn(&[u8]) -> Vec<u8>) {
     let path = path.as_ref();
@@ -97,6 +103,16 @@ const AGE: &[Row] = &[
             fs::write(home.join(".passage/store"), "").unwrap();
         }),
         "is not a directory",
+    ),
+    (
+        "a store that is not mounted",
+        Of(|home| unmount(home.join(".passage/store"))),
+        "store is empty",
+    ),
+    (
+        "a folder that is not mounted",
+        Of(|home| unmount(home.join(".passage/store/leaks"))),
+        "leaks is empty",
     ),
     (
         "a file that may not be read",
@@ -212,6 +228,19 @@ const CREDENTIALS: &[Row] = &[
             fs::write(home.join("mnt"), "").unwrap();
         }),
         "cannot be searched",
+    ),
+    (
+        "a directory that is not mounted",
+        Of(|home| unmount(home.join("mnt"))),
+        "mnt is empty",
+    ),
+    (
+        "a folder that is not mounted",
+        Of(|home| {
+            fs::remove_file(home.join("mnt/leaks_canary")).unwrap();
+            fs::create_dir(home.join("mnt/leaks")).unwrap();
+        }),
+        "leaks is empty",
     ),
     (
         "a volume without its data",

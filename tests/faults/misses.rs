@@ -116,6 +116,14 @@ const BOTH: &[Row] = &[
         "ermission denied",
     ),
     (
+        "a folder that is not mounted",
+        |store| {
+            fs::remove_dir_all(store.root().join("team")).unwrap();
+            fs::create_dir(store.root().join("team")).unwrap();
+        },
+        "team is empty",
+    ),
+    (
         "a store that may not be read",
         |store| no_modes(store.root()),
         "ermission denied",
@@ -256,6 +264,30 @@ const GOPASS: &[Row] = &[
             .unwrap();
         },
         "gone",
+    ),
+    (
+        "a script that reads another store",
+        |store| {
+            let gopass = store.home.path().join("bin/gopass");
+            let real = fs::read_link(&gopass).unwrap();
+            fs::remove_file(gopass).unwrap();
+            let script = "#!/bin/sh\nexport PASSWORD_STORE_DIR=$HOME/elsewhere\nexec";
+            let text = format!("{script} '{}' \"$@\"\n", real.display());
+            store.home.program("gopass", &text);
+            fs::remove_dir_all(store.home.path().join(".config/gopass")).unwrap();
+        },
+        "gopass",
+    ),
+    (
+        "a configuration that only gopass can read",
+        |store| {
+            let (root, home) = (store.root(), store.home.path());
+            let (root, home) = (root.display(), home.display());
+            let text = format!("path: {root}\nmounts:\n  team: {home}/gone\n");
+            store.home.write(".config/gopass/config.yml", text);
+            fs::remove_file(configuration(store)).unwrap();
+        },
+        "team",
     ),
     (
         "words of gopass for names",
