@@ -148,7 +148,7 @@ impl Age {
             Err(error) => Err(match file::is_absent(&self.store) {
                 Ok(true) => {
                     let reason = Reason::from(format!("the age store {shown} does not exist"))
-                        .hint("create it with mkdir, or set PASSAGE_DIR to the directory you use");
+                        .hint("put a secret into it, or set PASSAGE_DIR to the directory you use");
                     match self.is_meant() {
                         true => Answer::Failed(reason),
                         false => Answer::unavailable(NoStore::NoTrace, reason),

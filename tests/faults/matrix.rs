@@ -116,7 +116,7 @@ macro_rules! says {
     (no store, $where:literal) => {
         concat!(
             "mxm-secrets: leaks/canary: failed: age unavailable: the age store ", $where, "/.passage/store does not exist\n",
-            "mxm-secrets: hint: create it with mkdir, or set PASSAGE_DIR to the directory you use\n"
+            "mxm-secrets: hint: put a secret into it, or set PASSAGE_DIR to the directory you use\n"
         )
     };
 }
