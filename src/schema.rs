@@ -15,7 +15,7 @@ use crate::{sys, text};
 #[allow(dead_code, reason = "the man page is drawn from it, in a test")]
 #[derive(Debug)]
 pub struct Key {
-    /// Its name; a dot stands between the names of a nested one.
+    /// Its name; a nested one has dots between the names.
     pub name: &'static str,
     /// What it takes.
     pub kind: Kind,
@@ -160,7 +160,7 @@ impl Value {
             Kind::Choice(words) if words.contains(&text.as_str()) => Ok(Value::Text(text)),
             Kind::Choice(words) => wrong(&words.join(" or ")),
             // The words of YAML, which the same key takes in a file, and those that the official clients of Vault take
-            // in their variables (Go's ParseBool), since ours stand beside them; in any case, as is usual there.
+            // in their variables (Go's ParseBool), since ours are beside them; in any case, as is usual there.
             Kind::Bool => match text.to_ascii_lowercase().as_str() {
                 "1" | "t" | "true" | "yes" | "on" => Ok(Value::Bool(true)),
                 "0" | "f" | "false" | "no" | "off" => Ok(Value::Bool(false)),

@@ -16,7 +16,7 @@ use super::yaml::{Meaning, Node, Style};
 use crate::deadline::Deadline;
 use crate::nearest::{did_you_mean, nearest};
 
-/// How deep interpolations may lead to, or stand in, each other.
+/// How deep interpolations may be nested, or lead from one to the next.
 const DEPTH: usize = 100;
 
 /// How many may be resolved for one configuration.

@@ -1,5 +1,5 @@
-//! What is shown of a command that the configuration names. No rule tells a credential from another word, so `***` stands
-//! for all but the program, options without a value, and the placeholders for the name.
+//! What is shown of a command that the configuration names. No rule tells a credential from another word, so `***` takes
+//! the place of all but the program, options without a value, and the placeholders for the name.
 
 const PLACEHOLDERS: [&str; 4] = ["{name}", "{field}", "{reference}", "{variable}"];
 

@@ -1,9 +1,9 @@
-//! A YAML file as a tree of nodes that know where they stand.
+//! A YAML file as a tree of nodes that know where they are.
 //!
 //! It takes what PyYAML takes, since other programs read the same store with it, but for what nobody means to write:
 //! keys given twice, several documents, a byte-order mark. Depth and the expansion of aliases are bounded.
 //!
-//! `node` is the tree, `scalar` says what the texts in it mean, `characters` which ones may not stand in a file.
+//! `node` is the tree, `scalar` says what the texts in it mean, `characters` which ones must not be in a file.
 
 mod characters;
 mod node;
@@ -18,7 +18,7 @@ use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, Tag};
 
 use characters::{check_characters, check_tabs, end_of, indented_with_a_tab};
 
-/// How deep lists and mappings may stand in each other.
+/// How deep lists and mappings may be nested.
 const DEPTH: usize = 100;
 
 /// How many nodes a file may have, aliases expanded.
@@ -41,7 +41,7 @@ pub fn parse(bytes: &[u8], file: usize) -> Result<Node, Wrong> {
         nodes: 0,
         root: None,
     };
-    // Only where tabs may stand in the wrong places do we need to know the right ones.
+    // Where tabs are allowed matters only if there are any.
     let mut quoted = text.contains('\t').then(Vec::new);
     let mut documents = 0;
     let mut parser = Parser::new_from_str(text);

@@ -149,7 +149,7 @@ impl<'c> Checker<'c> {
     }
 }
 
-/// Whether `text` is something, without blanks at its ends.
+/// Whether `text` is something, without spaces at its ends.
 fn is_trimmed(text: &str) -> bool {
     !text.is_empty() && text.trim() == text
 }

@@ -26,7 +26,7 @@ impl Reader<'_> {
         count
     }
 
-    /// Passes over blanks, and says whether there were any.
+    /// Passes over spaces and tabs, and says whether there were any.
     pub fn blanks(&mut self) -> bool {
         let rest = self.rest.trim_start_matches([' ', '\t']);
         let any = rest.len() < self.rest.len();

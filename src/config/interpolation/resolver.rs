@@ -131,7 +131,7 @@ impl<'t> Tree<'t> {
     }
 }
 
-/// Names of secrets, wherever they stand in a word of a variable's name: `PGPASSWORD`.
+/// Names of secrets, wherever they are in a word of a variable's name: `PGPASSWORD`.
 const INSIDE: &[&str] = &[
     "COOKIE",
     "CREDENTIAL",
@@ -195,7 +195,7 @@ impl Argument {
         })
     }
 
-    /// What stands there without quotes: OmegaConf knows numbers, `true`, `false` and `null` among them.
+    /// A default without quotes: OmegaConf knows numbers, `true`, `false` and `null` among them.
     fn written(text: String) -> Argument {
         let digits = text.replace('_', "");
         let unsigned = digits.trim_start_matches(['+', '-']);

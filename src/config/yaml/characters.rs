@@ -44,7 +44,7 @@ pub fn end_of(text: &str, file: usize) -> Place {
 
 const TAB: &str = "tabs are not allowed here: indent with spaces";
 
-/// The first tab in the blanks before the text of the line of `place`.
+/// The first tab in the spaces before the text of the line of `place`.
 pub fn indented_with_a_tab(text: &str, place: Place) -> Option<Wrong> {
     let line = text.lines().nth(place.line - 1)?;
     let blanks = line.len() - line.trim_start().len();

@@ -2,7 +2,7 @@
 
 use super::scalar::{Scalar, Style};
 
-/// Where something stands.
+/// Where something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// The file, by its number among those read.
@@ -29,7 +29,7 @@ pub enum Data {
     Scalar(Scalar),
     /// A list.
     List(Vec<Node>),
-    /// A mapping, in the file's order; no key stands in it twice.
+    /// A mapping, in the file's order, each key once.
     Map(Vec<(Key, Node)>),
 }
 
@@ -40,7 +40,7 @@ pub struct Key {
     pub text: String,
     /// Whether it is a text.
     pub is_text: bool,
-    /// Where it stands.
+    /// Where it is.
     pub place: Place,
 }
 
