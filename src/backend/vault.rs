@@ -36,7 +36,7 @@ use std::sync::{Arc, OnceLock};
 use self::api::Api;
 use self::http::Client;
 use self::login::{Identity, Late};
-use self::mount::Report;
+use self::mount::Reported;
 use self::settings::{KEYS, Settings, VARIABLES, Version};
 use self::shared::Shared;
 use self::socket::Patience;
@@ -64,7 +64,7 @@ struct Setup {
     late: Late,
     identity: Shared<Identity>,
     /// What the server reports of the mount.
-    reported: Shared<Report>,
+    reported: Shared<Reported>,
     /// The version that a read has shown.
     seen: OnceLock<Version>,
     /// How many lookups are under way.

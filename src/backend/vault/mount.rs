@@ -12,7 +12,7 @@ use crate::secret::Secret;
 
 /// What the server says when it is asked for the mount.
 #[derive(Clone, Copy)]
-pub enum Report {
+pub enum Reported {
     /// It is a KV engine of this version.
     Engine(Version),
     /// Nothing: a token that may not do anything there, no such mount, an old server, or a gateway in between.
@@ -21,11 +21,11 @@ pub enum Report {
     Nothing,
 }
 
-impl Report {
+impl Reported {
     pub fn version(self) -> Option<Version> {
         match self {
-            Report::Engine(version) => Some(version),
-            Report::Untold | Report::Nothing => None,
+            Reported::Engine(version) => Some(version),
+            Reported::Untold | Reported::Nothing => None,
         }
     }
 }
@@ -46,7 +46,7 @@ impl Setup {
         api: &Api,
         identity: &Identity,
         patience: Patience,
-    ) -> Result<Report, Reason> {
+    ) -> Result<Reported, Reason> {
         self.reported
             .get(|| self.ask_mount(api, identity, patience))
             .copied()
@@ -57,7 +57,7 @@ impl Setup {
         api: &Api,
         identity: &Identity,
         patience: Patience,
-    ) -> Result<Report, Reason> {
+    ) -> Result<Reported, Reason> {
         let mount = &self.settings.mount;
         let call = Call {
             path: &format!("sys/internal/ui/mounts/{}", encode_path(mount)),
@@ -66,10 +66,10 @@ impl Setup {
         };
         let reply = api.call(&call, patience)?;
         match (reply.response.status, reply.data()) {
-            (200, Some(data)) => self.mounted(data, &reply).map(Report::Engine),
-            (404, None) if reply.says_only_that_there_is_nothing() => Ok(Report::Nothing),
-            (401 | 403 | 404, None) if reply.json().is_some() => Ok(Report::Untold),
-            (400, _) if reply.says("missing client token") => Ok(Report::Untold),
+            (200, Some(data)) => self.mounted(data, &reply).map(Reported::Engine),
+            (404, None) if reply.says_only_that_there_is_nothing() => Ok(Reported::Nothing),
+            (401 | 403 | 404, None) if reply.json().is_some() => Ok(Reported::Untold),
+            (400, _) if reply.says("missing client token") => Ok(Reported::Untold),
             (200, None) => Err(not_vaults(api)),
             _ => Err(api.refusal(&reply, &format!("the look at the mount {mount}"))),
         }

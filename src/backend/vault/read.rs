@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::address::encode_path;
 use super::api::{Api, Call, Reply};
 use super::login::{self, Identity};
-use super::mount::Report;
+use super::mount::Reported;
 use super::settings::Version;
 use super::socket::Patience;
 use super::{Setup, no_token};
@@ -70,11 +70,11 @@ impl Setup {
             self.reported(question.api, question.identity, question.patience)?,
             version,
         ) {
-            (Report::Engine(reported), _) if reported == version => return Ok(miss),
-            (Report::Engine(reported), _) => return Err(self.contradiction(reported, version)),
+            (Reported::Engine(reported), _) if reported == version => return Ok(miss),
+            (Reported::Engine(reported), _) => return Err(self.contradiction(reported, version)),
             // An engine of version 1 has no words of its own, by which it could be known all the same.
-            (Report::Nothing, Version::V1) => return Err(self.no_mount(question.api, "")),
-            (Report::Nothing | Report::Untold, _) => {}
+            (Reported::Nothing, Version::V1) => return Err(self.no_mount(question.api, "")),
+            (Reported::Nothing | Reported::Untold, _) => {}
         }
         // The server does not report it. An engine of version 2 is known by its words for the paths of version 1.
         match version {
