@@ -213,6 +213,30 @@ fn no_child_is_left_when_memory_runs_out() {
     assert!(short > 0, "no limit was small enough");
 }
 
+/// Who reads JSON gets JSON then, too.
+#[test]
+fn the_want_of_memory_is_told_as_json() {
+    let mut home = Home::new();
+    home.link(&["head"]);
+    home.fake("gopass", "head -c 14000000 /dev/zero");
+    home.set("MXM_SECRETS_BACKENDS", "gopass");
+    let told = r#"{"schema":1,"problem":"failed","name":null,"message":"there is not enough memory","hint":null}"#;
+    let mut short = 0;
+    for limit in (8..40).step_by(4) {
+        let exec = ["exec", "--json-errors", "--secret", "a", "--", "true"];
+        let seen = run(limited(
+            home.mxm_secrets(exec),
+            libc::RLIMIT_AS,
+            limit << 20,
+        ));
+        if seen.stderr.contains("not enough memory") {
+            assert_eq!((seen.status, seen.stderr.trim_end()), (Some(125), told));
+            short += 1;
+        }
+    }
+    assert!(short > 0, "no limit was small enough");
+}
+
 #[test]
 fn a_signal_that_is_none_of_ours_changes_nothing() {
     everywhere(|place, whole| {
