@@ -95,6 +95,8 @@ fn credentials_of_backends_are_not_given_out_by_name() {
         ("vault/token", "VAULT_TOKEN"),
         ("vault/token#", "VAULT_TOKEN"),
         ("bao/client-key", "BAO_CLIENT_KEY"),
+        ("vault/role_id", "VAULT_ROLE_ID"),
+        ("vault/headers", "VAULT_HEADERS"),
         ("gopass/age/password", "GOPASS_AGE_PASSWORD"),
     ] {
         let mut home = Home::new();

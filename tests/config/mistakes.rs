@@ -342,6 +342,14 @@ const CORPUS: &[(&[u8], &str)] = &[
         "1:29: mxm_secrets.env.prefix: the variable NOT_SET is not set, and ${oc.env:NOT_SET} has no default",
     ),
     (
+        b"mxm_secrets: {env: {prefix: \"${oc.env:VAULT_ROLE_ID,x}\"}}\n",
+        "1:29: mxm_secrets.env.prefix: the variable VAULT_ROLE_ID may hold a secret, which must not be in the configuration",
+    ),
+    (
+        b"mxm_secrets: {env: {prefix: \"${oc.env:BAO_HEADERS,x}\"}}\n",
+        "1:29: mxm_secrets.env.prefix: the variable BAO_HEADERS may hold a secret, which must not be in the configuration",
+    ),
+    (
         b"mxm_secrets: {env: {prefix: \"${oc.env:VAULT_TOKEN,x}\"}}\n",
         "1:29: mxm_secrets.env.prefix: the variable VAULT_TOKEN may hold a secret, which must not be in the configuration",
     ),
