@@ -424,7 +424,6 @@ pub const RECIPES: &[Recipe] = &[
     Recipe {
         name: "podman",
         about: "another mxm-secrets, in a container: prod/api-key there",
-        tried: "mxm-secrets itself",
         needs: &[text("container", "", "the container")],
         command: &[
             "podman",

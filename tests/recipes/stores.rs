@@ -149,6 +149,7 @@ fn keepassxc() {
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
+            .stderr(Stdio::null())
             .spawn()
             .unwrap();
         std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes()).unwrap();
@@ -295,9 +296,15 @@ struct Moto {
     _lifeline: Child,
 }
 
+/// The one that lets everybody do everything.
 fn moto() -> Option<&'static Moto> {
     static MOTO: OnceLock<Option<Moto>> = OnceLock::new();
-    let start = || {
+    MOTO.get_or_init(|| Moto::start(None)).as_ref()
+}
+
+impl Moto {
+    /// With the number of calls after which it checks who calls.
+    fn start(checks: Option<&str>) -> Option<Moto> {
         let aws = program("aws")?;
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
@@ -309,6 +316,7 @@ fn moto() -> Option<&'static Moto> {
             .args(["-c", script, "sh"])
             .arg(aws.with_file_name("moto_server"))
             .arg(port.to_string())
+            .envs(checks.map(|checks| ("INITIAL_NO_AUTH_ACTION_COUNT", checks)))
             .stdin(Stdio::piped())
             .spawn()
             .unwrap();
@@ -321,13 +329,11 @@ fn moto() -> Option<&'static Moto> {
             std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
         });
         Some(moto)
-    };
-    MOTO.get_or_init(start).as_ref()
+    }
 }
 
 /// A home that asks moto, of a region of its own.
-fn with_moto(section: &str, region: &str) -> Option<Home> {
-    let moto = moto()?;
+fn with_moto(moto: &Moto, section: &str, region: &str) -> Home {
     let mut home = home(&format!("{section}, region: {region}"));
     home.install("aws", &moto.aws);
     home.set("AWS_ACCESS_KEY_ID", "a")
@@ -335,7 +341,7 @@ fn with_moto(section: &str, region: &str) -> Option<Home> {
         .set("AWS_EC2_METADATA_DISABLED", "true")
         .set("AWS_MAX_ATTEMPTS", "1")
         .set("AWS_ENDPOINT_URL", &moto.address);
-    Some(home)
+    home
 }
 
 fn aws(home: &Home, region: &str, arguments: &[&str]) {
@@ -352,10 +358,20 @@ fn aws_fails(home: &mut Home) {
 }
 
 #[test]
-fn aws_secretsmanager() {
-    let Some(mut home) = with_moto("recipe: aws-secretsmanager", "eu-west-1") else {
+fn aws_forbids() {
+    let Some(moto) = Moto::start(Some("0")) else {
         return;
     };
+    for recipe in ["aws-secretsmanager", "aws-ssm"] {
+        let home = with_moto(&moto, &format!("recipe: {recipe}"), "eu-west-1");
+        failed(&home, "prod/nothing", "aws ended with status 255");
+    }
+}
+
+#[test]
+fn aws_secretsmanager() {
+    let Some(moto) = moto() else { return };
+    let mut home = with_moto(moto, "recipe: aws-secretsmanager", "eu-west-1");
     let create = |name: &str, kind: &str, value: &str| {
         aws(
             &home,
@@ -396,9 +412,8 @@ fn aws_secretsmanager() {
 
 #[test]
 fn aws_ssm() {
-    let Some(mut home) = with_moto("recipe: aws-ssm", "eu-west-2") else {
-        return;
-    };
+    let Some(moto) = moto() else { return };
+    let mut home = with_moto(moto, "recipe: aws-ssm", "eu-west-2");
     for (name, value) in VALUES {
         let name = format!("/prod/{name}");
         let kind = "--type=SecureString";
