@@ -29,3 +29,9 @@ fn a_secret_does_not_become_a_file() {
         &["unavailable on this system: it has no files in memory"],
     );
 }
+
+#[test]
+fn nobody_asks_for_a_credential() {
+    let said = "mxm-secrets: credential: unavailable on this system: it has no systemd\n";
+    Home::new().run(["credential"]).is(2, "", said);
+}

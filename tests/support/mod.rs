@@ -2,6 +2,7 @@
 
 #[cfg(all(
     target_os = "linux",
+    not(mxm_secrets_portable),
     feature = "config",
     feature = "credentials",
     feature = "keyring"
