@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
-use crate::support::{Home, find, program, transcript};
+use crate::support::{Home, find, program, say_not_run, transcript};
 
 /// Values of several lines, with other letters, with fields, and with a newline at the end.
 const VALUES: &[(&str, &str)] = &[
@@ -502,8 +502,9 @@ fn kubernetes() {
 
 #[test]
 fn gcloud() {
-    // It is in no registry: where it is not installed, this is not run.
-    let Some(gcloud) = find("gcloud") else { return };
+    let Some(gcloud) = find("gcloud") else {
+        return say_not_run("gcloud is not installed, and no registry has it");
+    };
     let Some(address) = played() else { return };
     let mut home = home("recipe: gcloud, project: p");
     home.install("gcloud", &gcloud);
