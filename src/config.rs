@@ -295,7 +295,7 @@ pub struct Checked {
 /// Everything that is wrong in it.
 #[cfg(feature = "config")]
 pub fn check(options: &Options) -> Result<Checked, UsageError> {
-    let raw = files::read(options)?;
+    let raw = files::find(options)?;
     if raw.files.is_empty() && !raw.is_none {
         let places = text::list(files::places().iter().map(|path| path.to_string_lossy()));
         let mut text = "there is no configuration file to check".to_owned();

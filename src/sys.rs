@@ -34,7 +34,9 @@ pub use memory::{
     NO_MEMORY, protect_memory, restore_core_limit, set_message_without_memory,
     set_status_without_memory,
 };
-pub use rights::{access_list, group, home, home_or_root, is_read_only, user};
+pub use rights::{
+    access_list, group, home, home_or_root, is_at_a_strange_home, is_read_only, user,
+};
 pub use rustix::stdio::{stderr, stdin, stdout};
 pub use sockets::{connect_unix, peer, send, start_connecting};
 

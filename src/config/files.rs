@@ -56,7 +56,7 @@ pub fn late(ended: Ended) -> UsageError {
     UsageError::new(format!("the configuration {}", ended.before_it_was("read")))
 }
 
-/// Finds the configuration and reads it, all of its files.
+/// The configuration, or none where nothing of it is needed.
 ///
 /// # Errors
 /// Files that cannot be read, and files that are not YAML.
@@ -67,7 +67,11 @@ pub fn read(options: &Options) -> Result<Raw, UsageError> {
     }
 }
 
-fn find(options: &Options) -> Result<Raw, UsageError> {
+/// Finds the configuration and reads it, all of its files.
+///
+/// # Errors
+/// Files that cannot be read, and files that are not YAML.
+pub fn find(options: &Options) -> Result<Raw, UsageError> {
     let mut raw = Raw {
         deadline: Deadline::after(options.timeout.unwrap_or(TIME)),
         ..Raw::default()
@@ -139,8 +143,8 @@ fn find(options: &Options) -> Result<Raw, UsageError> {
     }
 }
 
-/// Whether nothing of the home directory is needed, and nothing can be had: the chain is given, and the home may not be
-/// searched, as in a container whose user is not that of its image.
+/// Whether nothing of the home directory is needed, and nothing can be had: the chain is given, and HOME is another
+/// user's, as in a container whose user is not that of its image.
 fn goes_without_home(options: &Options) -> bool {
     let chain = options.backends.is_some() || sys::variable("MXM_SECRETS_BACKENDS").is_some();
     let elsewhere = [
@@ -152,10 +156,7 @@ fn goes_without_home(options: &Options) -> bool {
     chain
         && options.config_file.is_none()
         && elsewhere.iter().all(|name| sys::variable(name).is_none())
-        && sys::home().is_some_and(|home| {
-            let here = home.join(".").metadata();
-            here.is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
-        })
+        && sys::is_at_a_strange_home()
 }
 
 /// Reads the file of a set.

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// The user that this process acts as.
@@ -16,20 +17,34 @@ pub fn group() -> u32 {
 
 /// The home directory: $HOME if that is an absolute path, else what the system says of this user.
 pub fn home() -> Option<PathBuf> {
-    // What std asks the system for when there is no HOME at all, in a relative one's place.
-    let account = || {
-        let mut text = Vec::new();
-        let file = File::open("/etc/passwd").ok()?;
-        file.take(8 << 20).read_to_end(&mut text).ok()?;
-        let (text, user) = (String::from_utf8_lossy(&text), user().to_string());
-        let mut lines = text.lines().map(|line| line.split(':'));
-        let mut line = lines.find(|line| line.clone().nth(2) == Some(&user))?;
-        line.nth(5).map(PathBuf::from)
-    };
     std::env::home_dir()
         .filter(|home| home.is_absolute())
-        .or_else(account)
+        // What std asks the system for when there is no HOME at all, in a relative one's place.
+        .or_else(home_of_account)
         .filter(|home| home.is_absolute())
+}
+
+/// What the system says of this user's home directory.
+fn home_of_account() -> Option<PathBuf> {
+    let mut text = Vec::new();
+    let file = File::open("/etc/passwd").ok()?;
+    file.take(8 << 20).read_to_end(&mut text).ok()?;
+    let (text, user) = (String::from_utf8_lossy(&text), user().to_string());
+    let mut lines = text.lines().map(|line| line.split(':'));
+    let mut line = lines.find(|line| line.clone().nth(2) == Some(&user))?;
+    line.nth(5).map(PathBuf::from)
+}
+
+/// Whether $HOME is the home directory of another user, which this one may not search: neither this user's own, nor
+/// the one that the system says this user has.
+pub fn is_at_a_strange_home() -> bool {
+    let Some(home) = home() else { return false };
+    let barred = home
+        .join(".")
+        .metadata()
+        .is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
+    let of_another = home.metadata().is_ok_and(|data| data.uid() != user());
+    barred && of_another && home_of_account().as_deref() != Some(&home)
 }
 
 /// The same; without one the root directory, as for a shell: nothing, and then a slash.

@@ -551,6 +551,11 @@ fn a_home_that_may_not_be_searched_is_no_error_where_nothing_of_it_is_needed() {
         ))
     };
     let cannot = "cannot be read: Permission denied";
+    // The user's own may have a configuration that says what else this is about.
+    run(&home, &["get", "--backend", "env", "a"]).has(2, "", &[cannot]);
+    if std::os::unix::fs::chown(&closed, Some(12345), None).is_err() {
+        return not_run("only root can give a directory to another user");
+    }
     run(&home, &["get", "--backend", "env", "a"]).is(0, "value\n", "");
     run(&home, &["resolve", "--backend", "env", "b"]).has(1, "", &["b: missing"]);
     // Whom to ask, what a set has, where a configuration or a secret is: this is needed.
@@ -574,6 +579,8 @@ fn a_home_that_may_not_be_searched_is_no_error_where_nothing_of_it_is_needed() {
     if cfg!(feature = "age") {
         run(&home, &["get", "--backend", "age", "a"]).has(4, "", &["Permission denied"]);
     }
+    home.set("MXM_SECRETS_BACKENDS", "env");
+    run(&home, &["config", "--check"]).has(2, "", &[cannot]);
     home.set("MXM_APP", "mine");
     run(&home, &["get", "--backend", "env", "a"]).has(2, "", &[cannot]);
     // One that is there and may be searched is read.
