@@ -290,6 +290,42 @@ const CORPUS: &[(&[u8], &str)] = &[
         "1:29: mxm_secrets.own.recipe: file is missing: the encrypted file",
     ),
     (
+        b"mxm_secrets: {own: {recipe: mxm, host: \"\"}}\n",
+        "1:40: mxm_secrets.own.host: must not be empty: the host, as for ssh",
+    ),
+    (
+        b"mxm_secrets: {own: {recipe: mxm, host: \"${oc.env:MXM_NO_BRIDGE,}\"}}\n",
+        "1:40: mxm_secrets.own.host: must not be empty: the host, as for ssh",
+    ),
+    (
+        b"mxm_secrets: {own: {recipe: podman, container: \"\"}}\n",
+        "1:48: mxm_secrets.own.container: must not be empty: the container",
+    ),
+    (
+        b"mxm_secrets: {own: {recipe: azure-keyvault, vault: \"\"}}\n",
+        "1:52: mxm_secrets.own.vault: must not be empty: the name of the vault",
+    ),
+    (
+        b"mxm_secrets: {own: {recipe: macos-keychain, service: \"\"}}\n",
+        "1:54: mxm_secrets.own.service: must not be empty: the service of the items",
+    ),
+    (
+        b"mxm_secrets: {own: {recipe: mxm, host: \"-oProxyCommand=x\"}}\n",
+        "1:40: mxm_secrets.own.host: must not begin with -: ssh would take it for an option",
+    ),
+    (
+        b"mxm_secrets: {own: {recipe: gcloud, version: \"-x\"}}\n",
+        "1:46: mxm_secrets.own.version: must not begin with -: gcloud would take it for an option",
+    ),
+    (
+        b"mxm_secrets: {own: {recipe: sops, file: \"\"}}\n",
+        "1:29: mxm_secrets.own.recipe: file is missing: the encrypted file",
+    ),
+    (
+        b"mxm_secrets: {own: {command: [a, \"{name}\"], confirmed: x}}\n",
+        "1:56: mxm_secrets.own.confirmed: nothing prints it: add `confirm`, the command that does",
+    ),
+    (
         b"mxm_secrets: {own: {recipe: sops, file: x, flie: y}}\n",
         "1:44: mxm_secrets.own.flie: unknown key: did you mean file?",
     ),

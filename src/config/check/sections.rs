@@ -2,7 +2,7 @@
 
 use std::slice;
 
-use super::{Checker, Way, own_keys};
+use super::{Checker, Way, own_keys, place_of};
 use crate::backend::{self, BACKENDS, RECIPES, Recipe};
 use crate::config::interpolation::Found;
 use crate::config::yaml::{Key as YamlKey, Node, Place};
@@ -108,6 +108,16 @@ impl<'c> Checker<'c> {
         {
             self.mistake(node.place, path.to("unattended"), "expected NAME=VALUE");
         }
+        if section
+            .text("confirmed")
+            .is_some_and(|text| !text.is_empty())
+            && section.command("confirm").is_none()
+            && !self.is_elsewhere(path.to("confirm"))
+        {
+            let at = place_of(self.raw, &section, "confirmed").unwrap_or(place);
+            let text = "nothing prints it: add `confirm`, the command that does";
+            self.mistake(at, path.to("confirmed"), text);
+        }
         let [misses, absences] =
             ["miss", "unavailable"].map(|key| section.rules(key).unwrap_or(&[]));
         let overlap = misses.iter().find_map(|rule| {
@@ -167,6 +177,23 @@ impl<'c> Checker<'c> {
                 self.mistake(place, path.to("recipe"), text);
             }
             let value = given.map_or(key.default.to_owned(), |given| text(&given.value));
+            let at = place_of(self.raw, section, key.name).unwrap_or(place);
+            let must_be = needed || !key.default.is_empty();
+            if given.is_some() && value.is_empty() && must_be {
+                if !self.is_elsewhere(path.to(key.name)) {
+                    let text = format!("must not be empty: {}", key.about);
+                    self.mistake(at, path.to(key.name), text);
+                }
+            } else if value.starts_with('-') {
+                let placeholder = format!("{{{}}}", key.name);
+                let mut words = recipe.command.iter();
+                if words.any(|word| word.starts_with(&placeholder)) {
+                    let program = recipe.command.first().unwrap_or(&"");
+                    let text =
+                        format!("must not begin with -: {program} would take it for an option");
+                    self.mistake(at, path.to(key.name), text);
+                }
+            }
             let written = given.and_then(|given| given.written.as_ref());
             let shown = written.map_or(value.clone(), text);
             parameters.push((key.name, value, shown));
@@ -183,21 +210,24 @@ impl<'c> Checker<'c> {
                 });
             }
         };
-        let (mut words, mut shown) = (Vec::new(), Vec::new());
-        for word in recipe.command {
-            let find = |name: &str| parameters.iter().find(|(known, ..)| *known == name);
-            let mut is_left_out = false;
-            let filled = text::fill(word, |name| {
-                let (_, value, _) = find(name)?;
-                is_left_out |= value.is_empty();
-                Some(value.clone())
-            });
-            if !is_left_out {
-                words.push(filled);
-                shown.push(text::fill(word, |name| Some(find(name)?.2.clone())));
+        let filled = |template: &[&str]| {
+            let (mut words, mut shown) = (Vec::new(), Vec::new());
+            for word in template {
+                let find = |name: &str| parameters.iter().find(|(known, ..)| *known == name);
+                let mut is_left_out = false;
+                let filled = text::fill(word, |name| {
+                    let (_, value, _) = find(name)?;
+                    is_left_out |= value.is_empty();
+                    Some(value.clone())
+                });
+                if !is_left_out {
+                    words.push(filled);
+                    shown.push(text::fill(word, |name| Some(find(name)?.2.clone())));
+                }
             }
-        }
-        give("command", Value::Command(Command { words, shown }));
+            Value::Command(Command { words, shown })
+        };
+        give("command", filled(recipe.command));
         for (key, ends) in [("miss", recipe.miss), ("unavailable", recipe.unavailable)] {
             let rules = ends.iter().map(|&end| Rule::from(end));
             give(key, Value::Rules(rules.collect()));
@@ -206,9 +236,7 @@ impl<'c> Checker<'c> {
             give(key, Value::Text(value.to_owned()));
         }
         if let Some((words, says)) = recipe.confirm {
-            let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
-            let shown = words.clone();
-            give("confirm", Value::Command(Command { words, shown }));
+            give("confirm", filled(words));
             give("confirmed", Value::Text(says.to_owned()));
         }
         let unattended = recipe.unattended.iter().map(|&pair| pair.to_owned());
