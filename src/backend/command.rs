@@ -69,7 +69,7 @@ pub const DECLARATION: Declaration = Declaration {
             kind: Kind::Text,
             default: "",
             variable: None,
-            about: "what it prints, with status 0, in place of a value that is not there",
+            about: "what it prints, with status 0, in place of a value that is not there; a newline may follow",
         },
         Key {
             name: "separator",
@@ -247,9 +247,7 @@ impl Own {
         let why = match process::run(&mut command, context) {
             Ok(output) if !output.status.success() => format!("ended with {}", output.ending()),
             Ok(output) => {
-                let said = output.stdout.expose();
-                let said = said.strip_suffix(b"\n").unwrap_or(said);
-                if self.confirmed.is_empty() || said == self.confirmed.as_bytes() {
+                if self.confirmed.is_empty() || prints(&output, &self.confirmed) {
                     return None;
                 }
                 "says that the store is not open".to_owned()
@@ -335,6 +333,12 @@ impl Own {
     }
 }
 
+/// Whether `text` is all that a program has printed, with or without one newline at the end.
+fn prints(output: &Output, text: &str) -> bool {
+    let said = output.stdout.expose();
+    said == text.as_bytes() || said.strip_suffix(b"\n") == Some(text.as_bytes())
+}
+
 /// What a shell at the other end (ssh passes it its arguments) takes as it is, and no program takes for an option: zsh runs
 /// `=word`, and fish expands `%self`.
 fn is_plain(text: &str) -> bool {
@@ -382,19 +386,17 @@ impl Backend for Own {
             Err(Problem::NotInstalled) => return self.absent(),
             Err(problem) => return Answer::failed(format!("{program} {problem} ({name})")),
         };
+        let none = self.none.as_deref().filter(|none| !none.is_empty());
+        if none.is_some_and(|none| prints(&output, none)) && output.status.success() {
+            let words = format!("{name} not found: {program} printed what stands for no value");
+            return Answer::miss(NoSecret::Said, words);
+        }
         let dropped = output.stdout.expose().strip_suffix(b"\n");
         let dropped = dropped.filter(|_| self.drop_newline).map(Secret::copy_of);
         let output = match dropped {
             Some(stdout) => Output { stdout, ..output },
             None => output,
         };
-        let none = self.none.as_deref().filter(|none| !none.is_empty());
-        if none.is_some_and(|none| none.as_bytes() == output.stdout.expose())
-            && output.status.success()
-        {
-            let words = format!("{name} not found: {program} printed what stands for no value");
-            return Answer::miss(NoSecret::Said, words);
-        }
         // A newline that is not dropped may be all that the program has added to nothing.
         let is_bare = matches!(output.stdout.expose(), b"\n" | b"\r\n") && !self.drop_newline;
         if output.status.success() && !output.stdout.is_empty() && !is_bare {

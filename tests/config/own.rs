@@ -917,6 +917,26 @@ fn exactly_one_newline_is_dropped() {
 }
 
 #[test]
+fn what_stands_for_no_value_may_be_a_line() {
+    let ends = |keys: &str, printed: &str| {
+        let keys = format!("command: [tool, \"{{name}}\"], {keys}");
+        recipe(&keys, "tool", &format!("printf '{printed}'"))
+            .run(["get", "a", "--raw", "--default", "d"])
+            .status
+    };
+    for keys in ["none: \"null\"", "none: \"null\", newline: drop"] {
+        for printed in ["null", "null\\n"] {
+            assert_eq!(ends(keys, printed), Some(3), "{keys} {printed}");
+        }
+        for printed in ["null\\n\\n", "null ", "\\nnull", "nullable\\n"] {
+            assert_eq!(ends(keys, printed), Some(0), "{keys} {printed}");
+        }
+        assert_eq!(ends(keys, "null\\n'; exit 2; '"), Some(4), "{keys}");
+    }
+    assert_eq!(ends("none: \"two\\nlines\\n\"", "two\\nlines\\n"), Some(3));
+}
+
+#[test]
 fn the_parts_of_a_name_are_put_where_the_section_says() {
     let keys =
         "command: [tool, \"{name}\", \"{field}\", \"{variable}\"], separator: \"--\", field: value";
