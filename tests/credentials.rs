@@ -55,6 +55,59 @@ fn a_field_is_picked() {
     explain(&home, "prod/db#none").has(1, "", &["miss: prod/db has no field none"]);
 }
 
+/// As `LoadCredential=` through the socket of `credential` leaves it.
+#[test]
+fn a_field_may_be_a_file_of_its_own() {
+    let home = mounted();
+    let mount = home.path().join("mnt");
+    let file = mount.join("prod_db#password");
+    home.write("mnt/prod_db#password", "alone\n\0\n");
+    get(&home, "prod/db#password").is(0, "alone\n\0\n", "");
+    let resolve = ["resolve", "--backend", "credentials", "prod/db#password"];
+    let located = |end: &str| {
+        let file = file.display();
+        let line = format!("prod/db#password\tcredentials\t{file}{end}\n");
+        home.run(resolve).is(0, line, "");
+    };
+    located(" (the whole file)");
+    home.write("mnt/prod_db#password", "of exec");
+    let exec = ["exec", "--backend", "credentials", "--secret"];
+    let command = [
+        "P=prod/db#password",
+        "--",
+        "/bin/sh",
+        "-c",
+        "printf %s \"$P\"",
+    ];
+    home.run([&exec[..], &command].concat())
+        .is(0, "of exec", "");
+    // The file of the secret has the other fields and the first line.
+    home.write("mnt/prod_db", "first\nuser: ann\npassword: p\n");
+    get(&home, "prod/db#password").is(0, "of exec", "");
+    get(&home, "prod/db#user").is(0, "ann", "");
+    home.write("mnt/prod_db#", "x");
+    get(&home, "prod/db#").is(0, "first", "");
+    // What cannot be read is failed, and nothing is, is nothing: the field of the other file may be an old one.
+    home.write("mnt/prod_db#password", "");
+    explain(&home, "prod/db#password").has(1, "", &["miss: prod/db#password is empty"]);
+    fs::remove_file(&file).unwrap();
+    symlink("nothing", &file).unwrap();
+    get(&home, "prod/db#password").has(4, "", &["is a link to nothing"]);
+    fs::remove_file(&file).unwrap();
+    symlink("/dev/null", &file).unwrap();
+    get(&home, "prod/db#password").has(4, "", &["is a device, not a file"]);
+    fs::remove_file(&file).unwrap();
+    fs::create_dir(&file).unwrap();
+    get(&home, "prod/db#password").is(0, "p", "");
+    fs::remove_dir(&file).unwrap();
+    located("");
+    // No file can be called so.
+    for field in ["a/b", "a:b", "\u{e9}", &"x".repeat(300)] {
+        home.write("mnt/prod_db", format!("first\n{field}: p\n"));
+        get(&home, &format!("prod/db#{field}")).is(0, "p", "");
+    }
+}
+
 #[test]
 fn an_empty_file_is_a_miss() {
     let home = mounted();

@@ -3,6 +3,7 @@
 //!
 //! None of these can have a file name with a slash in it, hence the `_`. Kubernetes can mount a file at a path below
 //! the directory, so the literal `prod/api-key` is a second place; which of two files is meant nobody can know.
+//! A field may be mounted alone: `prod/db#password` is all of the file `prod_db#password`, if that is there.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind, Seek};
@@ -99,12 +100,20 @@ impl Credentials {
     /// The search; `Err` is a failure.
     fn search(&self, name: &Name, context: &Context) -> Result<Answer, Reason> {
         let problem = unfit(name.path());
+        let alone = field_alone(name).unwrap_or_default();
         let places = places(name.path());
         let mut available = false;
         let mut folder = None;
         for directory in self.directories() {
             check(directory)?;
             if problem.is_none() {
+                if let Place::File(file, state, path) = look(directory, &alone, name, context)? {
+                    return Ok(Answer::Hit {
+                        secret: read(file, state, &path, name, context)?,
+                        // The locator of a field of prod_db would look the same.
+                        locator: format!("{} (the whole file)", path.display()),
+                    });
+                }
                 match look(directory, &places, name, context)? {
                     Place::File(file, state, path) => {
                         let secret = read(file, state, &path, name, context)?;
@@ -193,6 +202,13 @@ fn places(path: &str) -> Vec<String> {
         places.push(path.to_owned());
     }
     places
+}
+
+/// The files that may have the field of `name` and nothing else, below a directory.
+fn field_alone(name: &Name) -> Option<Vec<String>> {
+    name.field().filter(|field| !field.contains('/'))?;
+    let places = places(name.as_str());
+    places.iter().all(|place| unfit(place).is_none()).then_some(places)
 }
 
 /// Whether `directory` can be meant at all.
