@@ -436,7 +436,7 @@ impl<'c> Checker<'c> {
         let Some(here) = self.mapping(node, &TOP_WAY) else {
             return configured;
         };
-        let mut sets = None;
+        let (mut sets, mut lists) = (None, None);
         for (key, node) in here.entries() {
             let name = key.text.as_str();
             let way = TOP_WAY.to(name);
@@ -446,7 +446,7 @@ impl<'c> Checker<'c> {
             } else if name == SETS {
                 sets = Some(node);
             } else if name == CREDENTIALS_FOR {
-                configured.credentials_for = self.credentials(node, &way);
+                lists = Some(node);
             } else if let Some(kind) = KINDS.iter().position(|kind| *kind == name) {
                 self.entries_of(kind, node, &way, &mut configured.refs.entries);
             } else if let Some(entry) = backend::entry(name) {
@@ -463,8 +463,17 @@ impl<'c> Checker<'c> {
         configured.refs.only = configured.top.flag("refs_only") == Some(true);
         let own = own_names(&configured.sections);
         self.check_refs(&configured.refs, &own);
+        let known = self.wrong.len();
         if let Some(sets) = sets {
             configured.sets = self.sets(sets, &TOP_WAY.to(SETS), &configured.refs);
+        }
+        if let Some(lists) = lists {
+            let way = TOP_WAY.to(CREDENTIALS_FOR);
+            // A set with a mistake may lack what it should have.
+            let whole = self.wrong.len() == known;
+            let sets = configured.sets.as_slice();
+            let sets = if whole { sets } else { &[] };
+            configured.credentials_for = self.credentials(lists, &way, sets);
         }
         if let Some(names) = configured.top.texts("backends") {
             let elsewhere = names.iter().map(String::as_str).filter(|name| {

@@ -3,6 +3,8 @@
 use super::{CREDENTIALS_FOR, Checker, Way};
 use crate::config::yaml::{Data, Node};
 use crate::credential::{check_secret, check_units, id_of};
+use crate::nearest::advice;
+use crate::request::{Request, Set};
 use crate::schema::{Key, Kind, Section};
 
 /// The list of a unit.
@@ -10,7 +12,7 @@ const LIST: &Key = &Key::new("", Kind::StrictList);
 
 impl<'c> Checker<'c> {
     /// The allow list.
-    pub(super) fn credentials(&mut self, node: &'c Node, way: &Way) -> Vec<Section> {
+    pub(super) fn credentials(&mut self, node: &'c Node, way: &Way, sets: &[Set]) -> Vec<Section> {
         let mut all = Vec::new();
         let Some(here) = self.mapping(node, way) else {
             return all;
@@ -32,7 +34,8 @@ impl<'c> Checker<'c> {
                 let place = item.unwrap_or(node).place;
                 let id = id_of(secret);
                 let other = secrets.iter().take(index).find(|it| id_of(it) == id);
-                if let Err(why) = check_secret(secret) {
+                let fits = check_secret(secret).and_then(|()| check_variable(secret, sets));
+                if let Err(why) = fits {
                     self.mistake(place, way, why);
                 } else if let Some(other) = other {
                     let text = format!("{secret} and {other} are both the credential {id}");
@@ -42,5 +45,24 @@ impl<'c> Checker<'c> {
             all.push(list);
         }
         all
+    }
+}
+
+/// Checks that SET.VAR, of a set that is there, is in it: as the name of a secret it would lead elsewhere.
+fn check_variable(entry: &str, sets: &[Set]) -> Result<(), String> {
+    let Some((set, variable)) = entry.rsplit_once('.') else {
+        return Ok(());
+    };
+    let Some(set) = sets.iter().find(|known| known.name == set) else {
+        return Ok(());
+    };
+    let known: Vec<&str> = set.requests.iter().filter_map(Request::variable).collect();
+    match known.contains(&variable) {
+        true => Ok(()),
+        false => Err(format!(
+            "{entry}: the set {} has no variable {variable}: {}",
+            set.name,
+            advice(variable, &known)
+        )),
     }
 }
