@@ -7,6 +7,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
 
 use crate::support::{Home, STRANGER, Transcript, emulated, python, transcript};
 
@@ -136,7 +137,7 @@ fn a_ref_a_set_and_a_field_are_credentials_too() {
   policies: {traders: {allowed_principals: [trader]}}
   refs: {api_key: {store: files, path: api-key, policy: traders}}
   sets: {svc.1: {KEY: prod/api-key, DSN: {value: \"x:{{prod/db#password}}\"}, NONE: {name: prod/none, optional: true}}}
-  credentials_for: {trader.service: [api_key, svc.1.KEY, svc.1.DSN, svc.1.NONE, svc.1.OTHER, \"prod_db#pass_word\", \"prod_db#\"]}",
+  credentials_for: {trader.service: [api_key, svc.1.KEY, svc.1.DSN, svc.1.NONE, \"prod_db#pass_word\", \"prod_db#\"]}",
     );
     home.write("store/prod/db", "first\npassword: p\npass_word: q\n");
     let asks = |home: &Home, id: &str| answer(home, &called("trader.service", id));
@@ -160,10 +161,58 @@ fn a_ref_a_set_and_a_field_are_credentials_too() {
         seen.is(0, "", "");
         assert_eq!(handed, value.as_bytes(), "{id}");
     }
-    for id in ["svc.1.NONE", "svc.1.OTHER"] {
-        let (seen, handed) = asks(&home, id);
-        seen.has(1, "", &["missing", "gets an empty credential"]);
+    let (seen, handed) = asks(&home, "svc.1.NONE");
+    seen.has(1, "", &["missing", "gets an empty credential"]);
+    assert_eq!(handed, b"");
+}
+
+#[test]
+fn a_variable_that_its_set_lacks_is_not_the_secret_of_that_name() {
+    let home = home("");
+    home.write("store/trader.DNS", "other");
+    let list = |entry: &str| {
+        format!(
+            "  credentials_for:
+    a.service: [prod_none, \"{entry}\"]
+  sets: {{trader: {{DSN: prod/api-key, FILE: {{name: prod/api-key, file: true}}}}, empty: {{}}}}"
+        )
+    };
+    let file = home.path().join(".config/mxm-secrets/config.yaml");
+    let at = format!("{}:5:28: mxm_secrets.credentials_for", file.display());
+    for (entry, why) in [
+        (
+            "trader.DNS",
+            "trader.DNS: the set trader has no variable DNS: did you mean DSN?",
+        ),
+        ("trader.DNS#x", "the set trader has no variable DNS#x"),
+        ("trader.dsn", "the set trader has no variable dsn"),
+        ("trader.", "the set trader has no variable "),
+        ("empty.DSN", "the set empty has no variable DSN"),
+    ] {
+        configure(&home, &list(entry));
+        home.run(["config", "--check"]).has(2, "", &[&at, why]);
+        let (seen, handed) = answer(&home, &called("a.service", entry));
+        seen.has(2, "", &[why, "gets an empty credential"]);
         assert_eq!(handed, b"");
+    }
+    // A set with a mistake is told of alone.
+    let mistaken = list("trader.DSN").replace("DSN: prod/api-key", "DSN: 5");
+    configure(&home, &mistaken);
+    let seen = home.run(["config", "--check"]);
+    seen.has(2, "", &["mxm_secrets.sets.trader.DSN"]);
+    assert_eq!(seen.stderr.lines().count(), 1, "{}", seen.stderr);
+    for (entry, value) in [
+        ("trader.DSN", EXACT),
+        ("trader.FILE", EXACT),
+        ("other.DNS", "no set"),
+    ] {
+        home.write("store/other.DNS", "no set");
+        configure(&home, &list(entry));
+        home.run(["config", "--check"])
+            .has(0, &format!("{}: no mistakes\n", file.display()), &[]);
+        let (seen, handed) = answer(&home, &called("a.service", entry));
+        seen.is(0, "", "");
+        assert_eq!(handed, value.as_bytes(), "{entry}");
     }
 }
 
@@ -278,7 +327,8 @@ fn what_is_too_large_for_systemd_is_said() {
         "trader.service is not started: its credential big has {} bytes",
         most + 1
     );
-    seen.has(0, "", &[&said]);
+    seen.has(4, "", &[&said]);
+    assert_eq!(seen.stderr.lines().count(), 1, "{}", seen.stderr);
     assert_eq!(handed.len(), most + 1);
 }
 
@@ -296,6 +346,33 @@ fn systemd_may_have_gone() {
         "",
         &["trader.service: cannot hand over the credential prod_api-key: "],
     );
+}
+
+/// The other end is there, and reads nothing, or only a part.
+#[test]
+fn a_hand_over_that_nobody_reads_ends_in_time() {
+    let home = home("  timeout: 1\n  credentials_for: {trader.service: [big]}");
+    home.write("store/big", vec![b'x'; 1_000_000]);
+    for part in [0, 100_000] {
+        let name = called("trader.service", "big");
+        let listener =
+            UnixListener::bind_addr(&SocketAddr::from_abstract_name(name).unwrap()).unwrap();
+        let stdin = UnixStream::connect_addr(&listener.local_addr().unwrap()).unwrap();
+        let (mut systemd, _) = listener.accept().unwrap();
+        let reads = std::thread::spawn(move || {
+            systemd.read_exact(&mut vec![0; part]).unwrap();
+            systemd
+        });
+        let began = Instant::now();
+        with_stdin(&home, OwnedFd::from(stdin)).has(
+            4,
+            "",
+            &["trader.service: cannot hand over the credential big: it was not read in time"],
+        );
+        let took = began.elapsed().as_secs_f64();
+        assert!((1.0..20.0).contains(&took), "{took}");
+        drop(reads.join().unwrap());
+    }
 }
 
 #[test]

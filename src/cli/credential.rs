@@ -3,14 +3,17 @@
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::time::Duration;
 
 use crate::config::Settings;
 use crate::credential::{self, Asked, LIMIT};
+use crate::deadline::Deadline;
 use crate::name::Name;
 use crate::request::{self, Answers, Content, Made, Request, Target};
 use crate::schema::UsageError;
 use crate::secret::Secret;
-use crate::{sys, text, watch};
+use crate::watch::{self, Until};
+use crate::{sys, text};
 use anyhow::Context as _;
 
 use super::message::problem;
@@ -22,25 +25,51 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
     }
     let asked = asked()?;
     let Asked { unit, id } = &asked;
-    let found = find(parsed, &asked);
-    let Ok((Some(value), status)) = found else {
-        // It cannot be told that there is none.
+    // systemd cannot be told that there is none.
+    let empty = || {
         let text = format!("{unit} gets an empty credential {id}");
         problem("failed", None, &text.into());
-        return found.map(|(_, status)| status);
+    };
+    let (value, timeout) = match find(parsed, &asked).inspect_err(|_| empty())? {
+        Ok(found) => found,
+        Err(status) => {
+            empty();
+            return Ok(status);
+        }
     };
     let bytes = value.expose();
+    let handed_over = hand_over(bytes, Deadline::after(timeout));
     if id.len() + bytes.len() > LIMIT {
+        // It was written all the same, since only by that many bytes does systemd know: after none it starts the unit.
+        // Having seen enough, it may have closed the socket.
         let size = bytes.len();
         let text = format!(
             "{unit} is not started: its credential {id} has {size} bytes, and systemd takes 1 MiB at most"
         );
         problem("failed", None, &text.into());
+        return Ok(Status::Failed);
     }
-    // To where the question came from: standard output may be the journal.
-    watch::without_sigpipe(|| watch::write_all(sys::stdin(), &[bytes]))
-        .with_context(|| format!("{unit}: cannot hand over the credential {id}"))?;
-    Ok(status)
+    handed_over.with_context(|| format!("{unit}: cannot hand over the credential {id}"))?;
+    Ok(Status::Found)
+}
+
+/// Writes to where the question came from: standard output may be the journal.
+fn hand_over(bytes: &[u8], deadline: Deadline) -> io::Result<()> {
+    let mut left = bytes;
+    while !left.is_empty() {
+        match sys::send(sys::stdin(), left) {
+            Ok(sent) => left = left.get(sent..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                watch::wait(sys::stdin(), Until::Writable, true, deadline.remaining())?;
+                deadline.go_on().map_err(|ended| {
+                    io::Error::other(format!("it {}", ended.before_it_was("read")))
+                })?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// What systemd asks for, at our standard input.
@@ -67,9 +96,10 @@ fn asked() -> Result<Asked, UsageError> {
     })
 }
 
-/// Looks up what is asked for, if it is allowed.
-fn find(parsed: &Parsed, asked: &Asked) -> anyhow::Result<(Option<Secret>, Status)> {
+/// Looks up what is asked for, if it is allowed: it, and how long its hand-over may take; else the status.
+fn find(parsed: &Parsed, asked: &Asked) -> anyhow::Result<Result<(Secret, Duration), Status>> {
     let settings = Settings::load(&parsed.options()?.no_input(true))?;
+    let timeout = settings.timeout;
     let entry = settings.credential(asked)?;
     let mut request = request(entry, &settings)?;
     request.load()?;
@@ -79,11 +109,11 @@ fn find(parsed: &Parsed, asked: &Asked) -> anyhow::Result<(Option<Secret>, Statu
     lookups.iter().for_each(|lookup| messages.outcome(lookup));
     let statuses = lookups.iter().map(|lookup| Status::from(&lookup.outcome));
     Ok(match Answers::of(&lookups).make(&request) {
-        Made::Value(value) => (Some(value), Status::Found),
-        Made::Unset | Made::NoSecret => (None, statuses.fold(Status::Found, Status::worse)),
+        Made::Value(value) => Ok((value, timeout)),
+        Made::Unset | Made::NoSecret => Err(statuses.fold(Status::Found, Status::worse)),
         Made::Unfit(reason) => {
             messages.problem("failed", request.secret(), &reason);
-            (None, Status::Failed)
+            Err(Status::Failed)
         }
     })
 }

@@ -61,16 +61,16 @@ fn socket(family: AddressFamily) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Sends some of `bytes` through a socket; a peer that has gone is an error, never SIGPIPE, which std's own writes raise
+/// Sends some of `bytes` through a socket, as many as it takes without waiting; a peer that has gone is an error, never SIGPIPE, which std's own writes raise
 /// before Rust 1.90.
 ///
 /// # Errors
 /// What `send` says.
 pub fn send(socket: BorrowedFd, bytes: &[u8]) -> io::Result<usize> {
     #[cfg(target_vendor = "apple")]
-    let flags = SendFlags::empty();
+    let flags = SendFlags::DONTWAIT;
     #[cfg(not(target_vendor = "apple"))]
-    let flags = SendFlags::NOSIGNAL;
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
     Ok(rustix::net::send(socket, bytes, flags)?)
 }
 
