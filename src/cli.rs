@@ -22,6 +22,7 @@ mod table;
 
 use std::ffi::{OsString, c_int};
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 
 use crate::chain::Outcome;
 use crate::name::Name;
@@ -79,7 +80,9 @@ impl From<&Outcome> for Status {
 /// The program, from its arguments without its own name to its exit status.
 pub fn main(arguments: Vec<OsString>) -> c_int {
     let mut options = arguments.iter().take_while(|word| *word != "--");
-    if options.any(|word| word == "--json-errors") {
+    // With a value, it is a mistake, which is told in this way already.
+    if options.any(|word| word == "--json-errors" || word.as_bytes().starts_with(b"--json-errors="))
+    {
         message::speak_json();
     }
     if let Err(error) = sys::fill_standard_streams() {

@@ -257,6 +257,35 @@ for line in open('problems'):
 }
 
 #[test]
+fn a_mistake_in_the_flag_for_json_is_told_as_json() {
+    let home = Home::new();
+    for flag in ["--json-errors=1", "--json-errors="] {
+        for (arguments, status) in [
+            (&["exec", flag, "--", "true"][..], 125),
+            (&["exec", "--secret", "a", flag], 125),
+            (&[flag, "exec"], 2),
+        ] {
+            let seen = home.run(arguments);
+            assert_eq!(seen.status, Some(status), "{arguments:?}: {}", seen.stderr);
+            let told = seen
+                .stderr
+                .lines()
+                .all(|line| line.starts_with("{\"schema\":1,\"problem\":\"usage\""));
+            assert!(told && !seen.stderr.is_empty(), "{}", seen.stderr);
+        }
+    }
+    let seen = home.run([
+        "exec",
+        "--secret",
+        "no/such",
+        "--",
+        "true",
+        "--json-errors=1",
+    ]);
+    assert!(seen.stderr.starts_with("mxm-secrets: "), "{}", seen.stderr);
+}
+
+#[test]
 fn problems_are_told_as_json() {
     let home = home();
     home.fake(
