@@ -209,7 +209,7 @@ fn a_variable_that_its_set_lacks_is_not_the_secret_of_that_name() {
         home.write("store/other.DNS", "no set");
         configure(&home, &list(entry));
         home.run(["config", "--check"])
-            .has(0, &format!("{}: no mistakes\n", file.display()), &[]);
+            .has(0, format!("{}: no mistakes\n", file.display()), &[]);
         let (seen, handed) = answer(&home, &called("a.service", entry));
         seen.is(0, "", "");
         assert_eq!(handed, value.as_bytes(), "{entry}");
