@@ -26,7 +26,7 @@ pub struct Recipe {
     pub unavailable: &'static [End],
     /// Keys that take one text, and their values.
     pub keys: &'static [(&'static str, &'static str)],
-    /// A command without which no `miss` counts, and what it must print: the store is open.
+    /// A command without which no `miss` counts, with the same placeholders, and what it must print: the store is open.
     pub confirm: Option<(&'static [&'static str], &'static str)>,
     /// What is set in the program's environment when no person is there.
     pub unattended: &'static [&'static str],
@@ -97,6 +97,19 @@ const REGION: Key = text(
     "the region, if the profile has another or none",
 );
 const PROFILE: Key = text("profile", "", "the profile of the AWS CLI");
+
+/// Prints a collection that is locked, or else which items there are, open and locked: secret-tool searches all collections,
+/// KeePassXC finds nothing in one that is locked, and without a default collection there may be none at all.
+const SEARCH: &str = r#"s=org.freedesktop.secrets p=/org/freedesktop/secrets i=org.freedesktop.Secret
+all=$(busctl --user get-property $s $p $i.Service Collections) || exit
+for one in $all $p/aliases/default; do
+  one=${one#\"}
+  one=${one%\"}
+  case $one in /*) ;; *) continue ;; esac
+  locked=$(busctl --user get-property $s "$one" $i.Collection Locked) || exit
+  [ "$locked" = "b false" ] || { echo "$one"; exit; }
+done
+exec busctl --user call $s $p $i.Service SearchItems 'a{ss}' 2 service "$1" username "$2""#;
 
 /// Every recipe, in the order in which they are listed.
 pub const RECIPES: &[Recipe] = &[
@@ -176,16 +189,8 @@ pub const RECIPES: &[Recipe] = &[
         // It says nothing and ends with 1 where there is none, and where nobody unlocks what there is.
         miss: &[(Some(1), Some(""))],
         confirm: Some((
-            &[
-                "busctl",
-                "--user",
-                "get-property",
-                "org.freedesktop.secrets",
-                "/org/freedesktop/secrets/aliases/default",
-                "org.freedesktop.Secret.Collection",
-                "Locked",
-            ],
-            "b false",
+            &["sh", "-c", SEARCH, "sh", "{service}", "{name}"],
+            "aoao 0 0",
         )),
         ..PLAIN
     },

@@ -201,12 +201,33 @@ fn another_mxm_secrets() {
     }
 }
 
+/// The service of KeePassXC, src/fdosecrets: a collection for each database, of which a locked one finds nothing
+/// (Collection::searchItems), and no default one where no database is open; an item that needs to be allowed is locked.
+const KEYRING: &str = r#"case "$*" in
+    *" Collections") [ -e none ] && echo 'ao 0' || echo 'ao 2 "/c/a" "/c/b"' ;;
+    *" /c/b "*Locked) [ -e locked ] && echo 'b true' || echo 'b false' ;;
+    *"/aliases/default "*Locked) [ ! -e none ] || exit 1; echo 'b false' ;;
+    *" Locked") echo 'b false' ;;
+    *"SearchItems a{ss} 2 service mxm username prod/guarded") echo 'aoao 0 1 "/c/a/1"' ;;
+    *"SearchItems a{ss} 2 service mxm username prod/nothing") echo 'aoao 0 0' ;;
+    *) exit 1 ;;
+esac"#;
+
 /// An error is no silence, though the keyring is open.
 #[test]
 fn secret_service_says_why() {
     let home = home("recipe: secret-service");
-    home.fake("busctl", "echo b false");
+    home.link(&["sh"]);
+    home.fake("busctl", KEYRING);
     home.fake("secret-tool", "exit 1");
+    miss(&home, "prod/nothing");
+    // An item whose use nobody has allowed; a database that is locked; a file manager's keyring, but no default one.
+    failed(&home, "prod/guarded", "secret-tool did not find ");
+    for fault in ["locked", "none"] {
+        home.write(fault, "");
+        failed(&home, "prod/nothing", "secret-tool did not find ");
+        std::fs::remove_file(home.path().join(fault)).unwrap();
+    }
     miss(&home, "prod/nothing");
     home.fake(
         "secret-tool",

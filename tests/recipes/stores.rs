@@ -282,6 +282,21 @@ fn secret_service() {
         ];
         in_session(&home, &get(name)).unwrap().has(4, "", &words);
     }
+    // A second keyring that nobody has unlocked, which secret-tool searches too.
+    let keyrings = home.path().join(".local/share/keyrings");
+    let [login, other] = ["login.keyring", "other.keyring"].map(|file| keyrings.join(file));
+    fs::rename(login, &other).unwrap();
+    for name in ["prod/text", "prod/nothing"] {
+        let words = [
+            ": failed: own: secret-tool did not find ",
+            "says that the store is not open",
+        ];
+        let script = format!("{UNLOCK}{}", get(name));
+        in_session(&home, &script).unwrap().has(4, "", &words);
+    }
+    fs::remove_file(other).unwrap();
+    let script = format!("{UNLOCK}{}", get("prod/text"));
+    in_session(&home, &script).unwrap().has(3, "d", &[]);
     // No bus at all, and one that nobody answers on.
     failed(&home, "prod/text", "secret-tool ended with status 1");
     let mut lost = home;
