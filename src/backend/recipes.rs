@@ -224,7 +224,7 @@ pub const RECIPES: &[Recipe] = &[
     },
     Recipe {
         name: "kubernetes",
-        about: "a Secret of Kubernetes: prod/db#password is the key password in the Secret prod-db",
+        about: "a Secret of Kubernetes: prod/db#password is the key password in the Secret prod-db; in a namespace that does not exist, all are missing",
         tried: "kubectl 1.32.4",
         takes: &[
             text("namespace", "", "the namespace, if not that of the context"),
