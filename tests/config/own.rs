@@ -1058,3 +1058,26 @@ fn a_layer_can_give_the_parameter_of_a_recipe() {
     home.run(["get", "a"])
         .has(2, "", &["own.recipe: file is missing: the encrypted file"]);
 }
+
+#[test]
+fn a_layer_must_not_empty_the_parameter_of_a_recipe() {
+    let mut home = Home::new();
+    let app = "store/apps/mxm-secrets";
+    home.write(
+        &format!("{app}/default.yaml"),
+        "mxm_secrets: {backends: [own], own: {recipe: mxm, host: bridge}}\n",
+    );
+    home.write(
+        &format!("{app}/environment.yaml"),
+        "prod: {}\ndev:\n  mxm_secrets: {own: {host: ''}}\n",
+    );
+    home.set("MXM_CONFIG_STORE", home.path().join("store"));
+    home.fake("ssh", "printf '%s' \"$2\"");
+    let wrong = "environment.yaml:3:29: ";
+    let words = "mxm_secrets.own.host: must not be empty: the host, as for ssh";
+    home.run(["config", "--check"]).has(2, "", &[wrong, words]);
+    home.set("MXM_ENVIRONMENT", "dev");
+    home.run(["get", "a"]).has(2, "", &[wrong, words]);
+    home.set("MXM_ENVIRONMENT", "prod");
+    home.run(["get", "a"]).is(0, "bridge\n", "");
+}

@@ -180,10 +180,8 @@ impl<'c> Checker<'c> {
             let at = place_of(self.raw, section, key.name).unwrap_or(place);
             let must_be = needed || !key.default.is_empty();
             if given.is_some() && value.is_empty() && must_be {
-                if !self.is_elsewhere(path.to(key.name)) {
-                    let text = format!("must not be empty: {}", key.about);
-                    self.mistake(at, path.to(key.name), text);
-                }
+                let text = format!("must not be empty: {}", key.about);
+                self.mistake(at, path.to(key.name), text);
             } else if value.starts_with('-') {
                 let placeholder = format!("{{{}}}", key.name);
                 let mut words = recipe.command.iter();
