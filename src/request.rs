@@ -185,9 +185,14 @@ impl Request {
         }
     }
 
-    /// What messages call it: the secret, or where the text was given.
-    pub fn shown(&self) -> &str {
-        self.secret().map_or(&self.place, Name::as_str)
+    /// What messages call it: the secret, or where the text was given and for which variable; a flag's place names that.
+    pub fn shown(&self) -> String {
+        let place = &self.place;
+        match (self.secret(), self.variable()) {
+            (Some(name), _) => name.to_string(),
+            (None, Some(variable)) if !place.ends_with(variable) => format!("{place}: {variable}"),
+            (None, _) => place.clone(),
+        }
     }
 
     /// What gives the same as a file.

@@ -116,6 +116,18 @@ fn a_missing_part_is_missing_and_a_failed_one_failed() {
         ),
     ] {
         exec(text).is(125, "", &format!("mxm-secrets: --value A: failed: {why}\n"));
+        // The place of a set is a line, which does not name the variable.
+        let entry = match text.contains('|') {
+            true => "{template: t}".to_owned(),
+            false => format!("{{value: \"{text}\"}}"),
+        };
+        home.write("t", text);
+        let set = format!("secrets:\n  OK: here\n  A: {entry}\n");
+        let set = home.write("fit.yaml", set);
+        let said = format!("mxm-secrets: {}:3: A: failed: {why}\n", set.display());
+        let from = ["exec", "--backend", "gopass", "-q", "--from", "fit.yaml"];
+        home.run([&from[..], &["--", "touch", "trace"]].concat())
+            .is(125, "", &said);
     }
     assert!(!home.path().join("trace").exists());
     // Each secret was asked for once, however often it stands there.
