@@ -326,6 +326,10 @@ const CORPUS: &[(&[u8], &str)] = &[
         "1:56: mxm_secrets.own.confirmed: nothing prints it: add `confirm`, the command that does",
     ),
     (
+        b"mxm_secrets: {own: {command: [a, \"{name}\"], confirm: [\"\"], confirmed: x}}\n",
+        "1:54: mxm_secrets.own.confirm: must name a program",
+    ),
+    (
         b"mxm_secrets: {own: {recipe: sops, file: x, flie: y}}\n",
         "1:44: mxm_secrets.own.flie: unknown key: did you mean file?",
     ),

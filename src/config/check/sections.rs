@@ -112,6 +112,7 @@ impl<'c> Checker<'c> {
             .text("confirmed")
             .is_some_and(|text| !text.is_empty())
             && section.command("confirm").is_none()
+            && self.wrong.len() == mistakes
             && !self.is_elsewhere(path.to("confirm"))
         {
             let at = place_of(self.raw, &section, "confirmed").unwrap_or(place);
