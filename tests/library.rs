@@ -6,6 +6,11 @@ use mxm_secrets::{Error, OnError, Options, get_secret};
 
 use crate::support::Home;
 
+/// Makes a gopass of `script`. A script may read any store, so this process needs none in its home.
+fn gopass(home: &Home, script: &str) {
+    home.program("gopass", &format!("#!/bin/sh\n{script}\n"));
+}
+
 /// Options that neither the person nor the machine has a say in, with a gopass that answers what `home` makes of it.
 fn options(home: &Home) -> Options {
     let gopass = home.path().join("bin/gopass");
@@ -25,10 +30,7 @@ fn options(home: &Home) -> Options {
 #[test]
 fn a_secret_its_absence_a_failure_and_a_mistake_are_told_apart() {
     let home = Home::new();
-    home.fake(
-        "gopass",
-        "case $4 in found) printf value;; *) exit 9;; esac",
-    );
+    gopass(&home, "case $4 in found) printf value;; *) exit 9;; esac");
     assert_eq!(options(&home).get("found").unwrap().expose(), b"value");
     // Nothing of ours has a store in the home of this process.
     let missing = options(&home).backends(["env"]).get("none").unwrap_err();
@@ -122,7 +124,7 @@ fn send(process: i32, signal: i32) {
 #[ignore = "the program that the next test starts"]
 fn a_program_with_handlers_of_its_own() {
     let home = Home::new();
-    home.fake("gopass", "printf value");
+    gopass(&home, "printf value");
     let own = handler as extern "C" fn(i32) as usize;
     handle(libc::SIGTERM, own, libc::SA_RESTART);
     handle(libc::SIGHUP, libc::SIG_IGN, 0);
@@ -152,7 +154,7 @@ fn a_lookup_leaves_handlers_as_they_were() {
 #[ignore = "the program that the next test starts"]
 fn a_program_that_ignores_its_children() {
     let home = Home::new();
-    home.fake("gopass", "printf value");
+    gopass(&home, "printf value");
     handle(libc::SIGCHLD, libc::SIG_IGN, 0);
     let file = options(&home);
     drop(file);
@@ -180,7 +182,7 @@ fn slow(home: &Home) -> std::thread::JoinHandle<Result<Vec<u8>, String>> {
     home.link(&["sleep"]);
     let script = "case $4 in quick) printf quick; exit;; esac\necho $$ >started\n\
                   while ! [ -e go ]; do sleep 0.02; done\nprintf slow";
-    home.fake("gopass", &format!("cd {}\n{script}", home.path().display()));
+    gopass(home, &format!("cd {}\n{script}", home.path().display()));
     let options = options(home);
     let thread = std::thread::spawn(move || {
         let secret = options.get("slow");
@@ -275,7 +277,7 @@ fn the_first_lookup_that_ends_leaves_the_others_watched() {
 #[ignore = "the program that the next test starts"]
 fn a_program_that_looks_up_and_gets_a_signal() {
     let home = Home::new();
-    home.fake("gopass", "printf value");
+    gopass(&home, "printf value");
     for _ in 0..2 {
         let secret = options(&home).get("found").unwrap();
         assert_eq!(secret.expose(), b"value");
