@@ -112,8 +112,12 @@ emulated: ## the tests that can, with the static program for aarch64 under qemu-
 	    $(CARGO) test --all-features --test all -- --skip=leaks:: --skip=faults:: --skip=release:: --skip=differential \
 	    --skip=age::prompt:: --skip=a_plugin_may_ask_a_person
 
+# rustfmt follows only the modules that it finds; the backends are declared by a macro.
+HIDDEN_FROM_FMT := $(wildcard src/backend/*.rs)
+
 fmt: ## format the source
 	$(CARGO) fmt
+	rustfmt --edition 2024 $(HIDDEN_FROM_FMT)
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml
 
 lint: ## clippy, warnings denied; shellcheck on the scripts
@@ -141,6 +145,7 @@ doc: ## the library's documentation, warnings denied
 
 check: ## everything that must hold before a change lands
 	$(CARGO) fmt --check
+	rustfmt --edition 2024 --check $(HIDDEN_FROM_FMT)
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(MAKE) lint type deny msrv doc test
 	$(if $(HAS_TARGET),$(MAKE) python,@echo "make check: no target $(TARGET): the Python package is not tested (rustup target add $(TARGET))" >&2)

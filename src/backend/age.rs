@@ -236,7 +236,10 @@ impl Backend for Age {
     fn status(&self, context: &Context) -> Status {
         let file = self.identities_file.display();
         let uses = format!("{}, {file}", self.store.display());
-        if let Err(answer) = self.is_absolute().and_then(|()| self.has_store(&self.store.join("x"))) {
+        if let Err(answer) = self
+            .is_absolute()
+            .and_then(|()| self.has_store(&self.store.join("x")))
+        {
             return Status::of(uses, answer);
         }
         match Identities::read(&self.identities_file, context) {

@@ -81,7 +81,10 @@ impl Credentials {
     fn no_directory(&self) -> Reason {
         let place = match self.configured.first() {
             None => format!("no directory is configured, and ${VARIABLE} is not set"),
-            Some(place) => format!("${VARIABLE} is not set, and {} does not exist", place.display()),
+            Some(place) => format!(
+                "${VARIABLE} is not set, and {} does not exist",
+                place.display()
+            ),
         };
         Reason::from(place).hint(MAKERS)
     }
@@ -90,9 +93,9 @@ impl Credentials {
     fn is_there(&self, directory: &Path, context: &Context) -> Result<bool, Reason> {
         file::is_not_hollow(directory, &directory.join("x"))?;
         match is_there(directory, context)? {
-            false if self.named || self.from_systemd.as_deref() == Some(directory) => Err(
-                Reason::from(format!("{} does not exist", directory.display())).hint(MAKERS),
-            ),
+            false if self.named || self.from_systemd.as_deref() == Some(directory) => {
+                Err(Reason::from(format!("{} does not exist", directory.display())).hint(MAKERS))
+            }
             there => Ok(there),
         }
     }
@@ -208,7 +211,10 @@ fn places(path: &str) -> Vec<String> {
 fn field_alone(name: &Name) -> Option<Vec<String>> {
     name.field().filter(|field| !field.contains('/'))?;
     let places = places(name.as_str());
-    places.iter().all(|place| unfit(place).is_none()).then_some(places)
+    places
+        .iter()
+        .all(|place| unfit(place).is_none())
+        .then_some(places)
 }
 
 /// Whether `directory` can be meant at all.

@@ -26,7 +26,9 @@ use std::ffi::OsStr;
 use std::process::Command;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use super::{Answer, Backend, Context, Declaration, LET_THROUGH, NoSecret, NoStore, Reason, Status};
+use super::{
+    Answer, Backend, Context, Declaration, LET_THROUGH, NoSecret, NoStore, Reason, Status,
+};
 use crate::deadline::Deadline;
 use crate::name::Name;
 use crate::process::{self, Output, Problem};
@@ -140,9 +142,9 @@ impl Gopass {
             "{} is a script, or starts another program, and may read any store",
             self.command
         ));
-        Ok(There::Elsewhere(reason.hint(
-            "set gopass.command to the program that it starts",
-        )))
+        Ok(There::Elsewhere(
+            reason.hint("set gopass.command to the program that it starts"),
+        ))
     }
 
     /// Runs what shows the secret that is `there`.
@@ -360,8 +362,10 @@ impl Gopass {
         let has = |words: &[&str]| words.iter().any(|word| output.stderr_has(word));
         if has(&["No secret key", "No pinentry", "Operation cancelled"]) {
             return Answer::Failed(
-                Reason::from(format!("{name} cannot be decrypted: its key is locked, or not here"))
-                    .hint(format!("unlock it in a terminal: {}", self.by_hand(path))),
+                Reason::from(format!(
+                    "{name} cannot be decrypted: its key is locked, or not here"
+                ))
+                .hint(format!("unlock it in a terminal: {}", self.by_hand(path))),
             );
         }
         let status = output.status.code();
@@ -463,7 +467,6 @@ impl Gopass {
             )),
         }
     }
-
 }
 
 impl Backend for Gopass {

@@ -56,7 +56,10 @@ impl Backend for Keyring {
     fn status(&self, _: &Context) -> Status {
         let uses = format!("user keys {}NAME", self.prefix);
         // No name has such a character, so no secret is found.
-        let (description, shown) = (format!("{}\u{1}", self.prefix), format!("{}NAME", self.prefix));
+        let (description, shown) = (
+            format!("{}\u{1}", self.prefix),
+            format!("{}NAME", self.prefix),
+        );
         match kernel::find(&description, &shown, "NAME") {
             Ok(_) => Status::ready(uses),
             Err(answer) => Status::of(uses, answer),
@@ -109,14 +112,20 @@ mod kernel {
             };
             let possessed = if foreign { possess(id) } else { Ok(()) };
             let (key, error) = match ring.search(description) {
-                Ok(key) => match owner(key, description).and_then(|owner| Ok((owner, read(key)?))) {
-                    Ok((owner, secret)) if owner == 0 || owner == sys::user() => {
-                        let locator = format!("{keyring}, key {}", key.get_id().as_raw_id());
-                        return Ok((secret, locator));
+                Ok(key) => {
+                    match owner(key, description).and_then(|owner| Ok((owner, read(key)?))) {
+                        Ok((owner, secret)) if owner == 0 || owner == sys::user() => {
+                            let locator = format!("{keyring}, key {}", key.get_id().as_raw_id());
+                            return Ok((secret, locator));
+                        }
+                        Ok((owner, _)) => {
+                            return Err(Answer::Failed(foreign_key(
+                                shown, keyring, key, name, owner,
+                            )));
+                        }
+                        Err(error) => (Some(key), error),
                     }
-                    Ok((owner, _)) => return Err(Answer::Failed(foreign_key(shown, keyring, key, name, owner))),
-                    Err(error) => (Some(key), error),
-                },
+                }
                 Err(error) => (None, error),
             };
             match cause(error, possessed) {

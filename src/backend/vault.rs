@@ -256,7 +256,10 @@ mod tests {
                     false => r#"{"data":{"data":{"value":"v"},"metadata":{}}}"#,
                 };
                 let length = body.len();
-                let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}");
+                let _ = write!(
+                    stream,
+                    "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}"
+                );
             }
         });
     }

@@ -338,7 +338,12 @@ pub fn parse(text: &[u8], path: &Path, deadline: Deadline) -> Result<Vec<Identit
 fn parse_ssh(text: &[u8], path: &Path) -> Result<Identity, Reason> {
     let shown = path.display();
     let refuse = |what: &str| Reason::from(format!("the SSH key {shown} {what}"));
-    let convert = || format!("convert it with ssh-keygen -o -p -f {}", shell(&path.to_string_lossy()));
+    let convert = || {
+        format!(
+            "convert it with ssh-keygen -o -p -f {}",
+            shell(&path.to_string_lossy())
+        )
+    };
     // The age crate begins anew with every line.
     if text.len() > SSH_LIMIT || text.split(|&byte| byte == b'\n').count() > SSH_LINES {
         return Err(refuse("is larger than 16 KiB, or has more than 512 lines"));

@@ -5,7 +5,7 @@ use std::process::ExitStatus;
 
 use super::*;
 use crate::chain::Outcome;
-use crate::fuzzing::{context, CANARY, judge};
+use crate::fuzzing::{CANARY, context, judge};
 
 pub fn gopass_output(dialect: u8, status: u8, field: bool, stdout: &[u8], stderr: &[u8]) {
     let gopass = Gopass::open(&Section::default());

@@ -150,8 +150,14 @@ fn is_harmless(line: &str) -> bool {
 fn started(line: &str) -> Option<PathBuf> {
     let line = line.strip_prefix("exec ").unwrap_or(line).trim_start();
     let line = line.strip_prefix("-a \"$0\"").unwrap_or(line).trim_start();
-    let word = line.strip_suffix("\"$@\"")?.strip_suffix([' ', '\t'])?.trim_end();
-    let quote = |c| word.strip_prefix(c).and_then(|word: &str| word.strip_suffix(c));
+    let word = line
+        .strip_suffix("\"$@\"")?
+        .strip_suffix([' ', '\t'])?
+        .trim_end();
+    let quote = |c| {
+        word.strip_prefix(c)
+            .and_then(|word: &str| word.strip_suffix(c))
+    };
     let path = quote('\'').or(quote('"')).unwrap_or(word);
     let is_plain = |c: char| c.is_alphanumeric() || "/._+-@~".contains(c);
     (path.starts_with('/') && path.chars().all(is_plain)).then(|| path.into())

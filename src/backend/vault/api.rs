@@ -129,10 +129,7 @@ impl Api {
             }
         })?;
         // Where stopping would leave something behind on the server, it is read to its end.
-        let until = patience
-            .after_signal
-            .is_zero()
-            .then_some(patience.deadline);
+        let until = patience.after_signal.is_zero().then_some(patience.deadline);
         let mut reply = Reply {
             api: self,
             until,
@@ -295,8 +292,8 @@ fn object(members: &[(&str, &Secret)]) -> Result<SecretBuffer, Reason> {
     let mut json = SecretBuffer::new(LIMIT);
     let mut fits = json.extend(b"{");
     for (index, (name, value)) in members.iter().enumerate() {
-        let value = std::str::from_utf8(value.expose())
-            .map_err(|_| format!("the {name} is not UTF-8"))?;
+        let value =
+            std::str::from_utf8(value.expose()).map_err(|_| format!("the {name} is not UTF-8"))?;
         let comma: &[u8] = if index > 0 { b"," } else { b"" };
         let start: [&[u8]; 4] = [comma, b"\"", name.as_bytes(), b"\":\""];
         fits &= start.iter().all(|part| json.extend(part));

@@ -11,7 +11,7 @@ use super::socket::Socket;
 use super::tls::Bytes;
 use super::*;
 use crate::backend::State;
-use crate::fuzzing::{context, TOKEN, ask};
+use crate::fuzzing::{TOKEN, ask, context};
 
 /// A connection on which every request gets the next one of the answers.
 struct Script {

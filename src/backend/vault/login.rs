@@ -114,7 +114,13 @@ impl Identity {
             .as_ref()
             .map(|role| Secret::copy_of(role.as_bytes()));
         let credential = |what, variable, file| {
-            credential(what, variable, file, &api.client.warnings, patience.deadline)
+            credential(
+                what,
+                variable,
+                file,
+                &api.client.warnings,
+                patience.deadline,
+            )
         };
         let credentials: Vec<(&str, Secret)> = match auth.method {
             Method::Token => {

@@ -134,6 +134,9 @@ impl Setup {
 }
 
 fn not_vaults(api: &Api) -> Reason {
-    Reason::from(format!("{} did not answer like a Vault server", api.address()))
-        .hint("check the address: is a proxy or another server there?")
+    Reason::from(format!(
+        "{} did not answer like a Vault server",
+        api.address()
+    ))
+    .hint("check the address: is a proxy or another server there?")
 }

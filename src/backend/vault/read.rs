@@ -38,7 +38,12 @@ struct Question<'a> {
 }
 
 impl Setup {
-    pub fn look_up(&self, api: &Arc<Api>, name: &Name, patience: Patience) -> Result<Answer, Reason> {
+    pub fn look_up(
+        &self,
+        api: &Arc<Api>,
+        name: &Name,
+        patience: Patience,
+    ) -> Result<Answer, Reason> {
         let path = self.path(name);
         let question = Question {
             api,
@@ -356,4 +361,3 @@ fn gone(reply: &Reply, version: Version, place: &str) -> Option<Reason> {
         .filter(|time| !time.is_empty())
         .map(|_| format!("{place} has been deleted in its latest version").into())
 }
-

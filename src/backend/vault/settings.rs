@@ -181,9 +181,9 @@ impl Settings {
         let address = address
             .map(|(source, text)| {
                 server(&text).ok_or_else(|| {
-                        Reason::from(format!("{source} is not the address of a server"))
-                            .hint("use https://HOST:PORT, http://HOST:PORT or unix:///PATH")
-                    })
+                    Reason::from(format!("{source} is not the address of a server"))
+                        .hint("use https://HOST:PORT, http://HOST:PORT or unix:///PATH")
+                })
             })
             .transpose()?;
         let trimmed = |key: &str| {

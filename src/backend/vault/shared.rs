@@ -46,7 +46,11 @@ mod tests {
     #[test]
     fn a_failure_is_that_of_all_who_ask_at_the_same_time() {
         let shared = Shared::new();
-        let fails = |reason: &str| shared.get(|| Err::<u8, _>(reason.into())).map_err(|it| it.text);
+        let fails = |reason: &str| {
+            shared
+                .get(|| Err::<u8, _>(reason.into()))
+                .map_err(|it| it.text)
+        };
         assert_eq!(fails("one"), Err("one".to_owned()));
         assert_eq!(fails("two"), Err("one".to_owned()));
         shared.forget_failure();

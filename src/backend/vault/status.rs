@@ -123,4 +123,3 @@ impl Setup {
         .hint("the token may be wrong, revoked or expired: vault token lookup"))
     }
 }
-
