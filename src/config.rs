@@ -351,10 +351,10 @@ fn read_and_check(
     let Some(root) = raw.merged()? else {
         return Ok(Default::default());
     };
-    let (configured, wrong) = check::section(&raw, &root, None, thorough);
+    let (configured, wrong, beyond_sets) = check::section(&raw, &root, None, thorough);
     let error = (!wrong.is_empty()).then(|| raw.report(&wrong));
     match error {
-        Some(error) if !wrong.iter().all(check::is_of_a_set) => Err(error),
+        Some(error) if beyond_sets => Err(error),
         of_sets => Ok((configured, of_sets)),
     }
 }

@@ -130,7 +130,8 @@ pub fn is_absent(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Whether the directory that has nothing at `path`, which is `root` or below it, has anything else.
+/// Whether the directory at `path`, or the lowest one above it that is there, has anything at all; none above `root`
+/// counts.
 ///
 /// # Errors
 /// It is empty: that may be where a volume is to be mounted, so that nobody knows what it has.
@@ -138,8 +139,8 @@ pub fn is_not_hollow(root: &Path, path: &Path) -> Result<(), Reason> {
     let is_empty = |here: &&Path| fs::read_dir(here).is_ok_and(|mut all| all.next().is_none());
     loop {
         let before = links(path);
-        let mut above = path.ancestors().skip(1);
-        let here = above.find(|part| part.is_dir() && part.starts_with(root));
+        let mut parts = path.ancestors();
+        let here = parts.find(|part| part.is_dir() && part.starts_with(root));
         let Some(here) = here.filter(is_empty) else {
             return Ok(());
         };

@@ -12,7 +12,7 @@ mod terminal;
 mod waiting;
 
 pub use terminal::EchoOff;
-pub use waiting::{Until, pause, uninterrupted, wait, wait_readable, write_all};
+pub use waiting::{Until, pause, send, uninterrupted, wait, wait_readable, write_all};
 
 use std::ffi::c_int;
 use std::io;

@@ -400,6 +400,25 @@ fn a_file_of_a_set_has_nothing_else() {
     assert!(!home.path().join("trace").exists());
 }
 
+/// What is called almost like sets is no mistake in a set: nothing is looked up.
+#[test]
+fn a_preflight_needs_a_configuration_that_is_right_but_for_sets() {
+    let mut home = home("");
+    home.set("A", "a").write("s.yaml", "secrets:\n  A: a\n");
+    for (wrong, found) in [
+        ("setsu: {A: a}", ""),
+        ("\"sets.x\": {A: a}", ""),
+        ("sets: {x: {A: 5}}", "a\tenv\t$A\n"),
+    ] {
+        home.write(
+            "c.yaml",
+            format!("mxm_secrets:\n  backends: [env]\n  {wrong}\n"),
+        );
+        home.run(["resolve", "--config", "c.yaml", "--from", "s.yaml"])
+            .has(2, found, &["mxm_secrets.sets"]);
+    }
+}
+
 #[test]
 fn a_preflight_tells_every_problem_and_no_value() {
     let mut home = home(TRADER);

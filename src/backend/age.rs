@@ -238,7 +238,7 @@ impl Backend for Age {
         let uses = format!("{}, {file}", self.store.display());
         if let Err(answer) = self
             .is_absolute()
-            .and_then(|()| self.has_store(&self.store.join("x")))
+            .and_then(|()| self.has_store(&self.store))
         {
             return Status::of(uses, answer);
         }

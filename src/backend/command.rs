@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Only its section says which ends of it mean "no such secret" or "not set up", for a program that dies of any error ends
-//! with 1, too, and a pipeline whose first program dies ends with 0 and no output. The exception is an mxm-secrets at the other end, which says by name what is missing.
+//! with 1, too, and a pipeline whose first program dies ends with 0 and no output. The exception is an mxm-secrets at the
+//! other end, which says by name what is missing.
 
 use std::path::Path;
 use std::process::Command;
@@ -178,12 +179,22 @@ impl Own {
         self.command.shown.first().map_or("", String::as_str)
     }
 
-    /// The arguments for `name`.
-    fn arguments(&self, name: &Name) -> Vec<String> {
-        let arguments = self.command.words.iter().skip(1);
-        arguments
-            .map(|argument| self.fill_in(argument, name))
-            .collect()
+    /// What starts a program and its arguments, `words`, for `name`.
+    fn prepared(&self, words: &[String], name: &Name, context: &Context) -> Command {
+        let mut command = Command::new(words.first().map_or("", String::as_str));
+        command.args(self.arguments(words, name));
+        // What is searched for in its messages is English, whatever the language of the user is.
+        command.env("LANGUAGE", "en");
+        let unattended = self.unattended.iter().filter(|_| context.unattended);
+        command.envs(unattended.filter_map(|pair| pair.split_once('=')));
+        process::let_through(&mut command, &self.let_through);
+        command
+    }
+
+    /// The arguments among `words` for `name`.
+    fn arguments(&self, words: &[String], name: &Name) -> impl Iterator<Item = String> {
+        let arguments = words.iter().skip(1);
+        arguments.map(|argument| self.fill_in(argument, name))
     }
 
     /// `argument` with the parts of `name` in their places.
@@ -231,20 +242,12 @@ impl Own {
 
     /// Why a miss does not count: the command that is to confirm it does not.
     fn unconfirmed(&self, name: &Name, context: &Context) -> Option<Reason> {
-        let [program, arguments @ ..] = self.confirm.as_ref()?.words.as_slice() else {
-            return None;
-        };
+        let words = self.confirm.as_ref()?.words.as_slice();
+        let program = words.first()?;
         if let Err(doubt) = trust::named_program(program) {
             return Some(Reason::from(doubt));
         }
-        let mut command = Command::new(program);
-        command.args(
-            arguments
-                .iter()
-                .map(|argument| self.fill_in(argument, name)),
-        );
-        process::let_through(&mut command, &self.let_through);
-        let why = match process::run(&mut command, context) {
+        let why = match process::run(&mut self.prepared(words, name, context), context) {
             Ok(output) if !output.status.success() => format!("ended with {}", output.ending()),
             Ok(output) => {
                 if self.confirmed.is_empty() || prints(&output, &self.confirmed) {
@@ -281,8 +284,7 @@ impl Own {
         let program = Path::new(self.shown_program())
             .file_name()
             .unwrap_or_default();
-        let arguments = self.command.shown.iter().skip(1);
-        let arguments = arguments.map(|argument| self.fill_in(argument, name));
+        let arguments = self.arguments(&self.command.shown, name);
         let words = std::iter::once(program.to_string_lossy().into_owned()).chain(arguments);
         words.collect::<Vec<_>>().join(" ")
     }
@@ -292,8 +294,7 @@ impl Own {
         if self.command.shown != self.command.words {
             return "run its command by hand".to_owned();
         }
-        let arguments = self.command.shown.iter().skip(1);
-        let arguments = arguments.map(|argument| self.fill_in(argument, name));
+        let arguments = self.arguments(&self.command.shown, name);
         let words = std::iter::once(self.shown_program().to_owned()).chain(arguments);
         format!("run: {}", text::command(words))
     }
@@ -373,13 +374,7 @@ impl Backend for Own {
         if let Err(reason) = self.trusted() {
             return Answer::Failed(reason);
         }
-        let mut command = Command::new(self.program());
-        command.args(self.arguments(name));
-        // The words that rules search for are English, whatever the language of the user is.
-        command.env("LANGUAGE", "en");
-        let unattended = self.unattended.iter().filter(|_| context.unattended);
-        command.envs(unattended.filter_map(|pair| pair.split_once('=')));
-        process::let_through(&mut command, &self.let_through);
+        let mut command = self.prepared(&self.command.words, name, context);
         let program = self.shown_program();
         let output = match process::run(&mut command, context) {
             Ok(output) => output,

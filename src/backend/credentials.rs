@@ -91,7 +91,7 @@ impl Credentials {
 
     /// Whether `directory` is there, whole, and may be searched. One that somebody has named has to be.
     fn is_there(&self, directory: &Path, context: &Context) -> Result<bool, Reason> {
-        file::is_not_hollow(directory, &directory.join("x"))?;
+        file::is_not_hollow(directory, directory)?;
         match is_there(directory, context)? {
             false if self.named || self.from_systemd.as_deref() == Some(directory) => {
                 Err(Reason::from(format!("{} does not exist", directory.display())).hint(MAKERS))

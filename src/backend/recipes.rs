@@ -444,7 +444,6 @@ pub const RECIPES: &[Recipe] = &[
     Recipe {
         name: "docker",
         about: "another mxm-secrets, in a container: prod/api-key there",
-        tried: "",
         needs: &[text("container", "", "the container")],
         command: &[
             "docker",

@@ -12,7 +12,7 @@ use crate::name::Name;
 use crate::request::{self, Answers, Content, Made, Request, Target};
 use crate::schema::UsageError;
 use crate::secret::Secret;
-use crate::watch::{self, Until};
+use crate::watch;
 use crate::{sys, text};
 use anyhow::Context as _;
 
@@ -57,16 +57,11 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
 fn hand_over(bytes: &[u8], deadline: Deadline) -> io::Result<()> {
     let mut left = bytes;
     while !left.is_empty() {
-        match sys::send(sys::stdin(), left) {
-            Ok(sent) => left = left.get(sent..).unwrap_or_default(),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                watch::wait(sys::stdin(), Until::Writable, true, deadline.remaining())?;
-                deadline.go_on().map_err(|ended| {
-                    io::Error::other(format!("it {}", ended.before_it_was("read")))
-                })?;
-            }
-            Err(error) => return Err(error),
+        match watch::send(sys::stdin(), left, deadline.remaining())? {
+            0 => deadline
+                .go_on()
+                .map_err(|ended| io::Error::other(format!("it {}", ended.before_it_was("read"))))?,
+            sent => left = left.get(sent..).unwrap_or_default(),
         }
     }
     Ok(())

@@ -63,32 +63,7 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
         _ => Vec::new(),
     };
     let is_optional = |lookup: &Lookup| !required.contains(&lookup.report.name);
-    let report: String = if parsed.has(Id::Json) {
-        let lines = lookups.iter().map(|it| json(it, is_optional(it)) + "\n");
-        lines.collect()
-    } else if parsed.has(Id::Explain) && preflight {
-        let mut table = table(&["SECRET", "OUTCOME"]);
-        for it in &lookups {
-            let mut words = outcome(it).to_owned();
-            if is_optional(it) {
-                words += " (optional)";
-            }
-            let first = [it.report.name.as_str(), &words];
-            rows(&mut table, it, &first, messages.quiet);
-        }
-        table.draw()
-    } else if parsed.has(Id::Explain) {
-        let each = lookups.iter().map(|it| chain(it, messages.quiet));
-        each.collect::<Vec<_>>().join("\n")
-    } else {
-        let lines = lookups.iter().filter_map(|it| {
-            let step = it.report.hit()?;
-            let name = escaped(it.report.name.as_str());
-            let locator = escaped(&step.locator);
-            Some(format!("{name}\t{}\t{locator}\n", step.backend))
-        });
-        lines.collect()
-    };
+    let report = report(parsed, &lookups, is_optional, messages.quiet);
     write_out(&[report.as_bytes()])?;
     let silent = parsed.has(Id::Json) || parsed.has(Id::Explain);
     for lookup in &lookups {
@@ -113,6 +88,43 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
         }
     }
     Ok(worst)
+}
+
+/// What is asked for of the lookups; `quiet` leaves the hints out.
+fn report(
+    parsed: &Parsed,
+    lookups: &[Lookup],
+    is_optional: impl Fn(&Lookup) -> bool,
+    quiet: bool,
+) -> String {
+    let all = lookups.iter();
+    if parsed.has(Id::Json) {
+        return all.map(|it| json(it, is_optional(it)) + "\n").collect();
+    }
+    if !parsed.has(Id::Explain) {
+        let hits = all.filter_map(|it| {
+            let step = it.report.hit()?;
+            let name = escaped(it.report.name.as_str());
+            let locator = escaped(&step.locator);
+            Some(format!("{name}\t{}\t{locator}\n", step.backend))
+        });
+        return hits.collect();
+    }
+    if !Asked::something(parsed) {
+        return all
+            .map(|it| chain(it, quiet))
+            .collect::<Vec<_>>()
+            .join("\n");
+    }
+    let mut table = table(&["SECRET", "OUTCOME"]);
+    for it in all {
+        let mut words = outcome(it).to_owned();
+        if is_optional(it) {
+            words += " (optional)";
+        }
+        rows(&mut table, it, &[it.report.name.as_str(), &words], quiet);
+    }
+    table.draw()
 }
 
 fn outcome(lookup: &Lookup) -> &'static str {

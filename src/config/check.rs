@@ -34,23 +34,21 @@ const NOT_VALID: &str = "the value of ${...} is not valid here";
 /// Whether a path is there in some layer that may be in effect on another machine.
 type Elsewhere<'r> = Option<&'r dyn Fn(&str) -> bool>;
 
-/// What our section in `root` says, as far as it is right, and all that is wrong in it, in the order of the files. With
-/// `elsewhere`, what another layer gives is not missed, nor is a variable that is not set here. If `thorough`, the
-/// templates of sets are read, and sets must not ask for what `refs_only` refuses.
+/// What our section in `root` says, as far as it is right; all that is wrong in it, in the order of the files; and whether
+/// some of that is not in a set, so that it hinders more than what uses sets. With `elsewhere`, what another layer gives
+/// is not missed, nor is a variable that is not set here. If `thorough`, the templates of sets are read, and sets must
+/// not ask for what `refs_only` refuses.
 pub fn section(
     raw: &Raw,
     root: &Node,
     elsewhere: Elsewhere,
     thorough: bool,
-) -> (Configured, Vec<Wrong>) {
+) -> (Configured, Vec<Wrong>, bool) {
     let mut checker = Checker::new(raw, root, elsewhere, thorough);
     let configured = checker.root();
-    checker.done(configured)
-}
-
-/// Whether a mistake is one of a set, which hinders only what uses sets.
-pub fn is_of_a_set(wrong: &Wrong) -> bool {
-    wrong.text.starts_with(&format!("{SECTION}.{SETS}"))
+    let beyond_sets = checker.wrong.len() > checker.of_sets;
+    let (configured, wrong) = checker.done(configured);
+    (configured, wrong, beyond_sets)
 }
 
 /// What a file that has one set asks for, as far as it is right, and all that is wrong in it, in its order.
@@ -74,7 +72,7 @@ pub fn all(mut raw: Raw) -> Result<Checked, UsageError> {
     };
     let has = |path: &str| layers.iter().any(|layer| layer.has(path));
     let elsewhere: Elsewhere = if layers.is_empty() { None } else { Some(&has) };
-    let (_, mut wrongs) = section(&raw, &base, elsewhere, false);
+    let mut wrongs = section(&raw, &base, elsewhere, false).1;
     for layer in &layers {
         for (key, place) in layer.selectors_of_no_use() {
             let text = format!("{key}: YAML does not read this as a string: put it in quotes");
@@ -222,7 +220,7 @@ fn combine<'l>(
     raw.deadline.go_on().map_err(late)?;
     // Only variables are for other machines to tell.
     let nothing = |_: &str| false;
-    let (Configured { refs, .. }, mut found) = section(raw, &root, Some(&nothing), true);
+    let (Configured { refs, .. }, mut found, _) = section(raw, &root, Some(&nothing), true);
     if !found.is_empty() {
         for (layer, selector) in layers.iter().zip(chosen.iter()) {
             found = in_block(found, layer.file, selector);
@@ -319,6 +317,8 @@ struct Checker<'c> {
     elsewhere: Elsewhere<'c>,
     thorough: bool,
     wrong: Vec<Wrong>,
+    /// How many of those are in sets.
+    of_sets: usize,
     /// Where values are that have an environment variable in them: no message quotes them.
     from_variables: Vec<Place>,
 }
@@ -331,6 +331,7 @@ impl<'c> Checker<'c> {
             elsewhere,
             thorough,
             wrong: Vec::new(),
+            of_sets: 0,
             from_variables: Vec::new(),
         }
     }
@@ -466,13 +467,13 @@ impl<'c> Checker<'c> {
         let known = self.wrong.len();
         if let Some(sets) = sets {
             configured.sets = self.sets(sets, &TOP_WAY.to(SETS), &configured.refs);
+            self.of_sets = self.wrong.len() - known;
         }
         if let Some(lists) = lists {
             let way = TOP_WAY.to(CREDENTIALS_FOR);
             // A set with a mistake may lack what it should have.
-            let whole = self.wrong.len() == known;
             let sets = configured.sets.as_slice();
-            let sets = if whole { sets } else { &[] };
+            let sets = if self.of_sets == 0 { sets } else { &[] };
             configured.credentials_for = self.credentials(lists, &way, sets);
         }
         if let Some(names) = configured.top.texts("backends") {

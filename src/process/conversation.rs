@@ -10,8 +10,7 @@ use super::{Problem, Running};
 use crate::deadline::Deadline;
 use crate::schema::Context;
 use crate::secret::{Progress, SecretBuffer};
-use crate::sys;
-use crate::watch::{self, Until};
+use crate::watch;
 
 /// A child that is talked to through its standard input and output; its standard error is thrown away. It does not
 /// outlive this value.
@@ -54,14 +53,9 @@ impl Conversation {
     pub fn say(&mut self, mut bytes: &[u8]) -> Result<(), Problem> {
         while !bytes.is_empty() {
             self.deadline.go_on()?;
-            let input = self.input.as_fd();
-            match watch::uninterrupted(|| sys::send(input, bytes)) {
+            match watch::send(self.input.as_fd(), bytes, self.deadline.remaining()) {
                 Ok(count) => bytes = &bytes[count..],
                 Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock => {
-                        watch::wait(input, Until::Writable, true, self.deadline.remaining())
-                            .map_err(Problem::Io)?;
-                    }
                     io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => return Ok(()),
                     _ => return Err(Problem::Io(error)),
                 },

@@ -24,6 +24,11 @@ pub fn home() -> Option<PathBuf> {
         .filter(|home| home.is_absolute())
 }
 
+/// The same; without one the root directory, as for a shell: nothing, and then a slash.
+pub fn home_or_root() -> PathBuf {
+    home().unwrap_or_else(|| "/".into())
+}
+
 /// What the system says of this user's home directory.
 fn home_of_account() -> Option<PathBuf> {
     let mut text = Vec::new();
@@ -45,11 +50,6 @@ pub fn is_at_a_strange_home() -> bool {
         .is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
     let of_another = home.metadata().is_ok_and(|data| data.uid() != user());
     barred && of_another && home_of_account().as_deref() != Some(&home)
-}
-
-/// The same; without one the root directory, as for a shell: nothing, and then a slash.
-pub fn home_or_root() -> PathBuf {
-    home().unwrap_or_else(|| "/".into())
 }
 
 /// The access list of the file at `path`, as Linux stores it; `None`: it has none, or this system stores none.

@@ -61,8 +61,8 @@ fn socket(family: AddressFamily) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Sends some of `bytes` through a socket, as many as it takes without waiting; a peer that has gone is an error, never SIGPIPE, which std's own writes raise
-/// before Rust 1.90.
+/// Sends some of `bytes` through a socket, as many as it takes without waiting. A peer that has gone is an error, never
+/// SIGPIPE, which std's own writes raise before Rust 1.90.
 ///
 /// # Errors
 /// What `send` says.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::{signalled, woken};
+use crate::sys;
 
 /// Waits until one of `fds` can be read or has been hung up, `timeout` is over, or a watched signal has come; says
 /// which can be read. `None` among `fds` is passed over.
@@ -76,6 +77,20 @@ pub fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             result => return result,
         }
+    }
+}
+
+/// Sends some of `bytes` through a socket; 0: it took none yet, and now takes some, or `timeout` or a signal has come.
+///
+/// # Errors
+/// What `send` or `poll` say.
+pub fn send(socket: BorrowedFd, bytes: &[u8], timeout: Option<Duration>) -> io::Result<usize> {
+    match uninterrupted(|| sys::send(socket, bytes)) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            wait(socket, Until::Writable, true, timeout)?;
+            Ok(0)
+        }
+        result => result,
     }
 }
 

@@ -987,6 +987,14 @@ fn a_miss_counts_once_it_is_confirmed() {
         let words = format!("a: failed: own: tool did not find a, but that proves nothing: {why}");
         asked(open, "exit 1").0.has(4, "", &[&words]);
     }
+    // It runs as the command itself does: in English, and told that nobody is there.
+    let own = recipe(
+        &format!("{keys}, unattended: [ASK=no]").replace("b false", "en no"),
+        "tool",
+        "exit 1",
+    );
+    own.fake("open", "echo $LANGUAGE $ASK");
+    own.run(["get", "a", "--default", "d"]).has(3, "d\n", &[]);
     // Nothing is confirmed for a hit, nor for a failure.
     assert!(asked(Some(""), "echo v").1.is_empty());
     let (other, log) = asked(Some(""), "exit 2");

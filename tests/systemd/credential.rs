@@ -137,8 +137,10 @@ fn twenty_units_at_once_get_theirs() {
         done; wait",
         ask("asks-n'$n'", "'$id'")
     ));
+    let said =
+        machine.output("journalctl --sync; journalctl --no-pager -t mxm-secrets --output=cat");
     for value in ["0f-age", "0f-gopass", "0f-vault", "0f-env"] {
-        assert_eq!(seen.matches(value).count(), 5, "{seen}");
+        assert_eq!(seen.matches(value).count(), 5, "{seen}{said}");
     }
 }
 
