@@ -312,6 +312,9 @@ pub fn check(options: &Options) -> Result<Checked, UsageError> {
     // What is in effect here leaves nothing to other machines.
     let here = match &not_here {
         Ok(None) => match read_and_check(options, true) {
+            Ok((configured, None)) if configured.refs.of("refs").next().is_some() => {
+                crate::refs::role().err().map(UsageError::new)
+            }
             Ok((_, wrong)) => wrong,
             Err(error) => Some(error),
         },
@@ -351,7 +354,12 @@ fn read_and_check(
     let Some(root) = raw.merged()? else {
         return Ok(Default::default());
     };
-    let (configured, wrong, beyond_sets) = check::section(&raw, &root, None, thorough);
+    let (configured, mut wrong, beyond_sets) = check::section(&raw, &root, None, thorough);
+    if !wrong.is_empty()
+        && let Ok(again) = files::read(options)
+    {
+        check::name_causes(&raw, again, thorough, &mut wrong);
+    }
     let error = (!wrong.is_empty()).then(|| raw.report(&wrong));
     match error {
         Some(error) if beyond_sets => Err(error),

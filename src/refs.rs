@@ -37,16 +37,25 @@ pub struct Target {
     pub there: Name,
 }
 
-/// The name of `path` in the store `store`, whose root is `root`.
+/// The role of the caller, which refs are asked for with.
+///
+/// # Errors
+/// It cannot be the name of one.
+pub fn role() -> Result<Option<String>, String> {
+    let role = sys::variable("MXM_ROLE").map(|role| role.to_string_lossy().into_owned());
+    match role {
+        Some(role) if !is_identifier(&role) => {
+            Err(format!("MXM_ROLE is {}: {IDENTIFIER}", quoted(&role)))
+        }
+        role => Ok(role),
+    }
+}
+
+/// The name of `path` in a store whose root is `root`.
 ///
 /// # Errors
 /// Why it has none.
-pub fn inside(store: &str, root: &str, path: &str) -> Result<Name, String> {
-    if root.contains('#') {
-        return Err(format!(
-            "the root of the store {store} must not contain '#'"
-        ));
-    }
+pub fn inside(root: &str, path: &str) -> Result<Name, String> {
     let name = format!("{}/{path}", root.trim_end_matches('/'));
     Name::parse(&name).map_err(|error| error.to_string())
 }
@@ -95,15 +104,11 @@ impl Refs {
         };
         let [store, path, policy] =
             ["store", "path", "policy"].map(|key| entry.text(key).unwrap_or_default());
-        let Some(role) = sys::variable("MXM_ROLE") else {
+        let Some(role) = role()? else {
             return Err(format!(
                 "MXM_ROLE is not set, but the policy {policy} of {known} needs a role"
             ));
         };
-        let role = role.to_string_lossy().into_owned();
-        if !is_identifier(&role) {
-            return Err(format!("MXM_ROLE is {}: {IDENTIFIER}", quoted(&role)));
-        }
         let allowed = self.entry("policies", policy);
         let Some(allowed) = allowed.and_then(|policy| policy.texts("allowed_principals")) else {
             return Err(format!("the policy {policy} of {known} does not exist"));
@@ -134,8 +139,8 @@ impl Refs {
             (Some(_), true) => {
                 return Err(format!("{name}: the path of {known} already names a field"));
             }
-            (Some(field), false) => inside(store, root, &format!("{path}#{field}")),
-            (None, _) => inside(store, root, path),
+            (Some(field), false) => inside(root, &format!("{path}#{field}")),
+            (None, _) => inside(root, path),
         };
         Ok(Some(Target {
             name: known.to_owned(),
@@ -164,11 +169,8 @@ mod tests {
 
     #[test]
     fn a_root_ends_where_its_slashes_begin() {
-        let there = |root: &str, path: &str| {
-            inside("s", root, path)
-                .ok()
-                .map(|name| name.as_str().to_owned())
-        };
+        let there =
+            |root: &str, path: &str| inside(root, path).ok().map(|name| name.as_str().to_owned());
         assert_eq!(there("mxm/red/", "a/b").as_deref(), Some("mxm/red/a/b"));
         assert_eq!(there("mxm//", "a#f").as_deref(), Some("mxm/a#f"));
         for (root, path) in [
@@ -176,7 +178,7 @@ mod tests {
             ("m", "/a"),
             ("m", "../a"),
             ("m", "a\n"),
-            ("m#x", "a"),
+            ("m#x", "a#b"),
             ("m", "a#b#c"),
             ("/m", "a"),
             ("m", "a/"),

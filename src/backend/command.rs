@@ -365,7 +365,7 @@ impl Backend for Own {
         let field = name.field().filter(|_| takes_field);
         if needs_field && field.is_none() && self.field.is_none() {
             return Answer::failed(format!(
-                "{name} has no field, but the command needs one: ask for {name}#FIELD"
+                "{name} has no field, but the command needs one: end the name with #FIELD"
             ));
         }
         if let Some(reason) = self.refused(name, field) {

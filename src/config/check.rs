@@ -2,25 +2,28 @@
 //! every mistake is found, not the first alone.
 //!
 //! `sections` checks the section of a backend, `refs` the names that are not places, `sets` what a service needs,
-//! `credentials` which unit may have what, `value` what a key is given.
+//! `credentials` which unit may have what, `value` what a key is given; `layers` checks all blocks of a store, and names
+//! the one that causes a mistake.
 
 mod credentials;
+mod layers;
 mod refs;
 mod sections;
 mod sets;
 mod value;
 
-use super::files::{Raw, late};
+pub use layers::{all, name_causes};
+
+use super::files::Raw;
 use super::interpolation::{Cause, Found, Tree, Trouble};
-use super::layers::{self, Layer};
 use super::yaml::{Data, Node, Place, Wrong, wrong};
-use super::{CREDENTIALS_FOR, Checked, Configured, KEYS, check_chain, own_names};
+use super::{CREDENTIALS_FOR, Configured, KEYS, check_chain, own_names};
 use crate::backend;
 use crate::nearest::{did_you_mean, nearest};
 use crate::refs::KINDS;
 use crate::request::Request;
-use crate::schema::{Section, Source, UsageError};
-use crate::text::{clipped, quoted};
+use crate::schema::{Section, Source};
+use crate::text::quoted;
 
 /// The name of our section.
 pub const SECTION: &str = "mxm_secrets";
@@ -56,203 +59,6 @@ pub fn set_file(raw: &Raw, root: &Node) -> (Vec<Request>, Vec<Wrong>) {
     let mut checker = Checker::new(raw, root, None, false);
     let requests = checker.set_file();
     checker.done(requests)
-}
-
-/// How many combinations of layers are checked.
-const COMBINATIONS: usize = 10_000;
-
-/// Checks the default by itself, and with each layer, and the refs in every combination of layers.
-///
-/// # Errors
-/// Everything that is wrong.
-pub fn all(mut raw: Raw) -> Result<Checked, UsageError> {
-    let layers = std::mem::take(&mut raw.layers);
-    let Some(base) = raw.base.take() else {
-        return Ok(Checked::default());
-    };
-    let has = |path: &str| layers.iter().any(|layer| layer.has(path));
-    let elsewhere: Elsewhere = if layers.is_empty() { None } else { Some(&has) };
-    let mut wrongs = section(&raw, &base, elsewhere, false).1;
-    for layer in &layers {
-        for (key, place) in layer.selectors_of_no_use() {
-            let text = format!("{key}: YAML does not read this as a string: put it in quotes");
-            wrongs.push(wrong(place, text));
-        }
-        for selector in layer.selectors() {
-            raw.deadline.go_on().map_err(late)?;
-            let mut root = base.clone();
-            wrongs.extend(match layer.block(selector, raw.deadline) {
-                Ok(block) => {
-                    let found = match layers::merge(&mut root, block, raw.deadline) {
-                        Ok(()) => section(&raw, &root, elsewhere, false).1,
-                        Err(error) => vec![error],
-                    };
-                    in_block(found, layer.file, selector)
-                }
-                Err(error) => vec![error],
-            });
-        }
-    }
-    let mut lacking = Vec::new();
-    // A section that an interpolation leads to may have refs.
-    let may_have =
-        |ours: &Node| ours.get(KINDS[0]).is_some() || matches!(ours.data, Data::Scalar(_));
-    if wrongs.is_empty() && (base.get(SECTION).is_some_and(may_have) || has("mxm_secrets.refs")) {
-        (wrongs, lacking) = combinations(&raw, &base, &layers)?;
-    }
-    wrongs.sort_by(|a, b| (a.place, &a.text).cmp(&(b.place, &b.text)));
-    wrongs.dedup();
-    if wrongs.is_empty() {
-        Ok(Checked {
-            files: raw.files.iter().map(|file| file.to_path_buf()).collect(),
-            lacking,
-            not_here: None,
-        })
-    } else {
-        Err(raw.report(&wrongs))
-    }
-}
-
-/// What is wrong in a layer's file, with the name of the block.
-fn in_block(mut wrong: Vec<Wrong>, file: usize, selector: &str) -> Vec<Wrong> {
-    for wrong in wrong.iter_mut().filter(|wrong| wrong.place.file == file) {
-        wrong.text = format!("{}: {}", clipped(selector), wrong.text);
-    }
-    wrong
-}
-
-/// What is wrong with refs in any combination of layers; and, a line each, which refs cannot be had where.
-fn combinations(
-    raw: &Raw,
-    base: &Node,
-    layers: &[Layer],
-) -> Result<(Vec<Wrong>, Vec<String>), UsageError> {
-    let choices: Vec<Vec<&str>> = layers.iter().map(Layer::selectors).collect();
-    let count = choices
-        .iter()
-        .try_fold(1_usize, |count, choice| count.checked_mul(choice.len()));
-    if count.is_none_or(|count| count > COMBINATIONS) {
-        let text = format!(
-            "more than {COMBINATIONS} combinations of layers: cannot check the refs in all of them"
-        );
-        return Err(UsageError::new(text));
-    }
-    let (mut wrongs, mut seen) = (Vec::new(), Seen::default());
-    let root = base.clone();
-    combine(raw, root, layers, &mut Vec::new(), &mut wrongs, &mut seen)?;
-    let mut lacking = Vec::new();
-    for Lacking {
-        name,
-        store,
-        place,
-        combinations,
-    } in seen.lacking
-    {
-        if combinations.len() == seen.count {
-            let text = format!("{SECTION}.refs.{name}.store: no layer has the store {store}");
-            wrongs.push(wrong(place, text));
-            continue;
-        }
-        let mut lacks = |blocks: &str| {
-            lacking.push(format!("{}: {name} (store {store})", clipped(blocks)));
-        };
-        // A block that lacks it whatever the others are says it alone.
-        let mut rest = combinations;
-        for (dimension, choice) in choices.iter().enumerate() {
-            let others = seen.count / choice.len().max(1);
-            for selector in choice {
-                let here = |combination: &&Vec<&str>| combination.get(dimension) == Some(selector);
-                if rest.iter().filter(here).count() == others {
-                    lacks(selector);
-                    rest.retain(|combination| !here(&combination));
-                }
-            }
-        }
-        for combination in rest {
-            lacks(&combination.join(", "));
-        }
-    }
-    Ok((wrongs, lacking))
-}
-
-/// What combinations of layers have shown.
-#[derive(Default)]
-struct Seen<'l> {
-    count: usize,
-    lacking: Vec<Lacking<'l>>,
-}
-
-/// A ref, where it names its store, and the combinations that lack the store.
-struct Lacking<'l> {
-    name: String,
-    store: String,
-    place: Place,
-    combinations: Vec<Vec<&'l str>>,
-}
-
-/// Puts the blocks of the layers over `root` in every combination.
-fn combine<'l>(
-    raw: &Raw,
-    root: Node,
-    layers: &'l [Layer],
-    chosen: &mut Vec<&'l str>,
-    wrong: &mut Vec<Wrong>,
-    seen: &mut Seen<'l>,
-) -> Result<(), UsageError> {
-    if let Some(layer) = layers.get(chosen.len()) {
-        for selector in layer.selectors() {
-            let mut root = root.clone();
-            match layer
-                .block(selector, raw.deadline)
-                .and_then(|block| layers::merge(&mut root, block, raw.deadline))
-            {
-                Ok(()) => {
-                    chosen.push(selector);
-                    combine(raw, root, layers, chosen, wrong, seen)?;
-                    chosen.pop();
-                }
-                Err(error) => wrong.push(error),
-            }
-        }
-        return Ok(());
-    }
-    seen.count += 1;
-    raw.deadline.go_on().map_err(late)?;
-    // Only variables are for other machines to tell.
-    let nothing = |_: &str| false;
-    let (Configured { refs, .. }, mut found, _) = section(raw, &root, Some(&nothing), true);
-    if !found.is_empty() {
-        for (layer, selector) in layers.iter().zip(chosen.iter()) {
-            found = in_block(found, layer.file, selector);
-        }
-        // The rest was found block by block.
-        let of_refs = |wrong: &Wrong| {
-            let mut kinds = KINDS.iter().chain([&SETS]);
-            kinds.any(|kind| wrong.text.contains(&format!("{SECTION}.{kind}.")))
-        };
-        wrong.extend(found.into_iter().filter(of_refs));
-        return Ok(());
-    }
-    for (name, entry) in refs.of("refs") {
-        let store = entry.text("store").unwrap_or_default();
-        if refs.entry("stores", store).is_some() {
-            continue;
-        }
-        let place = place_of(raw, entry, "store").unwrap_or(root.place);
-        let known = seen.lacking.iter_mut().find(|known| {
-            (known.name.as_str(), known.store.as_str(), known.place) == (name, store, place)
-        });
-        match known {
-            Some(known) => known.combinations.push(chosen.clone()),
-            None => seen.lacking.push(Lacking {
-                name: name.to_owned(),
-                store: store.to_owned(),
-                place,
-                combinations: vec![chosen.clone()],
-            }),
-        }
-    }
-    Ok(())
 }
 
 /// Where the value of a key is.
@@ -353,6 +159,12 @@ impl<'c> Checker<'c> {
     /// Whether another layer has the key.
     fn is_elsewhere(&self, key: impl std::fmt::Display) -> bool {
         self.elsewhere.is_some_and(|has| has(&key.to_string()))
+    }
+
+    /// Whether another layer has a backend of the user's own with this name.
+    fn is_backend_elsewhere(&self, name: &str) -> bool {
+        let mut keys = ["command", "recipe"].into_iter();
+        keys.any(|key| self.is_elsewhere(format_args!("{SECTION}.{name}.{key}")))
     }
 
     fn source(&self, place: Place) -> Source {
@@ -477,10 +289,10 @@ impl<'c> Checker<'c> {
             configured.credentials_for = self.credentials(lists, &way, sets);
         }
         if let Some(names) = configured.top.texts("backends") {
-            let elsewhere = names.iter().map(String::as_str).filter(|name| {
-                let has = || self.is_elsewhere(format_args!("{SECTION}.{name}.command"));
-                !own.contains(name) && has()
-            });
+            let elsewhere = names
+                .iter()
+                .map(String::as_str)
+                .filter(|name| !own.contains(name) && self.is_backend_elsewhere(name));
             let own: Vec<&str> = own.iter().copied().chain(elsewhere).collect();
             let checked = match names {
                 [] => Err("must name at least one backend".to_owned()),

@@ -81,9 +81,7 @@ impl Raw {
             return Ok(None);
         };
         for layer in std::mem::take(&mut self.layers) {
-            let file = layer.file;
-            let (value, block) = self.selected(layer)?;
-            self.blocks.push((file, value));
+            let block = self.selected(layer)?;
             merge(&mut root, block, self.deadline).map_err(|wrong| self.report(&[wrong]))?;
         }
         Ok(Some(root))
@@ -107,11 +105,11 @@ impl Raw {
     }
 
     /// The block of `layer` that is in effect here.
-    fn selected(&self, layer: Layer) -> Result<(String, Node), UsageError> {
+    fn selected(&mut self, layer: Layer) -> Result<Node, UsageError> {
         let value = self.selector(&layer)?;
+        self.blocks.push((layer.file, value.clone()));
         let block = layer.into_block(&value, self.deadline);
-        let block = block.map_err(|wrong| self.report(&[wrong]))?;
-        Ok((value, block))
+        block.map_err(|wrong| self.report(&[wrong]))
     }
 
     /// The value that selects something in `layer` here; it is there.
@@ -176,12 +174,18 @@ impl Layer {
             .map(|key| (key.text.as_str(), key.place))
     }
 
+    /// Where the key of a block is.
+    pub fn place(&self, selector: &str) -> Option<Place> {
+        let mut keys = self.tree.entries().iter().map(|(key, _)| key);
+        let key = keys.find(|key| key.is_text && key.text == selector);
+        key.map(|key| key.place)
+    }
+
     /// The block that `value` selects.
     pub fn block(&self, value: &str, deadline: Deadline) -> Result<Node, Wrong> {
         let tree = Tree::new(&self.tree, deadline);
         let Some(block) = self.tree.get(value) else {
-            let text = format!("{value}: there is no such block");
-            return Err(wrong(self.tree.place, text));
+            return Err(wrong(self.tree.place, "there is no such block"));
         };
         // The block of one value may be an interpolation that leads to another's.
         let text = match tree.follow(block) {
@@ -189,7 +193,7 @@ impl Layer {
             Ok(_) => format!("a block must be a mapping, found {}", block.kind()),
             Err(trouble) => trouble.text,
         };
-        Err(wrong(block.place, format!("{value}: {text}")))
+        Err(wrong(block.place, text))
     }
 
     /// The same, where the layer is of no further use.

@@ -76,7 +76,7 @@ def checked(ours):
         entry(value, ("backend", "root"))
         if value["backend"] not in OWN + BUILT_IN:
             raise Wrong("unknown backend")
-        trimmed(value["root"])
+        joined(trimmed(value["root"]), "x")
     for value in policies.values():
         allowed = entry(value, ("allowed_principals",))["allowed_principals"]
         if not isinstance(allowed, list) or len(set(map(str, allowed))) < len(allowed):

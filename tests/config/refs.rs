@@ -267,8 +267,20 @@ fn mistakes_are_told_all_at_once() {
             "refs.a.path: bad name",
         ),
         (
-            "stores: {s: {backend: env, root: /}}, policies: {q: {allowed_principals: []}}, refs: {a: {store: s, path: p, policy: q}}",
-            "refs.a.path: bad name \"/p\"",
+            "stores: {s: {backend: env, root: ///}}",
+            "stores.s.root: must not be only slashes",
+        ),
+        (
+            "stores: {s: {backend: env, root: /a}}",
+            "stores.s.root: bad name \"/a\"",
+        ),
+        (
+            "stores: {s: {backend: env, root: a/../b}}",
+            "stores.s.root: bad name \"a/../b\"",
+        ),
+        (
+            "stores: {s: {backend: env, root: 'a#b'}}",
+            "stores.s.root: must not contain '#'",
         ),
         (
             "stores: {s: {backend: enw, root: r}}",
@@ -378,6 +390,230 @@ fn every_combination_of_layers_is_checked() {
         "",
         &["environment.yaml:4:24: prod: mxm_secrets.refs.x.policy: "],
     );
+}
+
+/// A ref and its store may each be in any layer.
+#[test]
+fn a_store_that_no_layer_has_is_found_wherever_the_ref_is() {
+    let policies = "mxm_secrets:\n  policies: {p: {allowed_principals: [ops]}}\n";
+    let lost = "mxm_secrets.refs.x.store: no layer has the store lost";
+    let dev = "dev: {mxm_secrets: {stores: {red: {backend: env, root: r}}}}";
+    for (refs, layer, place) in [
+        // The ref is in one block; the store is nowhere.
+        (
+            "",
+            "dev: {}\nprod: {mxm_secrets: {refs: {x: {store: lost, path: a, policy: p}}}}\n",
+            "environment.yaml:2:40: prod: ",
+        ),
+        // A block gives a ref a store that is nowhere.
+        (
+            "  refs: {x: {store: red, path: a, policy: p}}\n",
+            &format!("{dev}\nprod: {{mxm_secrets: {{refs: {{x: {{store: lost}}}}}}}}\n"),
+            "environment.yaml:2:40: prod: ",
+        ),
+        // A block has another ref, and the others are right.
+        (
+            "  refs: {x: {store: lost, path: a, policy: p}}\n",
+            &format!("{dev}\nprod: {{mxm_secrets: {{refs: {{x: {{store: red}}}}}}}}\n"),
+            "default.yaml:3:21: dev: ",
+        ),
+    ] {
+        let home = Home::new();
+        home.write(
+            &format!("{STORE}/default.yaml"),
+            format!("{policies}{refs}"),
+        );
+        home.write(&format!("{STORE}/environment.yaml"), layer);
+        let store = home.path().join(STORE);
+        let line = format!("mxm-secrets: {}/{place}{lost}\n", store.display());
+        run(&home, "", &["config", "--check"]).is(2, "", &line);
+    }
+}
+
+/// Null in a block of a layer stands where the mistake is; of what shows elsewhere, the block is named.
+#[test]
+fn a_mistake_names_the_block_that_causes_it() {
+    let home = Home::new();
+    home.write(
+        &format!("{STORE}/default.yaml"),
+        "mxm_secrets:\n  backends: [env]\n  policies: {p: {allowed_principals: [ops]}}\n  stores: {s: {backend: env, root: r}}\n  refs: {x: {store: s, path: a, policy: p}}\n",
+    );
+    home.write(&format!("{STORE}/machine.yaml"), "m: {}\n");
+    let at = |file: &str, line: &str| {
+        let place = home.path().join(STORE).join(file);
+        format!("mxm-secrets: {}:{line}\n", place.display())
+    };
+    for (block, file, mistake) in [
+        (
+            "stores: {s: {root: null}}",
+            "environment.yaml",
+            "3:36: prod: mxm_secrets.stores.s: root is missing",
+        ),
+        (
+            "stores: {s: {backend: ~}}",
+            "environment.yaml",
+            "3:39: prod: mxm_secrets.stores.s: backend is missing",
+        ),
+        (
+            "refs: {x: {store: null}}",
+            "environment.yaml",
+            "3:35: prod: mxm_secrets.refs.x: store is missing",
+        ),
+        (
+            "policies: {p: }",
+            "environment.yaml",
+            "3:29: prod: mxm_secrets.policies.p: allowed_principals is missing",
+        ),
+        (
+            "policies: null",
+            "default.yaml",
+            "5:41: prod: mxm_secrets.refs.x.policy: the policy p does not exist",
+        ),
+        (
+            "backends: [env, own]",
+            "environment.yaml",
+            "3:27: prod: mxm_secrets.backends: unknown backend \"own\": expected one of gopass, env, age, vault, credentials, keyring",
+        ),
+    ] {
+        let text = format!("dev: {{}}\nprod:\n  mxm_secrets: {{{block}}}\n");
+        home.write(&format!("{STORE}/environment.yaml"), text);
+        for (environment, arguments) in [
+            ("prod", &["config", "--check"][..]),
+            ("dev", &["config", "--check"]),
+            ("prod", &["get", "other"]),
+        ] {
+            let mut command = home.mxm_secrets(arguments);
+            command.env("MXM_ENVIRONMENT", environment);
+            let seen = transcript(command.env("MXM_MACHINE", "m"));
+            seen.is(2, "", &at(file, mistake));
+        }
+    }
+    // Where it takes two, both are named.
+    home.write(
+        &format!("{STORE}/environment.yaml"),
+        "dev: {}\nprod: {mxm_secrets: {refs: {x: {policy: q}}}}\n",
+    );
+    home.write(
+        &format!("{STORE}/machine.yaml"),
+        "m: {}\nn: {mxm_secrets: {policies: {q: {allowed_principals: [dev]}}}}\no: {mxm_secrets: {policies: ~}}\n",
+    );
+    let lines = [
+        at(
+            "default.yaml",
+            "5:41: o: mxm_secrets.refs.x.policy: the policy p does not exist",
+        ),
+        at(
+            "environment.yaml",
+            "2:41: prod, m: mxm_secrets.refs.x.policy: the policy q does not exist",
+        ),
+        at(
+            "environment.yaml",
+            "2:41: prod, o: mxm_secrets.refs.x.policy: the policy q does not exist",
+        ),
+    ];
+    run(&home, "", &["config", "--check"]).is(2, "", &lines.concat());
+}
+
+/// A backend of the user's own may be in a layer, with a command or with a recipe; so may what an entry leads to.
+#[test]
+fn the_backend_of_a_store_may_be_in_a_layer() {
+    let home = Home::new();
+    home.write(
+        &format!("{STORE}/default.yaml"),
+        "mxm_secrets:\n  backends: [pw, env]\n  policies: {p: {allowed_principals: [ops]}}\n  stores: {a: {backend: pw, root: r}, b: \"${place}\", c: {backend: env, root: \"${place.root}\"}}\n  refs:\n    x: {store: a, path: x, policy: p}\n    y: {store: b, path: x, policy: p}\n",
+    );
+    let place = "place: {backend: env, root: q}";
+    for own in ["recipe: sops, file: f", "command: [tool, \"{name}\"]"] {
+        let block = format!("m: {{{place}, mxm_secrets: {{pw: {{{own}}}}}}}\n");
+        home.write(&format!("{STORE}/machine.yaml"), block);
+        let seen = run(&home, "", &["config", "--check"]);
+        assert_eq!((seen.status, seen.stderr.as_str()), (Some(0), ""), "{own}");
+    }
+    // Where one machine lacks it, that one is named.
+    let block =
+        format!("m: {{{place}, mxm_secrets: {{pw: {{recipe: sops, file: f}}}}}}\nn: {{{place}}}\n");
+    home.write(&format!("{STORE}/machine.yaml"), block);
+    let place = home.path().join(STORE).join("default.yaml");
+    let line = format!(
+        "mxm-secrets: {}:4:25: n: mxm_secrets.stores.a.backend: unknown backend \"pw\"\n",
+        place.display()
+    );
+    run(&home, "", &["config", "--check"]).is(2, "", &line);
+}
+
+/// What one layer has wrong hides nothing of another's, and what is wrong in an entry nothing of the rest.
+#[test]
+fn mistakes_of_refs_stores_and_policies_are_told_together() {
+    let home = home(
+        "mxm_secrets:\n  refs:\n    a: {store: s, path: x, policy: nope}\n    b: {store: lost, path: x, policy: p}\n    c: {store: lost, path: 5}\n    d: {store: t, path: /x, policy: q}\n    e: 1\n  stores: {s: {backend: env, root: r}, t: {backend: env}}\n  policies: {p: {allowed_principals: [ops]}, q: {allowed_principals: no}}\n",
+        "",
+    );
+    let seen = home.run(["config", "--check"]);
+    let place = home.path().join("c.yaml");
+    let lines = [
+        "3:36: mxm_secrets.refs.a.policy: the policy nope does not exist",
+        "4:16: mxm_secrets.refs.b.store: no layer has the store lost",
+        "5:5: mxm_secrets.refs.c: policy is missing",
+        "5:16: mxm_secrets.refs.c.store: no layer has the store lost",
+        "5:28: mxm_secrets.refs.c.path: expected a string, found a number",
+        "6:25: mxm_secrets.refs.d.path: must not begin with '/': it is below the root of its store",
+        "7:8: mxm_secrets.refs.e: expected a mapping, found a number",
+        "8:40: mxm_secrets.stores.t: root is missing",
+        "9:70: mxm_secrets.policies.q.allowed_principals: expected a list of strings, found a boolean",
+    ];
+    let lines = lines.map(|line| format!("mxm-secrets: {}:{line}\n", place.display()));
+    seen.is(2, "", &lines.concat());
+}
+
+/// The check and a lookup agree on the names of roles; without refs, every name is right.
+#[test]
+fn a_role_that_no_ref_can_be_asked_for_with_is_found() {
+    let home = Home::new();
+    let text = "mxm_secrets:\n  backends: [env]\n  stores: {s: {backend: env, root: r}}\n  policies: {p: {allowed_principals: [ops]}}\n";
+    let refs = "  refs: {x: {store: s, path: a, policy: p}}\n";
+    let role = home.write(
+        &format!("{STORE}/role.yaml"),
+        "ops: {}\nprefect-worker: {}\n",
+    );
+    home.write(&format!("{STORE}/default.yaml"), text);
+    let checked = run(&home, "prefect-worker", &["config", "--check"]);
+    assert_eq!(checked.status, Some(0), "{checked:?}");
+    home.write(&format!("{STORE}/default.yaml"), format!("{text}{refs}"));
+    let rule = "expected a lower-case letter and then a-z, 0-9 and _\n";
+    let line = format!(
+        "mxm-secrets: {}:2:1: prefect-worker: bad name of a role that asks for refs: {rule}",
+        role.display()
+    );
+    run(&home, "ops", &["config", "--check"]).is(2, "", &line);
+    let asked = format!("mxm-secrets: MXM_ROLE is \"prefect-worker\": {rule}");
+    let get = ["get", "x", "--default", "d"];
+    run(&home, "prefect-worker", &get).is(2, "", &asked);
+    // Without such a file, the role is that of the environment.
+    std::fs::remove_file(role).unwrap();
+    run(&home, "prefect-worker", &["config", "--check"]).is(2, "", &asked);
+    run(&home, "prefect-worker", &get).is(2, "", &asked);
+    let checked = run(&home, "", &["config", "--check"]);
+    assert_eq!(checked.status, Some(0), "{checked:?}");
+}
+
+/// Whatever a name ends with, what is advised makes a name.
+#[test]
+fn a_command_that_needs_a_field_says_how_to_name_one() {
+    let text = TEXT.replace("{reference}", "{name} {field}");
+    let home = home(&text, "echo \"$*\"");
+    let why = "has no field, but the command needs one: end the name with #FIELD\n";
+    for (name, seen) in [
+        ("zz", "zz"),
+        ("zz#", "zz#"),
+        ("key", "mxm/red/a/b"),
+        ("key#", "mxm/red/a/b#"),
+    ] {
+        let line = format!("mxm-secrets: {name}: failed: own: {seen} {why}");
+        run(&home, "ops", &["get", name, "--backend", "own"]).is(4, "", &line);
+        let name = format!("{}#f", name.trim_end_matches('#'));
+        let seen = seen.trim_end_matches('#');
+        run(&home, "ops", &["get", &name, "--backend", "own"]).is(0, format!("{seen} f\n"), "");
+    }
 }
 
 /// Refs into the store of `backend`, which has `pw` and a field `user` at mxm/red/a/b.

@@ -3,6 +3,7 @@
 use super::{Checker, NOT_VALID, SECTION, TOP_WAY, Way, place_of};
 use crate::backend;
 use crate::config::yaml::Node;
+use crate::name::Name;
 use crate::refs::{IDENTIFIER, KINDS, Refs, inside, is_identifier};
 use crate::schema::{Key, Kind, Section};
 use crate::text::quoted;
@@ -25,7 +26,7 @@ const KEYS: [&[Key]; 3] = [
 const TRIMMED: &str = "expected a string without spaces at its ends";
 
 impl<'c> Checker<'c> {
-    /// The entries of `refs` (kind 0), `stores` (1) or `policies` (2) that have all of their keys.
+    /// The entries of `refs` (kind 0), `stores` (1) or `policies` (2), those with mistakes as far as they are right.
     pub(super) fn entries_of(
         &mut self,
         kind: usize,
@@ -42,26 +43,31 @@ impl<'c> Checker<'c> {
                 self.mistake(key.place, way, format!("bad name: {IDENTIFIER}"));
                 continue;
             }
-            let mistakes = self.wrong.len();
             let mut section = Section::named(format!("{}.{}", KINDS[kind], key.text));
-            if let Some(inner) = self.mapping(node, &way) {
+            let inner = self.mapping(node, &way);
+            if let Some(inner) = inner {
                 self.keys(inner, &way, "", &[KEYS[kind]], &mut section.values);
             }
-            let mut whole = self.wrong.len() == mistakes;
+            all.push(section);
+            // Where one layer has the entry, another may have null for all of it, or for a key.
+            let place = match inner {
+                Some(_) => key.place,
+                None if self.is_null(node) => node.place,
+                None => continue,
+            };
             for needed in KEYS[kind] {
-                if section.given(needed.name).is_some() {
-                    continue;
+                let given = inner.and_then(|inner| inner.get(needed.name));
+                let is_missing = given.is_none_or(|given| self.is_null(given));
+                if is_missing && !self.is_elsewhere(way.to(needed.name)) {
+                    let place = given.map_or(place, |given| given.place);
+                    self.mistake(place, way, format!("{} is missing", needed.name));
                 }
-                let excused = self.is_elsewhere(way.to(needed.name));
-                if whole && !excused {
-                    self.mistake(key.place, way, format!("{} is missing", needed.name));
-                }
-                whole &= !excused;
-            }
-            if whole && self.wrong.len() == mistakes {
-                all.push(section);
             }
         }
+    }
+
+    fn is_null(&self, node: &'c Node) -> bool {
+        self.tree.follow(node).is_ok_and(|found| found.is_null())
     }
 
     /// Checks what the entries say, after all of our section has been read: `own` are the user's own backends.
@@ -70,24 +76,20 @@ impl<'c> Checker<'c> {
             self.check_ref(refs, entry);
         }
         for (_, entry) in refs.of("stores") {
-            let [name, root] = ["backend", "root"].map(|key| entry.text(key).unwrap_or_default());
-            let known = || {
-                let elsewhere = || self.is_elsewhere(format_args!("{SECTION}.{name}.command"));
-                own.contains(&name) || elsewhere()
-            };
-            match backend::entry(name) {
-                Some(known) if known.open.is_none() => {
+            let [name, root] = ["backend", "root"].map(|key| entry.text(key));
+            match name.map(|name| (name, backend::entry(name))) {
+                Some((name, Some(known))) if known.open.is_none() => {
                     let why = format!("the backend {name} is not built into this program");
                     self.wrong_in(entry, "backend", why);
                 }
-                None if !known() => {
+                Some((name, None)) if !own.contains(&name) && !self.is_backend_elsewhere(name) => {
                     let why = format!("unknown backend {}", quoted(name));
                     self.wrong_in(entry, "backend", why);
                 }
                 _ => {}
             }
-            if !is_trimmed(root) {
-                self.wrong_in(entry, "root", TRIMMED);
+            if let Some(Err(why)) = root.map(check_root) {
+                self.wrong_in(entry, "root", why);
             }
         }
         for (_, entry) in refs.of("policies") {
@@ -105,21 +107,22 @@ impl<'c> Checker<'c> {
     }
 
     fn check_ref(&mut self, refs: &Refs, entry: &Section) {
-        let [store, path, policy] =
-            ["store", "path", "policy"].map(|key| entry.text(key).unwrap_or_default());
-        if !is_identifier(store) {
+        let [store, path, policy] = ["store", "path", "policy"].map(|key| entry.text(key));
+        if store.is_some_and(|store| !is_identifier(store)) {
             self.wrong_in(entry, "store", IDENTIFIER);
         }
-        if !is_identifier(policy) {
+        if policy.is_some_and(|policy| !is_identifier(policy)) {
             self.wrong_in(entry, "policy", IDENTIFIER);
-        } else if refs.entry("policies", policy).is_none()
-            && !self.is_elsewhere(format_args!(
-                "{SECTION}.policies.{policy}.allowed_principals"
-            ))
+        } else if let Some(policy) = policy
+            && refs.entry("policies", policy).is_none()
+            && !self.is_elsewhere(format_args!("{SECTION}.policies.{policy}"))
         {
             let why = format!("the policy {policy} does not exist");
             self.wrong_in(entry, "policy", why);
         }
+        let Some(path) = path else {
+            return;
+        };
         if !is_trimmed(path) {
             return self.wrong_in(entry, "path", TRIMMED);
         }
@@ -127,10 +130,11 @@ impl<'c> Checker<'c> {
             let why = "must not begin with '/': it is below the root of its store";
             return self.wrong_in(entry, "path", why);
         }
-        // Where this machine lacks the store, any root shows whether the path is good.
-        let there = refs.entry("stores", store);
-        let root = there.and_then(|store| store.text("root")).unwrap_or("r");
-        if let Err(why) = inside(store, root, path) {
+        // Without the store or with a bad root, any root shows whether the path is good.
+        let there = store.and_then(|store| refs.entry("stores", store));
+        let root = there.and_then(|store| store.text("root"));
+        let root = root.filter(|root| check_root(root).is_ok()).unwrap_or("r");
+        if let Err(why) = inside(root, path) {
             let root = there.and_then(|store| place_of(self.raw, store, "root"));
             let quotes = root.is_some_and(|root| self.from_variables.contains(&root));
             self.wrong_in(entry, "path", if quotes { NOT_VALID } else { &why });
@@ -146,6 +150,16 @@ impl<'c> Checker<'c> {
         if let Some(place) = place_of(self.raw, entry, key) {
             self.mistake(place, above.to(key), why);
         }
+    }
+}
+
+/// Whether a name can begin with this root of a store.
+fn check_root(root: &str) -> Result<(), String> {
+    match root.trim_end_matches('/') {
+        _ if !is_trimmed(root) => Err(TRIMMED.to_owned()),
+        _ if root.contains('#') => Err("must not contain '#'".to_owned()),
+        "" => Err("must not be only slashes".to_owned()),
+        root => Name::parse(root).map(drop).map_err(|it| it.to_string()),
     }
 }
 

@@ -53,8 +53,7 @@ impl<'c> Checker<'c> {
         let inner = |key: &str| here?.get(key);
         let [command, miss, by_recipe] =
             ["command", "miss", "recipe"].map(|key| Some(inner(key)?.place));
-        let elsewhere =
-            self.is_elsewhere(path.to("command")) || self.is_elsewhere(path.to("recipe"));
+        let elsewhere = self.is_backend_elsewhere(name);
         if command.or(by_recipe).is_none() && !elsewhere {
             let text = match near {
                 _ if SECRETS.contains(&name) => SECRET.to_owned(),

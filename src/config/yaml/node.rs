@@ -151,7 +151,7 @@ impl Node {
 }
 
 /// What is wrong, and where.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Wrong {
     pub place: Place,
     pub text: String,
