@@ -107,7 +107,7 @@ _mxm_secrets() {
     case $command in
         get) flags='--default --default-ok --raw --json --config --backend --on-error --timeout --no-input -v --verbose -q --quiet -h --help -V --version' ;;
         exec) flags='--secret --optional --file --value --template --stdin --set --from --clean-env --keep --json-errors --config --backend --on-error --timeout --no-input -v --verbose -q --quiet -h --help -V --version --' ;;
-        resolve) flags='--set --from --explain --all --json --config --backend --on-error --timeout --no-input -v --verbose -q --quiet -h --help -V --version' ;;
+        resolve) flags='--set --from --json-errors --explain --all --json --config --backend --on-error --timeout --no-input -v --verbose -q --quiet -h --help -V --version' ;;
         list-backends) flags='--json --login --recipes --config --backend --timeout -q --quiet -h --help -V --version' ;;
         config) flags='--json --check --config --backend --timeout -q --quiet -h --help -V --version' ;;
         credential) flags='--config --backend --on-error --timeout --no-input -v --verbose -q --quiet -h --help -V --version' ;;

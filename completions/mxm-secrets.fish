@@ -78,7 +78,7 @@ complete -c mxm-secrets -n '__mxm_secrets_in exec resolve' -l set -x -d 'all tha
 complete -c mxm-secrets -n '__mxm_secrets_in exec resolve' -l from -r -F -d 'all that the set in FILE asks for'
 complete -c mxm-secrets -n '__mxm_secrets_in exec' -l clean-env -d 'give the command no other environment variables'
 complete -c mxm-secrets -n '__mxm_secrets_in exec' -l keep -x -a '(set -nx)' -d 'with --clean-env: keep the variable VAR'
-complete -c mxm-secrets -n '__mxm_secrets_in exec' -l json-errors -d 'report problems as JSON, one object per line'
+complete -c mxm-secrets -n '__mxm_secrets_in exec resolve' -l json-errors -d 'report problems as JSON, one object per line'
 complete -c mxm-secrets -n '__mxm_secrets_in resolve' -l explain -d 'show each backend of the chain and its answer'
 complete -c mxm-secrets -n '__mxm_secrets_in resolve' -l all -d 'also ask the backends after the first hit'
 complete -c mxm-secrets -n '__mxm_secrets_in get resolve list-backends config' -l json -d 'print JSON, one object per line'

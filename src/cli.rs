@@ -125,16 +125,22 @@ fn run(arguments: Vec<OsString>) -> u8 {
 fn explain(error: &anyhow::Error) -> Status {
     if let Some(mistakes) = error.downcast_ref::<UsageError>() {
         for mistake in mistakes.lines() {
-            // What a policy denies begins with the name.
-            let denied = mistake.split_once(": denied: ");
-            let name = denied.and_then(|(name, _)| Name::parse(name).ok());
-            let what = if name.is_some() { "denied" } else { "usage" };
+            let (what, name) = kind(mistake);
             message::problem(what, name.as_ref(), &mistake.into());
         }
         Status::Usage
     } else {
         message::problem("failed", None, &format!("{error:#}").into());
         Status::Failed
+    }
+}
+
+/// What kind of problem a mistake is, and of which secret: what a policy denies begins with the name.
+fn kind(mistake: &str) -> (&'static str, Option<Name>) {
+    let denied = mistake.split_once(": denied: ");
+    match denied.and_then(|(name, _)| Name::parse(name).ok()) {
+        Some(name) => ("denied", Some(name)),
+        None => ("usage", None),
     }
 }
 

@@ -352,16 +352,22 @@ impl Section {
     /// What is in effect of `keys`: their variables win over what is configured.
     ///
     /// # Errors
-    /// A variable that has no good value.
+    /// The variables that have no good value.
     pub(crate) fn in_effect(&self, keys: &[Key]) -> Result<Section, UsageError> {
         let mut section = Section::named(&self.name);
+        let mut mistakes = Vec::new();
         for key in keys {
             if let Some(source) = key.variable
                 && let Some(value) = sys::variable(source)
             {
-                let value = Value::of_variable(value, key.kind, source)?;
-                section.put(key.name, value, Source::Variable(source));
+                let value = Value::of_variable(value, key.kind, source);
+                if let Some(value) = UsageError::gather(value, &mut mistakes) {
+                    section.put(key.name, value, Source::Variable(source));
+                }
             }
+        }
+        if !mistakes.is_empty() {
+            return Err(UsageError(mistakes));
         }
         for given in &self.values {
             if section.given(given.key).is_none() {

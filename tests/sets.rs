@@ -218,6 +218,127 @@ fn a_preflight_goes_on_past_every_mistake() {
     assert_eq!(home.log("gopass").len(), 3);
 }
 
+/// Who reads the report alone learns of every problem: each is an object, of a lookup or with the keys of `--json-errors`.
+#[test]
+fn a_preflight_for_programs_has_every_problem() {
+    let mut home = home(
+        "  stores: {e: {backend: env, root: prod}}
+  policies: {q: {allowed_principals: [ops]}}
+  refs: {theirs: {store: e, path: api-key, policy: q}}
+  sets:
+    trader: {KEY: prod/api-key, BAD: ../a, DENIED: theirs}
+",
+    );
+    let odd = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"canary\xff");
+    home.set("MXM_ROLE", "trader").set("ODD", odd);
+    home.write("t", "{{");
+    home.write(
+        "s.yaml",
+        "secrets:\n  KEY: none/a\n  T: {template: t}\n  O: {value: \"{{odd|json}}\"}\n  S: {name: none/s, optional: yes}\n",
+    );
+    let arguments = ["resolve", "--set", "trader", "--from", "s.yaml"];
+    let more = ["--from", "none.yaml", "--set", "tradr", "a/../b"];
+    let arguments = [&arguments[..], &more].concat();
+    let Some(python) = crate::support::python() else {
+        return;
+    };
+    let script = "import json, sys
+for line in open(sys.argv[1]):
+    it = json.loads(line)
+    if 'problem' in it:
+        assert list(it) == ['schema', 'problem', 'name', 'message', 'hint'] and it['schema'] == 1, it
+        print(it['problem'], it['name'], it['message'].replace(sys.argv[2], ''))
+    else:
+        print(it['outcome'], it['name'])";
+    let read = |text: &[u8]| {
+        home.write("report", text);
+        let mut command = home.command(&python);
+        command.args(["-c", script, "report"]).arg(home.path());
+        let seen = transcript(&mut command);
+        assert_eq!((seen.status, seen.stderr.as_str()), (Some(0), ""));
+        String::from_utf8(seen.stdout).unwrap()
+    };
+    let mistakes = "usage None /.config/mxm-secrets/config.yaml:7:33: mxm_secrets.sets.trader.BAD: bad name \"../a\": '.' and '..' are not allowed as path segments
+usage None /none.yaml does not exist
+usage None --set tradr: unknown set: did you mean trader?
+usage None the variable KEY is given twice: /.config/mxm-secrets/config.yaml:7 and /s.yaml:2
+usage None /t:1:1: '{{' is not closed by '}}' on its line ('{{{{' stands for '{{')
+usage None bad name \"a/../b\": '.' and '..' are not allowed as path segments
+denied theirs theirs: denied: the policy q does not allow the role trader
+";
+    let unfit = "failed odd odd: failed: odd is not UTF-8, which a JSON string must be\n";
+    let unfit = unfit.replace("odd odd", "None /s.yaml:4: O");
+    let found = "found prod/api-key\nmissing none/a\nfound odd\nmissing none/s\n";
+    let json = home.run(arguments.iter().chain(&["--json"]));
+    assert_eq!(json.status, Some(2));
+    assert_eq!(read(&json.stdout), format!("{found}{mistakes}{unfit}"));
+    // For people, what is in no lookup is said, too.
+    assert_eq!(json.stderr.lines().count(), 8, "{}", json.stderr);
+    assert!(
+        json.stderr
+            .lines()
+            .all(|line| line.starts_with("mxm-secrets: "))
+    );
+    // A supervisor reads all of it from standard error, whatever is reported.
+    let missing = "missing none/a none/a: missing: not in env ($NONE_A)\n";
+    let optional = "None none/s none/s: optional: not in env ($NONE_S)\n";
+    for more in [
+        &["--json-errors"][..],
+        &["--json-errors", "--json"],
+        &["--json-errors", "--explain"],
+    ] {
+        let seen = home.run(arguments.iter().chain(more));
+        assert_eq!(seen.status, Some(2));
+        assert_eq!(
+            read(seen.stderr.as_bytes()),
+            format!("{mistakes}{missing}{optional}{unfit}")
+        );
+        assert!(
+            !String::from_utf8_lossy(&seen.stdout).contains("canary")
+                && !seen.stderr.contains("canary")
+        );
+    }
+    // So it is with names alone, of which nothing is asked then, and with a configuration that cannot be read.
+    let text = fs::read_to_string(home.path().join(CONFIG)).unwrap();
+    home.write("names.yaml", text.replace("BAD: ../a, ", ""));
+    let names = ["resolve", "--config", "names.yaml", "--json", "none/a"];
+    let seen = home.run(names.iter().chain(&["theirs"]));
+    assert_eq!(seen.status, Some(2));
+    assert_eq!(
+        read(&seen.stdout),
+        "denied theirs theirs: denied: the policy q does not allow the role trader\n"
+    );
+    let seen = home.run(["resolve", "--json", "--from", "s.yaml", "--config", "none"]);
+    assert_eq!(seen.status, Some(2));
+    let expected = "usage None --config: /none does not exist\nusage None /t:1:1: ";
+    assert!(read(&seen.stdout).starts_with(expected));
+    // Also what only opening the chain finds.
+    home.write("ok.yaml", "secrets: {KEY: prod/api-key}\n");
+    if cfg!(feature = "vault") {
+        let wrong = [
+            "MXM_SECRETS_VAULT_KV_VERSION",
+            "MXM_SECRETS_VAULT_AUTH_METHOD",
+        ];
+        let resolve = [
+            "resolve",
+            "--json",
+            "--from",
+            "ok.yaml",
+            "--config=names.yaml",
+            "--backend=vault",
+        ];
+        let mut command = home.mxm_secrets(resolve);
+        let seen = transcript(command.envs(wrong.map(|variable| (variable, "no"))));
+        assert_eq!(seen.status, Some(2), "{}", seen.stderr);
+        let text = read(&seen.stdout);
+        assert_eq!(text.lines().count(), wrong.len(), "{text}");
+        for (line, variable) in text.lines().zip(wrong) {
+            let expected = format!("usage None {variable} is \"no\": expected ");
+            assert!(line.starts_with(&expected), "{line}");
+        }
+    }
+}
+
 #[test]
 fn a_layer_changes_a_set() {
     let mut home = home("");

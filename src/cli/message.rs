@@ -47,7 +47,8 @@ fn say(what: Option<&str>, name: Option<&Name>, said: &Reason) {
     });
 }
 
-fn object(what: Option<&str>, name: Option<&Name>, said: &Reason) -> String {
+/// The same as JSON, on a line of its own.
+pub fn object(what: Option<&str>, name: Option<&Name>, said: &Reason) -> String {
     Object::default()
         .number("schema", "1")
         .optional("problem", what)

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::io::{self, IsTerminal};
 
 use crate::backend::Reason;
-use crate::chain::{Lookup, Outcome};
+use crate::chain::{Chain, Lookup, Outcome};
 use crate::name::Name;
 use crate::refs::Target;
 use crate::report::Verdict;
@@ -12,11 +12,11 @@ use crate::request::{self, Answers, Made, Request};
 use crate::schema::UsageError;
 use crate::text::escaped;
 
-use super::message::took;
+use super::message::{self, object, took};
 use super::report::{Colour, Object, Table};
 use super::requests::Asked;
 use super::table::Id;
-use super::{Parsed, Status, explain, watched, write_out};
+use super::{Parsed, Status, kind, watched, write_out};
 
 pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
     if parsed.has(Id::All) && !parsed.has(Id::Explain) && !parsed.has(Id::Json) {
@@ -38,7 +38,6 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
     let required = required.flat_map(Request::names).chain(&named);
     let required: HashSet<Name> = required.cloned().collect();
     let mut names = request::names(named, &requests);
-    let mut worst = Status::Found;
     if preflight {
         names.retain(|name| {
             let refs = settings.as_ref().map(|settings| settings.refs());
@@ -46,26 +45,40 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
             UsageError::gather(target.map_err(UsageError::new), &mut mistakes).is_some()
         });
     }
-    if !mistakes.is_empty() {
-        let mistakes = UsageError::all(mistakes).into();
-        if !preflight {
-            return Err(mistakes);
-        }
-        // A preflight goes on with what is right: every problem is told at once.
-        worst = explain(&mistakes);
-    }
+    // Each problem that no lookup has, as JSON.
+    let mut problems = Vec::new();
+    let mut worst = refuse(&UsageError::all(mistakes), &mut problems);
     let messages = parsed.messages();
-    let lookups = match settings {
-        Some(settings) if !names.is_empty() => watched(|| {
-            let chain = settings.open()?;
-            Ok(chain.find_each(&names, parsed.has(Id::All), &messages)?)
-        })?,
-        _ => Vec::new(),
-    };
+    let mut lookups = Vec::new();
+    // A preflight goes on with what is right: every problem is told at once.
+    let goes_on = !names.is_empty() && (preflight || problems.is_empty());
+    if let Some(settings) = settings.filter(|_| goes_on) {
+        let all = parsed.has(Id::All);
+        let find = |chain: Chain| chain.find_each(&names, all, &messages);
+        match watched(|| Ok(settings.open().and_then(find)))? {
+            Ok(found) => lookups = found,
+            Err(wrong) => worst = refuse(&wrong, &mut problems),
+        }
+    }
+    // What exec could not hand over, although it is there.
+    let answers = Answers::of(&lookups);
+    let unfit = requests
+        .iter()
+        .filter_map(|request| match answers.make(request) {
+            Made::Unfit(reason) => Some((request.secret(), reason)),
+            _ => None,
+        });
+    let unfit: Vec<_> = unfit.collect();
     let is_optional = |lookup: &Lookup| !required.contains(&lookup.report.name);
-    let report = report(parsed, &lookups, is_optional, messages.quiet);
+    let mut report = report(parsed, &lookups, is_optional, messages.quiet);
+    if parsed.has(Id::Json) {
+        let unfit = unfit.iter();
+        problems.extend(unfit.map(|(name, reason)| object(Some("failed"), *name, reason)));
+        report.extend(problems.iter().flat_map(|problem| [problem.as_str(), "\n"]));
+    }
     write_out(&[report.as_bytes()])?;
-    let silent = parsed.has(Id::Json) || parsed.has(Id::Explain);
+    let reported = parsed.has(Id::Json) || parsed.has(Id::Explain);
+    let silent = reported && !parsed.has(Id::JsonErrors);
     for lookup in &lookups {
         let missing = matches!(lookup.outcome, Outcome::Missing);
         if missing && is_optional(lookup) {
@@ -79,15 +92,24 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
             messages.outcome(lookup);
         }
     }
-    // What exec could not hand over, although it is there.
-    let answers = Answers::of(&lookups);
-    for request in &requests {
-        if let Made::Unfit(reason) = answers.make(request) {
-            messages.problem("failed", request.secret(), &reason);
-            worst = worst.worse(Status::Failed);
-        }
+    for (name, reason) in unfit {
+        messages.problem("failed", name, &reason);
+        worst = worst.worse(Status::Failed);
     }
     Ok(worst)
+}
+
+/// Tells of mistakes, and keeps them as JSON.
+fn refuse(mistakes: &UsageError, problems: &mut Vec<String>) -> Status {
+    let mut status = Status::Found;
+    for mistake in mistakes.lines() {
+        let (what, name) = kind(mistake);
+        let reason = Reason::from(mistake);
+        message::problem(what, name.as_ref(), &reason);
+        problems.push(object(Some(what), name.as_ref(), &reason));
+        status = Status::Usage;
+    }
+    status
 }
 
 /// What is asked for of the lookups; `quiet` leaves the hints out.

@@ -374,10 +374,11 @@ pub const FLAGS: &[Flag] = &[
         short: None,
         takes: Takes::Nothing,
         variable: None,
-        commands: &["exec"],
+        commands: &["exec", "resolve"],
         about: "report problems as JSON, one object per line",
         more: "On standard error: schema (1), problem (missing, failed, denied, usage, command or warning; null for what \
-            -v reports), name (or null), message, hint (or null). All that mxm-secrets writes there is JSON then.",
+            -v reports), name (or null), message, hint (or null). All that mxm-secrets writes there is JSON then. With \
+            resolve, also what --json and --explain report.",
     },
     Flag {
         id: Id::Explain,
@@ -408,7 +409,9 @@ pub const FLAGS: &[Flag] = &[
         commands: &["get", "resolve", "list-backends", "config"],
         about: "print JSON, one object per line",
         more: "With get, an object for each NAME, in order: what resolve --json prints, and value_base64, the exact \
-            bytes in base64, or null if there are none.",
+            bytes in base64, or null if there are none. With resolve, each problem that is of no lookup has an object \
+            of its own behind the others, with the keys of --json-errors: a mistake (of a set, its file, a template or \
+            the configuration), a name that a policy denies, a value that exec could not hand over.",
     },
     Flag {
         id: Id::Login,
