@@ -44,9 +44,6 @@ backends! {
 
 #[cfg(feature = "config")]
 mod command;
-mod recipes;
-
-pub use recipes::{End, RECIPES, Recipe, recipe};
 
 /// The entry of every backend of the user's own: a program that the configuration names.
 pub const OWN: Option<&Entry> = {

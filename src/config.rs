@@ -9,6 +9,7 @@
 //! | `yaml` | the tree that is in one |
 //! | `layers` | the trees of a store, put together |
 //! | `interpolation` | where a value leads |
+//! | `recipes` | the sections for programs that people have |
 //! | `check` | every value with the type of its key, or what is wrong |
 //! | `options` | what the caller says, and the chain that comes of it |
 //!
@@ -27,12 +28,15 @@ mod layers;
 #[cfg(feature = "config")]
 mod mask;
 mod options;
+mod recipes;
 #[cfg(feature = "config")]
 mod yaml;
 
 #[cfg(all(fuzzing, feature = "config"))]
 pub(crate) use fuzzing::configuration;
 pub use options::{BackendStatus, Options};
+pub use recipes::{Recipe, recipes};
+use recipes::{parameters, recipe};
 
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -267,8 +271,8 @@ impl Settings {
         for name in self.names() {
             if let Some(entry) = self.entry(name).filter(|entry| entry.open.is_some()) {
                 let section = self.section(name)?;
-                let recipe = section.text("recipe").and_then(backend::recipe);
-                let [needs, takes] = recipe.map_or([&[] as &[Key]; 2], |it| [it.needs, it.takes]);
+                let recipe = section.text("recipe").and_then(recipe);
+                let [needs, takes] = parameters(recipe);
                 let keys = entry.keys.iter().chain(needs).chain(takes);
                 all.push(section.complete(keys.chain([&REQUIRED])));
             }

@@ -8,7 +8,8 @@ mod zsh;
 
 use std::path::Path;
 
-use crate::backend::{BACKENDS, RECIPES};
+use crate::backend::BACKENDS;
+use crate::config::recipes as all_recipes;
 
 use super::help;
 use super::table::{COMMANDS, Command, FLAGS, Flag, Takes};
@@ -65,10 +66,10 @@ fn the_synopsis_and_the_recipes_in_the_readme_are_fresh() {
 fn recipes() -> String {
     let mut table =
         String::from("| recipe | tried with | recipe | tried with |\n| --- | --- | --- | --- |\n");
-    for pair in RECIPES.chunks(2) {
+    for pair in all_recipes().chunks(2) {
         let cells = pair
             .iter()
-            .map(|recipe| format!("| `{}` | {} ", recipe.name, recipe.tried_with()));
+            .map(|recipe| format!("| `{}` | {} ", recipe.name, recipe.tried_with));
         table.extend(cells);
         table.push_str("|\n");
     }

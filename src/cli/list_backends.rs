@@ -2,9 +2,9 @@
 
 use std::io::{self, IsTerminal};
 
-use crate::backend::{End, RECIPES, Reason, Recipe, State};
-use crate::config::BackendStatus;
-use crate::schema::{Key, UsageError};
+use crate::backend::{Reason, State};
+use crate::config::{BackendStatus, Recipe, recipes};
+use crate::schema::{Key, UsageError, Value};
 use crate::text;
 
 use super::report::{Colour, Object, Table};
@@ -17,7 +17,7 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
     }
     if parsed.has(Id::Recipes) {
         let report = match parsed.has(Id::Json) {
-            true => RECIPES.iter().map(recipe_json).collect(),
+            true => recipes().iter().map(recipe_json).collect(),
             false => recipe_table(),
         };
         write_out(&[report.as_bytes()])?;
@@ -105,10 +105,10 @@ fn json(status: &BackendStatus) -> String {
 
 fn recipe_table() -> String {
     let mut table = Table::new(&["RECIPE", "TRIED WITH"], io::stdout().is_terminal());
-    for recipe in RECIPES {
-        table.row(Colour::Plain, &[recipe.name, recipe.tried_with()]);
-        table.fact("reads", recipe.about);
-        for (label, keys) in [("needs", recipe.needs), ("takes", recipe.takes)] {
+    for recipe in recipes() {
+        table.row(Colour::Plain, &[recipe.name, recipe.tried_with]);
+        table.fact("reads", recipe.reads);
+        for (label, keys) in [("needs", &recipe.needs), ("takes", &recipe.takes)] {
             let keys = keys.iter().map(|key| match key.default {
                 "" => format!("{} ({})", key.name, key.about),
                 default => format!("{} ({}; default: {default})", key.name, key.about),
@@ -120,7 +120,8 @@ fn recipe_table() -> String {
 }
 
 fn recipe_json(recipe: &Recipe) -> String {
-    let texts = |texts: &[&str]| -> Vec<String> { texts.iter().map(|it| text::json(it)).collect() };
+    let texts =
+        |texts: &[String]| -> Vec<String> { texts.iter().map(|it| text::json(it)).collect() };
     let keys = |keys: &[Key]| -> Vec<String> {
         let object = |key: &Key| {
             let object = Object::default().text("name", key.name);
@@ -129,32 +130,34 @@ fn recipe_json(recipe: &Recipe) -> String {
         };
         keys.iter().map(object).collect()
     };
-    let rules = |ends: &[End]| -> Vec<String> {
-        ends.iter()
-            .map(|&end| super::config::rule(&end.into()))
-            .collect()
+    let section = &recipe.section;
+    let words = |key| {
+        section
+            .command(key)
+            .map_or(Vec::new(), |it| texts(&it.words))
+    };
+    let rules = |key| -> Vec<String> {
+        let rules = section.rules(key).unwrap_or_default();
+        rules.iter().map(super::config::rule).collect()
     };
     let object = Object::default()
         .number("schema", "1")
         .text("recipe", recipe.name)
-        .text("reads", recipe.about)
-        .text("tried_with", recipe.tried_with())
-        .list("needs", &keys(recipe.needs))
-        .list("takes", &keys(recipe.takes))
-        .list("command", &texts(recipe.command))
-        .list("miss", &rules(recipe.miss))
-        .list("unavailable", &rules(recipe.unavailable))
-        .list(
-            "confirm",
-            &texts(recipe.confirm.map_or(&[], |(words, _)| words)),
-        )
-        .optional("confirmed", recipe.confirm.map(|(_, says)| says));
-    let object = recipe
-        .keys
+        .text("reads", recipe.reads)
+        .text("tried_with", recipe.tried_with)
+        .list("needs", &keys(&recipe.needs))
+        .list("takes", &keys(&recipe.takes))
+        .list("command", &words("command"))
+        .list("miss", &rules("miss"))
+        .list("unavailable", &rules("unavailable"))
+        .list("confirm", &words("confirm"));
+    let object = section
+        .values
         .iter()
-        .fold(object, |object, (key, value)| object.text(key, value));
-    format!(
-        "{}\n",
-        object.list("unattended", &texts(recipe.unattended)).end()
-    )
+        .fold(object, |object, given| match &given.value {
+            Value::Text(value) => object.text(given.key, value),
+            _ => object,
+        });
+    let unattended = section.texts("unattended").unwrap_or_default();
+    format!("{}\n", object.list("unattended", &texts(unattended)).end())
 }

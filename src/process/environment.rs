@@ -37,101 +37,15 @@ pub fn is_credential(variable: &str) -> bool {
 /// What is obeyed. From sudo's table (plugins/sudoers/env.c, initial_badenv_table),
 /// glibc's (sysdeps/generic/unsecvars.h), and the manuals of bash, zsh, Perl, Python, Ruby, Node.js, Java, Lua, PHP, .NET,
 /// Git, make, less and OpenSSL.
-const OBEYED: &[&str] = &[
-    "PATH",
-    "HOME",
-    "SHELL",
-    "PWD",
-    "OLDPWD",
-    "IFS",
-    "CDPATH",
-    "ENV",
-    "BASH*",
-    "SHELLOPTS",
-    "GLOBIGNORE",
-    "FIGNORE",
-    "PROMPT_COMMAND",
-    "PS0",
-    "PS1",
-    "PS2",
-    "PS3",
-    "PS4",
-    "OPTIND",
-    "POSIXLY_CORRECT",
-    "TMOUT",
-    "INPUTRC",
-    "HISTFILE",
-    "MAIL",
-    "MAILPATH",
-    "ZDOTDIR",
-    "FPATH",
-    "NULLCMD",
-    "READNULLCMD",
-    "TMPPREFIX",
-    "MODULE_PATH",
-    "EDITOR",
-    "VISUAL",
-    "FCEDIT",
-    "PAGER",
-    "BROWSER",
-    "LD_*",
-    "_RLD*",
-    "LDR_*",
-    "DYLD_*",
-    "SHLIB_PATH",
-    "LIBPATH",
-    "AUTHSTATE",
-    "GCONV_PATH",
-    "GETCONF_DIR",
-    "GLIBC_TUNABLES",
-    "HOSTALIASES",
-    "LOCALDOMAIN",
-    "LOCPATH",
-    "PATH_LOCALE",
-    "MALLOC_*",
-    "NIS_PATH",
-    "NLSPATH",
-    "RESOLV_HOST_CONF",
-    "RES_OPTIONS",
-    "TMPDIR",
-    "TZDIR",
-    "KRB5_CONFIG*",
-    "KRB5_KTNAME",
-    "VAR_ACE",
-    "USR_ACE",
-    "DLC_ACE",
-    "TERMINFO*",
-    "TERMPATH",
-    "TERMCAP",
-    "PERL*",
-    "PYTHON*",
-    "RUBY*",
-    "GEM_*",
-    "BUNDLE_*",
-    "NODE_*",
-    "NPM_CONFIG_*",
-    "ELECTRON_RUN_AS_NODE",
-    "JAVA_TOOL_OPTIONS",
-    "JDK_JAVA_OPTIONS",
-    "_JAVA_OPTIONS",
-    "CLASSPATH",
-    "LUA_*",
-    "PHPRC",
-    "PHP_INI_SCAN_DIR",
-    "DOTNET_*",
-    "CORECLR_*",
-    "R_PROFILE*",
-    "R_ENVIRON*",
-    "GIT_*",
-    "MAKEFLAGS",
-    "MFLAGS",
-    "GNUMAKEFLAGS",
-    "LESSOPEN",
-    "LESSCLOSE",
-    "OPENSSL_*",
-    "SSLKEYLOGFILE",
-    "MXM_*",
-];
+const OBEYED: &str = "
+    PATH HOME SHELL PWD OLDPWD IFS CDPATH ENV BASH* SHELLOPTS GLOBIGNORE FIGNORE PROMPT_COMMAND PS0 PS1 PS2 PS3
+    PS4 OPTIND POSIXLY_CORRECT TMOUT INPUTRC HISTFILE MAIL MAILPATH ZDOTDIR FPATH NULLCMD READNULLCMD TMPPREFIX
+    MODULE_PATH EDITOR VISUAL FCEDIT PAGER BROWSER LD_* _RLD* LDR_* DYLD_* SHLIB_PATH LIBPATH AUTHSTATE
+    GCONV_PATH GETCONF_DIR GLIBC_TUNABLES HOSTALIASES LOCALDOMAIN LOCPATH PATH_LOCALE MALLOC_* NIS_PATH NLSPATH
+    RESOLV_HOST_CONF RES_OPTIONS TMPDIR TZDIR KRB5_CONFIG* KRB5_KTNAME VAR_ACE USR_ACE DLC_ACE TERMINFO*
+    TERMPATH TERMCAP PERL* PYTHON* RUBY* GEM_* BUNDLE_* NODE_* NPM_CONFIG_* ELECTRON_RUN_AS_NODE
+    JAVA_TOOL_OPTIONS JDK_JAVA_OPTIONS _JAVA_OPTIONS CLASSPATH LUA_* PHPRC PHP_INI_SCAN_DIR DOTNET_* CORECLR_*
+    R_PROFILE* R_ENVIRON* GIT_* MAKEFLAGS MFLAGS GNUMAKEFLAGS LESSOPEN LESSCLOSE OPENSSL_* SSLKEYLOGFILE MXM_*";
 
 /// Whether loaders, shells and interpreters, or mxm-secrets, obey a variable: what it holds is run, or says what is run.
 pub fn is_obeyed(variable: &str) -> bool {
@@ -139,35 +53,18 @@ pub fn is_obeyed(variable: &str) -> bool {
 }
 
 /// Whether `names` has it; a `*` at the end of one stands for any end.
-fn is_one_of(names: &[&str], variable: &str) -> bool {
-    names.iter().any(|name| match name.strip_suffix('*') {
+fn is_one_of(names: &str, variable: &str) -> bool {
+    let mut names = names.split_ascii_whitespace();
+    names.any(|name| match name.strip_suffix('*') {
         Some(start) => variable.starts_with(start),
-        None => variable == *name,
+        None => variable == name,
     })
 }
 
 /// What says to programs where and in which language they run, and to those of backends where their stores are.
-const SETTINGS: &[&str] = &[
-    "USER",
-    "LOGNAME",
-    "LANG*",
-    "LC_*",
-    "TZ",
-    "TERM",
-    "DISPLAY",
-    "WAYLAND_DISPLAY",
-    "XDG_*",
-    "DBUS_*",
-    "SSH_*",
-    "GNUPGHOME",
-    "GPG_*",
-    "GOPASS_*",
-    "PASSWORD_STORE_*",
-    "PASSAGE_*",
-    "VAULT_ADDR",
-    "BAO_ADDR",
-    "SSL_CERT_*",
-];
+const SETTINGS: &str = "
+    USER LOGNAME LANG* LC_* TZ TERM DISPLAY WAYLAND_DISPLAY XDG_* DBUS_* SSH_* GNUPGHOME GPG_* GOPASS_*
+    PASSWORD_STORE_* PASSAGE_* VAULT_ADDR BAO_ADDR SSL_CERT_*";
 
 /// Whether a variable that a secret's name stands for may be taken from programs: without one of these they would look
 /// elsewhere, and what they say would not be about the store that is meant.

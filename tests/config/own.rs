@@ -877,10 +877,10 @@ fn a_recipe_is_its_section_and_every_key_of_it_can_be_overridden() {
         format!(
             "own.command [aws, secretsmanager, get-secret-value, --secret-id={{name}}, \
              --query=join('', [SecretString]), --output=text, --region=eu-west-1] {at}\n\
-             own.miss {rule} {at}\nown.unavailable [] {at}\nown.names plain built in\n\
+             own.miss {rule} {at}\nown.unavailable [] built in\nown.names plain built in\n\
              own.recipe aws-secretsmanager {at}\nown.newline drop {at}\nown.none built in\nown.separator / built in\n\
              own.field built in\nown.confirm built in\nown.confirmed built in\n\
-             own.unattended [] {at}\nown.env [] built in\nown.region eu-west-1 {at}\n\
+             own.unattended [] built in\nown.env [] built in\nown.region eu-west-1 {at}\n\
              own.profile built in\nown.required no built in\n"
         )
     );

@@ -82,7 +82,7 @@ impl Identity {
     /// One that cannot be used.
     pub fn of_token(warnings: &Warnings, deadline: Deadline) -> Result<Identity, Reason> {
         let token = match (official_name("TOKEN"), token_file()) {
-            (Some(name), _) => secret_variable(name),
+            (Some(name), _) => secret_variable(&name),
             (None, Some(path)) => Some(read_key(&path, warnings, deadline)?),
             (None, None) => None,
         };

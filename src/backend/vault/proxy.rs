@@ -21,7 +21,7 @@ pub fn for_vault(address: &Address) -> Result<Option<Proxy>, Reason> {
         None => official("HTTP_PROXY")?,
     };
     match (given, &address.place) {
-        (Some((source, text)), Place::Tcp { .. }) => parse(source, &text).map(Some),
+        (Some((source, text)), Place::Tcp { .. }) => parse(&source, &text).map(Some),
         _ => for_everyone(address),
     }
 }

@@ -206,12 +206,12 @@ impl Settings {
             trust: trust(section)?,
             timeout: official("CLIENT_TIMEOUT")?
                 .map(|(source, text)| {
-                    duration(&text).ok_or_else(|| not(source, "seconds or a time such as 1m30s"))
+                    duration(&text).ok_or_else(|| not(&source, "seconds or a time such as 1m30s"))
                 })
                 .transpose()?
                 .filter(|timeout| !timeout.is_zero()),
             retries: official("MAX_RETRIES")?
-                .map(|(source, text)| text.parse().map_err(|_| not(source, "a whole number")))
+                .map(|(source, text)| text.parse().map_err(|_| not(&source, "a whole number")))
                 .transpose()?
                 .unwrap_or(0),
             redirects: !flag("DISABLE_REDIRECTS")?,
@@ -341,8 +341,8 @@ fn headers() -> Result<Vec<(String, Secret)>, Reason> {
     let Some(source) = official_name("HEADERS") else {
         return Ok(Vec::new());
     };
-    let bad = || not(source, "a JSON object of strings");
-    let text = secret_variable(source).ok_or_else(bad)?;
+    let bad = || not(&source, "a JSON object of strings");
+    let text = secret_variable(&source).ok_or_else(bad)?;
     let object = json::Value::parse(text.expose(), None)
         .filter(|value| value.is_object())
         .ok_or_else(bad)?;
@@ -375,30 +375,30 @@ fn filled(section: &Section, key: &str) -> Option<String> {
 /// What is given for `key`, and where: our own variable, the official clients' variable `X`, the configuration.
 fn text(
     section: &Section,
-    key: &'static str,
+    key: &str,
     official_x: &str,
-) -> Result<Option<(&'static str, String)>, Reason> {
+) -> Result<Option<(String, String)>, Reason> {
     if !own_variable_is_set(key)
         && let Some(given) = official(official_x)?
     {
         return Ok(Some(given));
     }
-    Ok(filled(section, key).map(|text| (key, text)))
+    Ok(filled(section, key).map(|text| (key.to_owned(), text)))
 }
 
 /// The same for a path; the source is `None` for the configuration.
 fn path(
     section: &Section,
-    key: &'static str,
+    key: &str,
     official_x: &str,
-) -> Result<Option<(Option<&'static str>, PathBuf)>, Reason> {
+) -> Result<Option<(Option<String>, PathBuf)>, Reason> {
     let own = own_variable_is_set(key);
     if !own && let Some((source, path)) = official(official_x)? {
         return Ok(Some((Some(source), path.into())));
     }
     Ok(section
         .path(key)
-        .map(|path| (own.then_some(key), path.to_owned())))
+        .map(|path| (own.then(|| key.to_owned()), path.to_owned())))
 }
 
 fn own_variable_is_set(key: &str) -> bool {
@@ -413,53 +413,28 @@ pub fn is_set(name: &str) -> bool {
     std::env::var_os(name).is_some_and(|value| !value.is_empty())
 }
 
-/// The official clients' variables in question, ours of OpenBao first.
-const OFFICIAL: &[[&str; 2]] = &[
-    ["BAO_AGENT_ADDR", "VAULT_AGENT_ADDR"],
-    ["BAO_ADDR", "VAULT_ADDR"],
-    ["BAO_TOKEN", "VAULT_TOKEN"],
-    ["BAO_NAMESPACE", "VAULT_NAMESPACE"],
-    ["BAO_CACERT", "VAULT_CACERT"],
-    ["BAO_CACERT_BYTES", "VAULT_CACERT_BYTES"],
-    ["BAO_CAPATH", "VAULT_CAPATH"],
-    ["BAO_CLIENT_CERT", "VAULT_CLIENT_CERT"],
-    ["BAO_CLIENT_KEY", "VAULT_CLIENT_KEY"],
-    ["BAO_TLS_SERVER_NAME", "VAULT_TLS_SERVER_NAME"],
-    ["BAO_SKIP_VERIFY", "VAULT_SKIP_VERIFY"],
-    ["BAO_CLIENT_TIMEOUT", "VAULT_CLIENT_TIMEOUT"],
-    ["BAO_MAX_RETRIES", "VAULT_MAX_RETRIES"],
-    ["BAO_DISABLE_REDIRECTS", "VAULT_DISABLE_REDIRECTS"],
-    ["BAO_HEADERS", "VAULT_HEADERS"],
-    ["BAO_PROXY_ADDR", "VAULT_PROXY_ADDR"],
-    ["BAO_HTTP_PROXY", "VAULT_HTTP_PROXY"],
-];
-
 /// Which of BAO_X and VAULT_X is set, the first of both.
-pub fn official_name(x: &str) -> Option<&'static str> {
-    OFFICIAL
-        .iter()
-        .find(|[bao, _]| bao.strip_prefix("BAO_") == Some(x))?
-        .iter()
-        .copied()
-        .find(|name| is_set(name))
+pub fn official_name(x: &str) -> Option<String> {
+    let names = ["BAO", "VAULT"].map(|program| format!("{program}_{x}"));
+    names.into_iter().find(|name| is_set(name))
 }
 
 /// BAO_X or else VAULT_X, with its name.
 ///
 /// # Errors
 /// A value that is not UTF-8.
-pub fn official(x: &str) -> Result<Option<(&'static str, String)>, Reason> {
-    match official_name(x) {
-        Some(name) => variable(&[name]),
-        None => Ok(None),
-    }
+pub fn official(x: &str) -> Result<Option<(String, String)>, Reason> {
+    let Some(name) = official_name(x) else {
+        return Ok(None);
+    };
+    Ok(variable(&[&name])?.map(|(name, text)| (name.to_owned(), text)))
 }
 
 /// The first of `names` that is set, with its name.
 ///
 /// # Errors
 /// A value that is not UTF-8.
-pub fn variable(names: &[&'static str]) -> Result<Option<(&'static str, String)>, Reason> {
+pub fn variable<'n>(names: &[&'n str]) -> Result<Option<(&'n str, String)>, Reason> {
     let Some(name) = names.iter().find(|name| is_set(name)) else {
         return Ok(None);
     };
@@ -483,7 +458,7 @@ fn flag(x: &str) -> Result<bool, Reason> {
         Some((source, text)) => match text.as_str() {
             "1" | "t" | "T" | "true" | "True" | "TRUE" => Ok(true),
             "0" | "f" | "F" | "false" | "False" | "FALSE" => Ok(false),
-            _ => Err(not(source, "true or false")),
+            _ => Err(not(&source, "true or false")),
         },
     }
 }

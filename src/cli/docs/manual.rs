@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use crate::backend::{BACKENDS, RECIPES};
+use crate::backend::BACKENDS;
+use crate::config::recipes as all_recipes;
 use crate::schema::Key;
 
 use super::{COMMANDS, FLAGS, Flag, flags};
@@ -165,16 +166,16 @@ fn backends() -> String {
 
 fn recipes() -> String {
     let mut text = String::from(".Bl -tag -width Ds\n");
-    for recipe in RECIPES {
+    for recipe in all_recipes() {
         let _ = writeln!(
             text,
             ".It Cm {}\n{} (tried with {}).",
             recipe.name,
-            escape(&capital(recipe.about)),
-            recipe.tried_with(),
+            escape(&capital(recipe.reads)),
+            recipe.tried_with,
         );
-        text += &keys(recipe.needs);
-        text += &keys(recipe.takes);
+        text += &keys(&recipe.needs);
+        text += &keys(&recipe.takes);
     }
     text + ".El\n"
 }

@@ -3,11 +3,12 @@
 use std::slice;
 
 use super::{Checker, Way, own_keys, place_of};
-use crate::backend::{self, BACKENDS, RECIPES, Recipe};
+use crate::backend::{self, BACKENDS};
 use crate::config::interpolation::Found;
+use crate::config::recipes::{Recipe, parameters, recipe, recipes};
 use crate::config::yaml::{Key as YamlKey, Node, Place};
 use crate::nearest::{advice, did_you_mean, nearest};
-use crate::schema::{Command, Given, Key, Kind, REQUIRED, Rule, Section, Value};
+use crate::schema::{Command, Given, Key, Kind, REQUIRED, Section, Value};
 use crate::text;
 
 /// Keys whose values would be secrets.
@@ -79,7 +80,7 @@ impl<'c> Checker<'c> {
             // What its parameters are cannot be said.
             return Some(Section::named(name));
         }
-        let [needs, takes] = recipe.map_or([&[] as &[Key]; 2], |it| [it.needs, it.takes]);
+        let [needs, takes] = parameters(recipe);
         let variables = self.from_variables.len();
         let mut section = self.backend(node, path, &[keys, needs, takes]);
         if let (Some(recipe), Some(place)) = (recipe, by_recipe) {
@@ -144,9 +145,9 @@ impl<'c> Checker<'c> {
             return None;
         }
         let name = found.scalar().map_or("", |scalar| scalar.text());
-        let recipe = backend::recipe(name);
+        let recipe = recipe(name);
         if recipe.is_none() {
-            let near = nearest(name, RECIPES.iter().map(|recipe| recipe.name));
+            let near = nearest(name, recipes().iter().map(|recipe| recipe.name));
             let all = "mxm-secrets list-backends --recipes lists them".to_owned();
             let advice = near.map_or(all, did_you_mean);
             let text = format!("unknown recipe: {advice}");
@@ -169,7 +170,7 @@ impl<'c> Checker<'c> {
             _ => String::new(),
         };
         let mut parameters = Vec::new();
-        for key in recipe.needs.iter().chain(recipe.takes) {
+        for key in recipe.needs.iter().chain(&recipe.takes) {
             let given = section.given(key.name);
             let needed = recipe.needs.iter().any(|needed| needed.name == key.name);
             if given.is_none() && needed && !self.is_elsewhere(path.to(key.name)) {
@@ -184,9 +185,11 @@ impl<'c> Checker<'c> {
                 self.mistake(at, path.to(key.name), text);
             } else if value.starts_with('-') {
                 let placeholder = format!("{{{}}}", key.name);
-                let mut words = recipe.command.iter();
-                if words.any(|word| word.starts_with(&placeholder)) {
-                    let program = recipe.command.first().unwrap_or(&"");
+                let command = recipe.section.command("command");
+                let words = command.map_or(&[][..], |command| &command.words);
+                if let Some(program) = words.first()
+                    && words.iter().any(|word| word.starts_with(&placeholder))
+                {
                     let text =
                         format!("must not begin with -: {program} would take it for an option");
                     self.mistake(at, path.to(key.name), text);
@@ -196,21 +199,9 @@ impl<'c> Checker<'c> {
             let shown = written.map_or(value.clone(), text);
             parameters.push((key.name, value, shown));
         }
-        let source = self.source(place);
-        let mut give = |key: &'static str, value: Value| {
-            if section.given(key).is_none() {
-                let source = source.clone();
-                section.values.push(Given {
-                    key,
-                    value,
-                    written: None,
-                    source,
-                });
-            }
-        };
-        let filled = |template: &[&str]| {
+        let filled = |template: &Command| {
             let (mut words, mut shown) = (Vec::new(), Vec::new());
-            for word in template {
+            for word in &template.words {
                 let find = |name: &str| parameters.iter().find(|(known, ..)| *known == name);
                 let mut is_left_out = false;
                 let filled = text::fill(word, |name| {
@@ -225,20 +216,15 @@ impl<'c> Checker<'c> {
             }
             Value::Command(Command { words, shown })
         };
-        give("command", filled(recipe.command));
-        for (key, ends) in [("miss", recipe.miss), ("unavailable", recipe.unavailable)] {
-            let rules = ends.iter().map(|&end| Rule::from(end));
-            give(key, Value::Rules(rules.collect()));
+        for said in &recipe.section.values {
+            if section.given(said.key).is_none() {
+                let value = match &said.value {
+                    Value::Command(template) => filled(template),
+                    value => value.clone(),
+                };
+                section.put(said.key, value, self.source(place));
+            }
         }
-        for &(key, value) in recipe.keys {
-            give(key, Value::Text(value.to_owned()));
-        }
-        if let Some((words, says)) = recipe.confirm {
-            give("confirm", filled(words));
-            give("confirmed", Value::Text(says.to_owned()));
-        }
-        let unattended = recipe.unattended.iter().map(|&pair| pair.to_owned());
-        give("unattended", Value::Texts(unattended.collect()));
     }
 
     /// The section of a backend with the keys of these tables.
