@@ -11,6 +11,7 @@ use crate::refs::{Refs, Target};
 use crate::report::{Report, Step, Verdict};
 use crate::schema::{Context, Reason, UsageError};
 use crate::secret::Secret;
+use crate::text;
 
 /// An ordered chain of backends, opened and ready to be asked.
 pub struct Chain {
@@ -265,7 +266,7 @@ impl Chain {
             let locator = locator.unwrap_or_else(|| link.backend.locator(there));
             let step = Step {
                 backend: link.name.clone(),
-                locator,
+                locator: text::line(&locator),
                 verdict,
                 reason,
                 telling,
@@ -349,7 +350,7 @@ impl Link {
     fn not_asked(&self, name: &Name) -> Step {
         Step {
             backend: self.name.clone(),
-            locator: self.backend.locator(name),
+            locator: text::line(&self.backend.locator(name)),
             verdict: Verdict::NotAsked,
             reason: None,
             telling: false,

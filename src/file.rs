@@ -134,8 +134,9 @@ pub fn is_absent(path: &Path) -> io::Result<bool> {
 /// counts.
 ///
 /// # Errors
-/// It is empty: that may be where a volume is to be mounted, so that nobody knows what it has.
-pub fn is_not_hollow(root: &Path, path: &Path) -> Result<(), Reason> {
+/// It is empty: that may be where a volume is to be mounted, so that nobody knows what it has; or it is replaced all the
+/// time.
+pub fn is_not_hollow(root: &Path, path: &Path, deadline: Deadline) -> Result<(), Reason> {
     let is_empty = |here: &&Path| fs::read_dir(here).is_ok_and(|mut all| all.next().is_none());
     loop {
         let before = links(path);
@@ -153,6 +154,9 @@ pub fn is_not_hollow(root: &Path, path: &Path) -> Result<(), Reason> {
             return Err(Reason::from(text)
                 .hint("mount it; if it is to have no secret yet, put any other file into it"));
         }
+        deadline
+            .go_on()
+            .map_err(|ended| format!("{} {}", here.display(), ended.before_it_was("searched")))?;
     }
 }
 
@@ -210,5 +214,37 @@ pub fn read_all(mut file: &File, limit: usize, deadline: Deadline) -> Result<Sec
         deadline
             .go_on()
             .map_err(|ended| ended.before_it_was("read"))?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
+
+    #[test]
+    fn a_directory_that_is_replaced_all_the_time_is_looked_at_no_longer_than_allowed() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        fs::create_dir(root.join("empty")).unwrap();
+        let over = AtomicBool::new(false);
+        std::thread::scope(|threads| {
+            threads.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    symlink("empty", root.join("new")).unwrap();
+                    fs::rename(root.join("new"), root.join("..data")).unwrap();
+                }
+            });
+            let late = |_| {
+                let path = root.join("empty/key");
+                let answer = is_not_hollow(root, &path, Deadline::after(Duration::ZERO));
+                answer.is_err_and(|reason| reason.text.ends_with("was not searched in time"))
+            };
+            let seen = (0..10_000).any(late);
+            over.store(true, Ordering::Relaxed);
+            assert!(seen);
+        });
     }
 }

@@ -17,11 +17,14 @@ mod lineage;
 mod programs;
 
 pub use conversation::Conversation;
-pub use environment::{can_be_withheld, is_credential, is_obeyed, let_through};
-pub use lineage::{VARIABLE as DEPTH_VARIABLE, handed_on};
+pub use environment::{can_be_withheld, is_credential, is_obeyed, is_withheld, let_through};
+pub use lineage::handed_on;
 pub use programs::{candidates, find_program};
 
 use family::{Family, Which};
+
+/// The variables that tell an mxm-secrets that is started for a backend about those above it.
+pub const FROM_ABOVE: [&str; 2] = [lineage::VARIABLE, environment::WITHHELD];
 
 use std::cell::OnceCell;
 use std::io;

@@ -23,7 +23,7 @@ pub struct Report {
 pub struct Step {
     /// The backend.
     pub backend: String,
-    /// Where the secret is, or would be.
+    /// Where the secret is, or would be: one line, as the reason is.
     pub locator: String,
     /// What it answered.
     pub verdict: Verdict,
@@ -107,8 +107,12 @@ impl Report {
         let lines = steps.filter_map(|step| {
             let reason = step.reason.as_ref()?;
             let (name, backend) = (&self.name, &step.backend);
+            // The name stands before it already.
+            let named = reason.text.strip_prefix(name.as_str());
+            let why = named.and_then(|why| why.strip_prefix(": "));
+            let why = why.unwrap_or(&reason.text);
             Some(Reason {
-                text: format!("{name}: {what}: {backend}{after}: {reason}"),
+                text: format!("{name}: {what}: {backend}{after}: {why}"),
                 hint: reason.hint.clone(),
             })
         });
@@ -214,8 +218,33 @@ mod tests {
             said(&[Miss, Failed, Unavailable], "a"),
             text("a: failed: b1: locked", 1)
         );
+        let named = Reason::from("a: not readable");
+        let (step, name) = (
+            Step {
+                reason: Some(named),
+                ..failed()
+            },
+            Name::parse("a").unwrap(),
+        );
+        let report = Report {
+            name,
+            target: None,
+            steps: vec![step],
+        };
+        assert_eq!(report.to_string(), "a: failed: b: not readable");
         let empty = "a: missing: not in b0, b1; a: missing: b1: a is empty: place of a";
         assert_eq!(said(&[Miss, Empty], "a"), text(empty, 0));
+    }
+
+    fn failed() -> Step {
+        Step {
+            backend: "b".to_owned(),
+            locator: String::new(),
+            verdict: Verdict::Failed,
+            reason: None,
+            telling: false,
+            took: Duration::ZERO,
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::support::rights::{bound, with_account};
+use crate::support::rights::{bound, with_account, with_system_file};
 use crate::support::store::{PASSPHRASE, Store};
 use crate::support::terminal::Terminal;
 use crate::support::{Home, STRANGER, find, not_run, program, transcript};
@@ -182,7 +182,7 @@ fn a_mounted_store_is_read() {
             4,
             "",
             &format!(
-                "mxm-secrets: team/x/key: failed: gopass: team/x/key: the store mounted at team/x is not there: {}\n",
+                "mxm-secrets: team/x/key: failed: gopass: the store mounted at team/x is not there: {}\n",
                 path.display()
             ),
         );
@@ -458,7 +458,7 @@ fn debians_other_gopass_works() {
     home.run(["get", "hollow"]).has(1, "", &["hollow: missing"]);
     let mut elsewhere = home.mxm_secrets(["get", "a", "-v"]);
     elsewhere.env("PASSWORD_STORE_DIR", "/nonexistent");
-    let gone = "failed: gopass: a: the password store is not there: /nonexistent";
+    let gone = "failed: gopass: the password store is not there: /nonexistent";
     transcript(&mut elsewhere).has(4, "", &[gone]);
     let mut nowhere = home.mxm_secrets(["get", "a", "-v"]);
     nowhere.env_remove("PASSWORD_STORE_DIR");
@@ -490,7 +490,7 @@ fn pass_works() {
     home.run(["get", "hollow"]).has(1, "", &["hollow: missing"]);
     let mut elsewhere = home.mxm_secrets(["get", "a", "-v"]);
     elsewhere.env("PASSWORD_STORE_DIR", "/nonexistent");
-    let gone = "failed: gopass: a: the password store is not there: /nonexistent";
+    let gone = "failed: gopass: the password store is not there: /nonexistent";
     transcript(&mut elsewhere).has(4, "", &[gone]);
     let mut nowhere = home.mxm_secrets(["get", "a", "-v"]);
     nowhere.env_remove("PASSWORD_STORE_DIR");
@@ -654,12 +654,106 @@ fn attachments_come_as_their_bytes() {
     });
 }
 
+/// gopass 1.10 and 1.11 made every secret in the form of a mail, with the password as a header.
+#[test]
+fn the_password_of_an_old_secret_is_a_header() {
+    each_version(|store| {
+        let old = |name: &str, text: &str| {
+            store.encrypt(name, format!("GOPASS-SECRET-1.0\n{text}").as_bytes());
+        };
+        old("old", "Password: p\nUser: bob\n\nbody\nmore: z\n");
+        old("none", "User: u\n\nbody\n");
+        old(
+            "bytes",
+            "Content-Disposition: attachment; filename=\"f\"\nContent-Transfer-Encoding: Base64\n\nAAEC\n",
+        );
+        store.encrypt("new", b"Password: p\nUser: bob\n");
+        let get = |name| store.home.run(["get", name]);
+        for (name, value) in [
+            ("old#", "p\n"),
+            ("old#Password", "p\n"),
+            ("old#User", "bob\n"),
+            ("old#more", "z\n"),
+            ("none#User", "u\n"),
+            // As `gopass show -n` has it.
+            ("old", "Password: p\nUser: bob\n\nbody\nmore: z\n"),
+            // The same without the form: its password is the line.
+            ("new#", "Password: p\n"),
+            ("new#User", "bob\n"),
+        ] {
+            get(name).is(0, value, "");
+        }
+        store
+            .home
+            .run(["get", "--raw", "bytes"])
+            .is(0, b"\0\x01\x02", "");
+        for name in ["none#", "none#Password", "new#Password", "old#user"] {
+            get(name).has(1, "", &["missing"]);
+        }
+        // Whether it is in that form nobody can say where gopass cannot read it.
+        old("bad", "Password: p\nno header\n");
+        get("bad#").has(
+            4,
+            "",
+            &["failed: gopass: gopass cannot say which line is its password"],
+        );
+    });
+}
+
+/// In a mount namespace with an /etc of its own.
+#[test]
+fn stores_that_the_system_names_are_read() {
+    each_version(|store| {
+        store.insert("key", "value\n");
+        let (root, gone) = (store.root(), store.home.path().join("gone"));
+        let text = |far: &Path| {
+            format!(
+                "[mounts]\n\tpath = {}\n[mounts \"far\"]\n\tpath = {}\n",
+                root.display(),
+                far.display()
+            )
+        };
+        // What names the store is this file alone.
+        fs::remove_dir_all(store.home.path().join(".config/gopass")).unwrap();
+        let run = |text: String, words: &[&str]| {
+            let command = store.home.mxm_secrets(words.iter().copied());
+            let mut command = with_system_file(&store.home, "gopass/config", text, &command)?;
+            command.env_remove("PASSWORD_STORE_DIR");
+            Some(transcript(&mut command))
+        };
+        let Some(seen) = run(text(&gone), &["get", "key"]) else {
+            return;
+        };
+        seen.is(0, "value\n", "");
+        let lost = &["get", "far/x", "--default", "D"];
+        let words = "failed: gopass: the store mounted at far is not";
+        run(text(&gone), lost).unwrap().has(4, "", &[words]);
+        // A link to nothing, and a file that cannot be read as text of any kind.
+        symlink("/no/where", store.home.path().join("dead")).unwrap();
+        let dead = store.home.path().join("dead");
+        run(text(&dead), lost)
+            .unwrap()
+            .has(4, "", &["is a link to nothing"]);
+        let large = " ".repeat(2 << 20);
+        run(large, lost).unwrap().has(
+            4,
+            "",
+            &["the configuration of gopass, /etc/gopass/config, is larger than"],
+        );
+        let mut without = store.home.mxm_secrets(["get", "far/x"]);
+        without.env("GOPASS_CONFIG_NOSYSTEM", "1");
+        let mut without =
+            with_system_file(&store.home, "gopass/config", text(&gone), &without).unwrap();
+        assert_eq!(transcript(&mut without).status, Some(1));
+    });
+}
+
 #[test]
 fn stores_are_read_where_gopass_reads_them() {
     each_version(|store| {
         let home = &store.home;
         let gone = |command: &mut std::process::Command, place: &str| {
-            let words = format!("far/x: the store mounted at far is not there: {place}");
+            let words = format!("gopass: the store mounted at far is not there: {place}");
             transcript(command.args(["get", "far/x", "--default", "D"])).has(4, "", &[&words]);
         };
         store.insert("far/x", "of the root store\n");
@@ -883,7 +977,7 @@ fn what_a_script_does_not_find_is_not_missing() {
                 4,
                 "",
                 &[
-                    "none is not known to be missing: gopass is a script, or starts another program, and may read any store",
+                    "none is not known to be missing: gopass is neither gopass nor pass itself, and may read any store",
                     "hint: set gopass.command to the program that it starts",
                 ],
             );
@@ -896,14 +990,45 @@ fn what_a_script_does_not_find_is_not_missing() {
     });
 }
 
-/// A link to a program that starts others (snap, mise) is like a script.
+/// A link to a program that starts others (snap, mise) is like a script, and so is a compiled program in the place of gopass.
 #[test]
 fn what_a_program_that_starts_others_does_not_find_is_not_missing() {
     each_version(|store| {
         store.insert("a", "value\n");
+        store.encrypt("empty", b"");
+        store.insert("both", "of this store\n");
         let bin = store.home.path().join("bin");
         let gopass = fs::read_link(bin.join("gopass")).unwrap();
         fs::remove_file(bin.join("gopass")).unwrap();
+        // A store of its own, and damaged: what is here says nothing of it.
+        let elsewhere = store.home.path().join("elsewhere");
+        fs::create_dir(&elsewhere).unwrap();
+        fs::copy(store.root().join(".gpg-id"), elsewhere.join(".gpg-id")).unwrap();
+        fs::copy(store.root().join("a.gpg"), elsewhere.join("b.gpg")).unwrap();
+        fs::create_dir(elsewhere.join("both")).unwrap();
+        fs::copy(store.root().join("a.gpg"), elsewhere.join("both/x.gpg")).unwrap();
+        symlink("/no/where", elsewhere.join("dead.gpg")).unwrap();
+        for name in ["gopass", "my-pass"] {
+            store.home.start_script(name);
+            let command = format!(
+                "#!/bin/sh\nPASSWORD_STORE_DIR='{}' exec '{}' \"$@\"\n",
+                elsewhere.display(),
+                gopass.display()
+            );
+            store.home.program(&format!("{name}.sh"), &command);
+            let section = format!("mxm_secrets: {{gopass: {{command: {name}}}}}\n");
+            let file = store.home.write("wrapped.yaml", section);
+            let run = |words: &[&str]| {
+                let mut all = vec!["--config", file.to_str().unwrap(), "--backend", "gopass"];
+                all.extend(words);
+                store.home.run(all)
+            };
+            run(&["get", "b"]).is(0, "value\n", "");
+            for secret in ["dead", "a", "none", "both", "empty"] {
+                run(&["get", secret, "--default", "D"]).has(4, "", &["failed: gopass: "]);
+            }
+            fs::remove_file(bin.join(name)).unwrap();
+        }
         symlink("mise", bin.join("gopass")).unwrap();
         // gopass itself may be called anything.
         crate::support::copy_program(&gopass, &bin.join("mise"));

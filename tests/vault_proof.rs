@@ -39,12 +39,13 @@ fn forward(server: &Server, request: &str) -> String {
     answer(status.parse().unwrap(), body)
 }
 
-/// A gateway before `server` that lets nobody at its paths below sys/, as many do.
-fn gateway(server: &'static Server) -> Scripted {
+/// A gateway before `server` that lets nobody at its paths below sys/, as many do, and drops queries unless it `asks`.
+fn gateway(server: &'static Server, asks: bool) -> Scripted {
     Scripted::start(move |request, stream| {
         let reply = match request.starts_with("GET /v1/sys/") {
             true => answer(403, r#"{"errors":["permission denied"]}"#),
-            false => forward(server, request),
+            false if asks => forward(server, request),
+            false => forward(server, &request.replacen("?help=1", "", 1)),
         };
         let _ = stream.write_all(reply.as_bytes());
     })
@@ -72,7 +73,7 @@ fn an_engine_of_a_version_that_is_not_told_is_asked_as_both() {
         return;
     };
     mounts(server);
-    let gateway = gateway(server);
+    let (deaf, gateway) = (gateway(server, false), gateway(server, true));
     let mut home = Home::new();
     home.set("VAULT_ADDR", gateway.address())
         .set("VAULT_TOKEN", ROOT)
@@ -87,25 +88,44 @@ fn an_engine_of_a_version_that_is_not_told_is_asked_as_both() {
         .is(0, "one\n", "");
     home.run(["get", "--backend", "vault,env", "prod/api-key"])
         .is(0, "one\n", "");
-    fails(
-        &home,
-        "prod/none",
-        &[
-            "the version of the KV engine proof is unknown",
-            "set kv_version",
-        ],
-    );
+    // Version 1 says it in its help, which every token may ask for.
+    home.run(["get", "prod/none"]).has(1, "", &["missing"]);
+    home.set("VAULT_ADDR", deaf.address());
+    let unknown = "the version of the KV engine proof is unknown";
+    let hint = "let sys/internal/ui/mounts/proof be read";
+    fails(&home, "prod/none", &[unknown, "set kv_version", hint]);
+    home.set("VAULT_ADDR", gateway.address());
     // What an engine of version 2 has for itself is no secret of version 1.
     home.set("MXM_SECRETS_VAULT_MOUNT", "secret");
     fails(&home, "data/prod/api-key", &["is unknown"]);
     fails(&home, "metadata/prod/api-key", &["is unknown"]);
     home.set("MXM_SECRETS_VAULT_MOUNT", "secret/data");
     fails(&home, "prod/api-key", &["is unknown"]);
-    // Whoever says which it is, is believed where nobody else says so.
+    // Whoever says which it is may be wrong: that is no proof of a miss.
     home.set("MXM_SECRETS_VAULT_MOUNT", "proof")
         .set("MXM_SECRETS_VAULT_KV_VERSION", "1");
     home.run(["get", "prod/api-key"]).is(0, "one\n", "");
     home.run(["get", "prod/none"]).has(1, "", &["missing"]);
+    home.run(["get", "metadata/none"]).has(1, "", &["missing"]);
+    home.set("VAULT_ADDR", deaf.address());
+    home.run(["get", "prod/api-key"]).is(0, "one\n", "");
+    fails(&home, "prod/none", &[unknown, hint]);
+    home.set("VAULT_ADDR", gateway.address());
+    // The engine knows the path by another name: the mount is not the one that is meant.
+    home.set("MXM_SECRETS_VAULT_MOUNT", "proof/prod");
+    home.run(["get", "api-key"]).is(0, "one\n", "");
+    fails(
+        &home,
+        "none",
+        &["the version of the KV engine proof/prod is unknown"],
+    );
+    home.set("MXM_SECRETS_VAULT_MOUNT", "cubbyhole");
+    fails(
+        &home,
+        "none",
+        &["the version of the KV engine cubbyhole is unknown"],
+    );
+    home.set("MXM_SECRETS_VAULT_MOUNT", "proof");
     home.set("MXM_SECRETS_VAULT_KV_VERSION", "2");
     fails(
         &home,
@@ -121,7 +141,7 @@ fn a_given_version_is_believed_only_with_the_words_of_the_engine() {
         return;
     };
     mounts(server);
-    let gateway = gateway(server);
+    let gateway = gateway(server, true);
     let policy = ["secret", "proof"]
         .map(|it| format!("path \"{it}/data/*\" {{ capabilities = [\"read\"] }}"));
     let mut home = Home::new();

@@ -17,6 +17,7 @@ use age::DecryptError;
 use age_core::format::{FileKey, Stanza};
 
 use super::{Answer, Backend, Context, Declaration, NoSecret, NoStore, Reason, Status};
+use crate::deadline::Deadline;
 use crate::file;
 use crate::name::Name;
 use crate::once::Once;
@@ -95,7 +96,7 @@ impl Age {
         let file = match file::open(path, context.deadline) {
             Ok(Some(file)) => file,
             Ok(None) => {
-                self.has_store(path)?;
+                self.has_store(path, context.deadline)?;
                 return Err(match path.with_extension("").metadata() {
                     Ok(data) if data.is_dir() => Answer::miss(
                         NoSecret::Folder,
@@ -136,11 +137,11 @@ impl Age {
     }
 
     /// Whether the store is there, and has anything at all where `path` would be.
-    fn has_store(&self, path: &Path) -> Result<(), Answer> {
+    fn has_store(&self, path: &Path, deadline: Deadline) -> Result<(), Answer> {
         let shown = self.store.display();
         match self.store.metadata() {
             Ok(data) if data.is_dir() => {
-                file::is_not_hollow(&self.store, path).map_err(Answer::Failed)
+                file::is_not_hollow(&self.store, path, deadline).map_err(Answer::Failed)
             }
             Ok(_) => Err(Answer::failed(format!(
                 "the age store {shown} is not a directory"
@@ -238,7 +239,7 @@ impl Backend for Age {
         let uses = format!("{}, {file}", self.store.display());
         if let Err(answer) = self
             .is_absolute()
-            .and_then(|()| self.has_store(&self.store))
+            .and_then(|()| self.has_store(&self.store, context.deadline))
         {
             return Status::of(uses, answer);
         }

@@ -11,6 +11,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use super::env::WITHHELD;
 use super::{
     Answer, Backend, Context, Declaration, LET_THROUGH, NoSecret, NoStore, Reason, Status,
 };
@@ -439,6 +440,13 @@ impl Backend for Own {
                 NoSecret::Said,
                 format!("{name} not found by the mxm-secrets that {program} runs"),
             ),
+            (None, None) if output.stderr_has(WITHHELD) => {
+                let is_set = |variable: &&String| std::env::var_os(variable).is_some();
+                let names = text::list(context.withheld.iter().filter(is_set));
+                let reason = format!("the mxm-secrets that {program} runs does not get ${names}");
+                let hint = format!("add `env: [{names}]` to the section {}", self.name);
+                Answer::Failed(Reason::from(reason).hint(hint))
+            }
             (both, _) => {
                 let why = match both {
                     Some(_) => ", which `miss` and `unavailable` both match",

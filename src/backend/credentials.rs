@@ -91,7 +91,7 @@ impl Credentials {
 
     /// Whether `directory` is there, whole, and may be searched. One that somebody has named has to be.
     fn is_there(&self, directory: &Path, context: &Context) -> Result<bool, Reason> {
-        file::is_not_hollow(directory, directory)?;
+        file::is_not_hollow(directory, directory, context.deadline)?;
         match is_there(directory, context)? {
             false if self.named || self.from_systemd.as_deref() == Some(directory) => {
                 Err(Reason::from(format!("{} does not exist", directory.display())).hint(MAKERS))
@@ -298,7 +298,7 @@ fn look(
     for place in places {
         let path = directory.join(place);
         match (open(path.clone(), name, context)?, &found) {
-            (Place::Nothing, _) => file::is_not_hollow(directory, &path)?,
+            (Place::Nothing, _) => file::is_not_hollow(directory, &path, context.deadline)?,
             (Place::File(_, _, path), Place::File(_, _, first)) => {
                 return Err(Reason::from(format!(
                     "{} is there twice: {} and {}",

@@ -20,6 +20,9 @@ pub const DECLARATION: Declaration = Declaration {
     open: |section| Box::new(Env::open(section)),
 };
 
+/// What is said of a variable that this program did not get: an mxm-secrets above it recognizes it.
+pub const WITHHELD: &str = "was withheld by the mxm-secrets that runs this one";
+
 struct Env {
     prefix: String,
 }
@@ -66,6 +69,11 @@ impl Backend for Env {
                 secret: Secret::take(value.into_vec()),
                 locator,
             },
+            None if process::is_withheld(variable) => Answer::Failed(
+                Reason::from(format!("{locator}, asked for {name}, {WITHHELD}")).hint(format!(
+                    "add `env: [{variable}]` to the section of the backend that runs it"
+                )),
+            ),
             None => Answer::miss(
                 NoSecret::NoEntry,
                 format!("{locator} is not set for {name}"),

@@ -5,7 +5,7 @@
 //! | `program` | which program it is, and how it is started |
 //! | `settings` | the configuration of gopass |
 //! | `store` | the store that is meant, and what is there for a secret |
-//! | `attachment` | files that gopass has stored |
+//! | `mime` | what gopass has stored in the form of a mail |
 //!
 //! One process for a hit. Which stores are meant is read where the programs read it, and looked at first: a store that
 //! is gone, and one that may not be read, look to them like one that has no such secret. What they print on standard
@@ -15,9 +15,9 @@
 //! The other gopass takes blanks off a secret and has no options for gpg. Where it turns out to be the program, gpg is
 //! asked in its place.
 
-mod attachment;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod mime;
 mod program;
 mod settings;
 mod store;
@@ -30,10 +30,11 @@ use super::{
     Answer, Backend, Context, Declaration, LET_THROUGH, NoSecret, NoStore, Reason, Status,
 };
 use crate::deadline::Deadline;
+use crate::field;
 use crate::name::Name;
 use crate::process::{self, Output, Problem};
 use crate::schema::{Key, Kind, Section};
-use crate::secret::Secret;
+use crate::secret::{LIMIT, Secret, SecretBuffer};
 use crate::sys;
 use crate::text::shell;
 use crate::trust;
@@ -116,13 +117,13 @@ impl Gopass {
 
     /// Which program it is. A refusal says more than its file.
     fn program(&self) -> Option<Program> {
-        let found = Program::find(&self.command)?;
-        let dialect = match self.told.load(Ordering::Relaxed) {
+        let mut program = Program::find(&self.command)?;
+        program.dialect = match self.told.load(Ordering::Relaxed) {
             1 => Dialect::Plain,
             2 => Dialect::Pass,
-            _ => found.dialect,
+            _ => program.dialect,
         };
-        Some(Program { dialect, ..found })
+        Some(program)
     }
 
     fn prepare(&self, context: &Context) -> Command {
@@ -133,18 +134,26 @@ impl Gopass {
         program::version(&self.command, &self.let_through, context)
     }
 
-    /// What is there for the secret, in the store that the program reads.
-    fn there(&self, program: Program, path: &str, context: &Context) -> Result<There, Reason> {
-        if program.is_known {
-            return store(program.dialect, path, context)?.entry();
+    /// What is there for the secret, in the store that the program reads. Where it finds something, it is not yet known
+    /// whether it is the program that reads this store: a hit needs no more.
+    fn there(&self, program: &Program, path: &str, context: &Context) -> Result<There, Reason> {
+        let seen =
+            store(program.dialect, path, context).and_then(|store| store.entry(context.deadline));
+        let may_be_shown = program.dialect != Dialect::Plain
+            && matches!(seen, Ok(There::File(..) | There::Hidden));
+        match may_be_shown || program.is_known() {
+            true => seen,
+            false => Ok(self.elsewhere()),
         }
+    }
+
+    /// What is there for a program that may read any store.
+    fn elsewhere(&self) -> There {
         let reason = Reason::from(format!(
-            "{} is a script, or starts another program, and may read any store",
+            "{} is neither gopass nor pass itself, and may read any store",
             self.command
         ));
-        Ok(There::Elsewhere(
-            reason.hint("set gopass.command to the program that it starts"),
-        ))
+        There::Elsewhere(reason.hint("set gopass.command to the program that it starts"))
     }
 
     /// Runs what shows the secret that is `there`.
@@ -171,13 +180,14 @@ impl Gopass {
 
     fn answer(&self, name: &Name, path: &str, context: &Context) -> Result<Answer, Problem> {
         let found = self.program();
+        let is_here = found.is_some();
         let program = found.unwrap_or_else(|| Program::called(&self.command));
         let dialect = program.dialect;
-        if found.is_none() {
+        if !is_here {
             // Starting it says why it cannot be; the stores are looked at only once.
             self.show(dialect, path, &There::Absent, context)?;
         }
-        let there = match self.there(program, path, context) {
+        let there = match self.there(&program, path, context) {
             Ok(there) => there,
             Err(reason) => {
                 let text = format!("{name}: {}", reason.text);
@@ -192,7 +202,7 @@ impl Gopass {
             // gopass would make a store.
             (Dialect::Gopass, There::NoStore) => {
                 // It may be the store of another program under this name.
-                let told = match Store::of_pass(path).entry() {
+                let told = match Store::of_pass(path).entry(context.deadline) {
                     Ok(There::NoStore) => Dialect::Gopass,
                     _ => self.version(context)?.0,
                 };
@@ -204,7 +214,7 @@ impl Gopass {
             }
             _ => {}
         }
-        let output = self.show(dialect, path, &there, context)?;
+        let mut output = self.show(dialect, path, &there, context)?;
         if dialect == Dialect::Gopass && output.status.code() == Some(1) {
             let told = match () {
                 () if output.stderr_has("flag provided but not defined") => Dialect::Plain,
@@ -216,7 +226,48 @@ impl Gopass {
                 return self.answer(name, path, context);
             }
         }
+        if dialect == Dialect::Gopass && is_value(&output) && is_part_of_mail(name, &output.stdout)
+        {
+            match self.with_password(path, output.stdout, context)? {
+                Some(text) => output.stdout = text,
+                None => {
+                    let lost = format!(
+                        "{name}: {} cannot say which line is its password",
+                        self.command
+                    );
+                    return Ok(self.failed(path, lost));
+                }
+            }
+        }
+        let there = match is_value(&output) || program.is_known() {
+            true => there,
+            false => self.elsewhere(),
+        };
         self.judge(dialect, name, path, output, there, context)
+    }
+
+    /// The secret `text`, with its password as the first line. In one that gopass 1.10 or 1.11 has made, the password is a
+    /// header; `show -n` leaves out by what such a secret is known. `None`: gopass cannot say.
+    fn with_password(
+        &self,
+        path: &str,
+        text: Secret,
+        context: &Context,
+    ) -> Result<Option<Secret>, Problem> {
+        let mut command = self.prepare(context);
+        let shown = process::run(command.args(["show", "-o", "--", &asked(path)]), context)?;
+        let password = match shown.status.success() {
+            true => field::first_line(&shown.stdout),
+            false if shown.stderr_has("no password to display") => Secret::copy_of(b""),
+            false => return Ok(None),
+        };
+        if password.expose() == field::first_line(&text).expose() {
+            return Ok(Some(text));
+        }
+        let mut whole = SecretBuffer::new(LIMIT);
+        let parts = [password.expose(), b"\n", text.expose()];
+        let fits = parts.iter().all(|part| whole.extend(part));
+        Ok(fits.then(|| whole.finish()))
     }
 
     /// What the answer of the program means, with what is there.
@@ -285,8 +336,7 @@ impl Gopass {
         deadline: Deadline,
     ) -> Answer {
         let vouched = vouched(&output);
-        // gopass ends an empty secret with a newline, too.
-        let empty = matches!(output.stdout.expose(), b"" | b"\n");
+        let empty = is_empty(&output.stdout);
         let whole = match &there {
             There::Folder if !vouched => return is_folder(name),
             // gpg may end well with a file that it has not decrypted.
@@ -319,7 +369,7 @@ impl Gopass {
         if text.expose() == b"\n" {
             return Answer::text(Secret::copy_of(b""), name, locator, deadline);
         }
-        match attachment::decode(&text) {
+        match mime::decode(&text) {
             None => Answer::text(text, name, locator, deadline),
             Some(Some(bytes)) => Answer::text(bytes, name, locator, deadline),
             Some(None) => Answer::failed(format!(
@@ -402,7 +452,7 @@ impl Gopass {
             return Answer::Failed(reason.hint("install it, or fix gopass.command"));
         }
         let text = format!("{} is not on PATH", self.command);
-        match self.there(Program::called(&self.command), path, context) {
+        match self.there(&Program::called(&self.command), path, context) {
             Ok(There::NoStore) => Answer::unavailable(NoStore::NoTrace, text),
             Ok(_) => {
                 let path = sys::variable("PATH").unwrap_or_else(|| "not set".into());
@@ -450,14 +500,14 @@ impl Gopass {
         };
         let uses = format!("{version} ({shown})");
         let unknown = format!("{uses}, a store that only it knows; no key tried");
-        if !program.is_known {
+        if !program.is_known() {
             return Status::ready(unknown);
         }
         let store = match store(dialect, "", context) {
             Ok(store) => store,
             Err(reason) => return Status::failed(uses, reason),
         };
-        match store.entry() {
+        match store.entry(context.deadline) {
             Ok(There::Elsewhere(_)) => Status::ready(unknown),
             Err(reason) => Status::failed(uses, reason),
             Ok(There::NoStore) => Status::of(uses, self.uninitialized()),
@@ -540,6 +590,32 @@ fn is_absent(output: &Output) -> bool {
 /// Whether gpg says that it has decrypted a file.
 fn vouched(output: &Output) -> bool {
     lines(&output.stderr).any(|line| line == b"[GNUPG:] DECRYPTION_OKAY")
+}
+
+/// Whether the program has shown what can only be a value.
+fn is_value(output: &Output) -> bool {
+    let looks_good = match output.stderr_has("[GNUPG:] ") {
+        true => vouched(output),
+        false => !is_empty(&output.stdout) && !looks_like_tree(&output.stdout),
+    };
+    output.status.success() && looks_good
+}
+
+/// Whether a part of a secret is asked for that is another one if `text` is in the form of a mail.
+fn is_part_of_mail(name: &Name, text: &Secret) -> bool {
+    let first = field::first_line(text);
+    let Some(key) = mime::key(first.expose()) else {
+        return false;
+    };
+    let is_other = |field: &str| {
+        key == field.as_bytes() || field::pick(text, field, Deadline::never()).is_none()
+    };
+    name.is_first_line() || name.field().is_some_and(is_other)
+}
+
+/// Whether it is an empty secret: gopass ends one with a newline, too.
+fn is_empty(text: &Secret) -> bool {
+    matches!(text.expose(), b"" | b"\n")
 }
 
 /// The alias of a store that `path` is in and that gopass goes on without.

@@ -143,19 +143,16 @@ fn environment(parsed: &Parsed, grants: &[Grant]) -> Vec<Secret> {
         .filter_map(|grant| grant.variable().map(OsStr::new))
         .collect();
     let inherited = std::env::vars_os().filter(|(variable, _)| {
-        let ours = variable == process::DEPTH_VARIABLE;
+        let ours = process::FROM_ABOVE.iter().any(|one| variable == one);
         (!parsed.has(Id::CleanEnv) || kept.contains(variable.as_os_str()) || ours)
             && !is_own_credential(variable)
             && !granted.contains(variable.as_os_str())
     });
     let mut environment: Vec<Secret> = inherited
-        .map(
-            |(variable, value)| match variable.as_os_str() == process::DEPTH_VARIABLE {
-                true => (variable, process::handed_on(value)),
-                false => (variable, value),
-            },
-        )
-        .filter_map(|(variable, value)| entry(&variable, Secret::take(value.into_vec()).expose()))
+        .filter_map(|(variable, value)| {
+            let value = process::handed_on(&variable, value);
+            entry(&variable, Secret::take(value.into_vec()).expose())
+        })
         .collect();
     environment.extend(grants.iter().filter_map(|grant| match grant {
         Grant::Nothing(_) | Grant::Stdin(_) => None,
@@ -184,7 +181,7 @@ fn is_own_credential(variable: &OsStr) -> bool {
     let flag = FLAGS.iter().any(|flag| flag.variable == Some(name));
     // A program that asks itself through this command finds that out by its depth.
     !flag
-        && name != process::DEPTH_VARIABLE
+        && !process::FROM_ABOVE.contains(&name)
         && !BACKENDS
             .iter()
             .flat_map(|entry| entry.keys)

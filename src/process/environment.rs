@@ -72,6 +72,15 @@ pub fn can_be_withheld(variable: &str) -> bool {
     !is_obeyed(variable) && !is_one_of(SETTINGS, variable)
 }
 
+/// Tells an mxm-secrets that is started for a backend which variables it did not get: it must not take them for unset.
+pub const WITHHELD: &str = "MXM_SECRETS_WITHHELD";
+
+/// Whether the mxm-secrets that has started this one for a backend has withheld `variable` from it.
+pub fn is_withheld(variable: &str) -> bool {
+    let all = std::env::var(WITHHELD).unwrap_or_default();
+    all.split(' ').any(|one| one == variable)
+}
+
 /// Takes from what `command` starts the credentials that are not its own, and the variables `withheld`. What its
 /// backend has said of a variable stands.
 pub fn withhold(command: &mut Command, withheld: &[String]) {
@@ -79,12 +88,17 @@ pub fn withhold(command: &mut Command, withheld: &[String]) {
         .get_envs()
         .map(|(name, _)| name.to_owned())
         .collect();
+    let mut taken = std::env::var(WITHHELD).unwrap_or_default();
     for (variable, _) in std::env::vars_os() {
         let name = variable.to_string_lossy();
         let of_a_name = || withheld.iter().any(|one| *one == name) && can_be_withheld(&name);
         if (is_credential(&name) || of_a_name()) && !said.contains(&variable) {
             command.env_remove(&variable);
+            taken = format!("{taken} {name}");
         }
+    }
+    if !taken.is_empty() {
+        command.env(WITHHELD, taken.trim_start());
     }
 }
 

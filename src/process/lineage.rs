@@ -4,7 +4,7 @@
 //! below it. What it is told to run while it is being run for the same is not started, and neither is what exceeds the
 //! number: so neither the depth of a configuration that leads back to itself nor its breadth is without end.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -63,8 +63,11 @@ pub fn extend(command: &mut Command) -> Result<String, Problem> {
     Ok(mark)
 }
 
-/// The variable for a command that takes the place of this program: with what is left of the number in `value`.
-pub fn handed_on(value: OsString) -> OsString {
+/// What a command that takes the place of this program gets of `variable`: of ours, what is left of the number in `value`.
+pub fn handed_on(variable: &OsStr, value: OsString) -> OsString {
+    if variable != VARIABLE {
+        return value;
+    }
     let left = *LEFT.lock().unwrap_or_else(PoisonError::into_inner);
     match (left, value.to_str().and_then(|text| text.split_once(' '))) {
         (Some(left), Some((_, marks))) => format!("{left} {marks}").into(),

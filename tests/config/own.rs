@@ -458,6 +458,73 @@ fn mxm_secrets_is_a_backend_of_mxm_secrets() {
     );
 }
 
+/// What this end withholds from the other one is not missing there, whatever lies between the two.
+#[test]
+fn what_a_bridge_is_not_given_is_not_missing() {
+    for (command, status) in [
+        ("[mxm-secrets, get, --raw, \"{name}\"]", 4),
+        ("[through, \"{name}\"]", 4),
+        // A new environment tells nothing of this one.
+        ("[elsewhere, \"{name}\"]", 1),
+    ] {
+        let mut home = Home::new();
+        home.install("mxm-secrets", program_under_test());
+        home.fake(
+            "through",
+            "exec mxm-secrets exec --clean-env --keep PATH --keep HOME --keep MXM_SECRETS_BACKENDS --optional X=y -- \
+             mxm-secrets get --raw \"$1\"",
+        );
+        home.link(&["env"]);
+        home.fake(
+            "elsewhere",
+            "exec env -i PATH=\"$PATH\" HOME=\"$HOME\" mxm-secrets get --raw --backend env \"$1\"",
+        );
+        let text = |keys: &str| {
+            format!("mxm_secrets: {{backends: [bridge], bridge: {{command: {command}{keys}}}}}\n")
+        };
+        home.write("here.yaml", text(""));
+        home.set("MXM_SECRETS_BACKENDS", "env");
+        let run = |name: &str| {
+            let words = [
+                "get",
+                "--config",
+                "here.yaml",
+                "--backend",
+                "bridge",
+                "--default",
+                "D",
+            ];
+            home.run(words.iter().chain([&name]))
+        };
+        run("prod/none").is(3, "D\n", "");
+        let mut set = home.mxm_secrets([
+            "get",
+            "--config",
+            "here.yaml",
+            "--backend",
+            "bridge",
+            "prod/key",
+        ]);
+        set.env("PROD_KEY", "over here");
+        let seen = transcript(&mut set);
+        match status {
+            4 => seen.is(
+                4,
+                "",
+                "mxm-secrets: prod/key: failed: bridge: the mxm-secrets that PROGRAM runs does not get $PROD_KEY\n\
+                 mxm-secrets: hint: add `env: [PROD_KEY]` to the section bridge\n"
+                    .replace("PROGRAM", command[1..].split(',').next().unwrap())
+.as_str(),
+            ),
+            _ => seen.has(1, "", &["prod/key: missing"]),
+        }
+        if command.contains("[mxm-secrets") {
+            home.write("here.yaml", text(", env: [PROD_KEY]"));
+            transcript(&mut set).is(0, "over here\n", "");
+        }
+    }
+}
+
 /// ssh passes what it is given to a shell; `{reference}` is the name with its field.
 #[test]
 fn a_bridge_is_given_name_and_field_as_one() {
@@ -594,7 +661,7 @@ fn a_command_that_leads_back_to_itself_ends() {
     // Nor does it get away from itself through exec.
     let one = "mxm_secrets: {backends: [me], me: {command: [through, \"{name}\"]}}\n";
     let through_exec = "exec mxm-secrets exec --clean-env --keep PATH --keep HOME --keep MXM_SECRETS_CONFIG \
-                        --value A=b -- mxm-secrets get a";
+                        --backend env --optional A=b -- mxm-secrets get a";
     assert_eq!(asks(through_exec, one), 1);
     // Several that lead back, to each other and to themselves.
     let several = |command: &str| {

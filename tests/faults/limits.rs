@@ -127,7 +127,7 @@ fn descriptors_may_run_out() {
                  error 24)\n",
             ],
             "credentials" => &[
-                "mxm-secrets: leaks/canary: failed: credentials: leaks/canary: cannot read {home}/mnt/leaks/canary: Too many \
+                "mxm-secrets: leaks/canary: failed: credentials: cannot read {home}/mnt/leaks/canary: Too many \
                  open files (os error 24)\n",
             ],
             "own" => &[

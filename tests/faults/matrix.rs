@@ -108,7 +108,7 @@ macro_rules! says {
         )
     };
     (credentials, $what:literal) => {
-        concat!("mxm-secrets: leaks/canary: failed: credentials: leaks/canary: {home}/mnt/leaks_canary ", $what, "\n")
+        concat!("mxm-secrets: leaks/canary: failed: credentials: {home}/mnt/leaks_canary ", $what, "\n")
     };
     (vault, $what:literal) => {
         concat!("mxm-secrets: leaks/canary: failed: vault: ", $what, "\n")
@@ -483,7 +483,7 @@ const ROWS: &[Row] = &[
                 Is(
                     System(Trouble::Descriptors),
                     Failed(
-                        "mxm-secrets: leaks/canary: failed: credentials: leaks/canary: cannot read {home}/mnt/leaks_canary: Too many \
+                        "mxm-secrets: leaks/canary: failed: credentials: cannot read {home}/mnt/leaks_canary: Too many \
                          open files (os error 24)\n",
                     ),
                 ),

@@ -153,7 +153,7 @@ impl Home {
             false => format!("#!/bin/sh\nprintf '%s\\n' \"$*\" >>'{log}'\n{script}\n"),
         };
         if name == "gopass" && script.starts_with("#!/bin/sh\nprintf") {
-            self.start_script(name);
+            copy_program(starters().0, &self.path().join("bin").join(name));
             self.program("gopass.sh", &script);
         } else {
             self.program(name, &script);
@@ -165,7 +165,7 @@ impl Home {
 
     /// Puts a program on the PATH that becomes the script beside it, under the name that it is started by.
     pub fn start_script(&self, name: &str) {
-        copy_program(starter(), &self.path().join("bin").join(name));
+        copy_program(starters().1, &self.path().join("bin").join(name));
     }
 
     /// Puts a file with this content on the PATH, and lets it be started.
@@ -252,11 +252,16 @@ fn heed_signals() {
     });
 }
 
-/// A program that becomes the script NAME.sh, of the name that it was started by.
-fn starter() -> &'static Path {
+/// Programs that become the script NAME.sh, of the name that they were started by: one that is taken for gopass, by what Go
+/// writes into that, and one that is not.
+fn starters() -> (&'static Path, &'static Path) {
     const SOURCE: &str = r#"
         #include <stdio.h>
         #include <unistd.h>
+        #ifdef GOPASS
+        __attribute__((used, aligned(16)))
+        const char mark[] = "\xff Go buildinf:\x08\x02                path\tgithub.com/gopasspw/gopass\n";
+        #endif
         int main(int count, char **words) {
             char script[4096];
             snprintf(script, sizeof script, "%s.sh", words[0]);
@@ -264,19 +269,21 @@ fn starter() -> &'static Path {
             return 127;
         }
     "#;
-    static MADE: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
-    let (_, path) = MADE.get_or_init(|| {
+    static MADE: OnceLock<(TempDir, [PathBuf; 2])> = OnceLock::new();
+    let (_, [gopass, other]) = MADE.get_or_init(|| {
         let directory = TempDir::with_prefix("mxms").unwrap();
-        let (source, path) = (
-            directory.path().join("starter.c"),
-            directory.path().join("starter"),
-        );
+        let source = directory.path().join("starter.c");
         fs::write(&source, SOURCE).unwrap();
-        let made = Command::new("cc").arg("-o").args([&path, &source]).status();
-        assert!(made.unwrap().success());
-        (directory, path)
+        let made = ["-DGOPASS", "-DOTHER"].map(|flag| {
+            let path = directory.path().join(flag);
+            let mut compiler = Command::new("cc");
+            let made = compiler.args([flag, "-o"]).args([&path, &source]).status();
+            assert!(made.unwrap().success());
+            path
+        });
+        (directory, made)
     });
-    path
+    (gopass, other)
 }
 
 /// Writes a program; see [`copy_program`].

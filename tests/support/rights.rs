@@ -1,5 +1,6 @@
 //! Users whom permissions bind.
 
+use std::path::Path;
 use std::process::Command;
 
 use super::{Home, find, not_run, transcript};
@@ -7,7 +8,28 @@ use super::{Home, find, not_run, transcript};
 /// A command where the system says that `home` is the home directory of this user; `None` (said loudly) where nobody can
 /// mount.
 pub fn with_account(home: &Home, command: &Command) -> Option<Command> {
-    let (Some(unshare), Some(mount)) = (find("unshare"), find("mount")) else {
+    let accounts = format!("root:x:0:0::{}:/bin/sh\n", home.path().display());
+    let accounts = home.write("accounts", accounts);
+    in_own_mounts(home, r#"mount --bind "$0" /etc/passwd"#, &accounts, command)
+}
+
+/// A command that sees a file of this `text` at `place` below /etc, whose other files are as they are; `None` (said
+/// loudly) where nobody can mount.
+pub fn with_system_file(
+    home: &Home,
+    place: &str,
+    text: String,
+    command: &Command,
+) -> Option<Command> {
+    let etc = home.path().join("etc");
+    home.write(&format!("etc/{place}"), text);
+    let script = r#"cp -a -n /etc/. "$0" && mount --bind "$0" /etc"#;
+    in_own_mounts(home, script, &etc, command)
+}
+
+/// A command after a script that mounts, with `place` as its `$0`.
+fn in_own_mounts(home: &Home, script: &str, place: &Path, command: &Command) -> Option<Command> {
+    let Some(unshare) = find("unshare").filter(|_| find("mount").is_some()) else {
         not_run("unshare and mount are not here");
         return None;
     };
@@ -15,11 +37,10 @@ pub fn with_account(home: &Home, command: &Command) -> Option<Command> {
         not_run("only root can mount");
         return None;
     }
-    let accounts = format!("root:x:0:0::{}:/bin/sh\n", home.path().display());
-    let script = r#""$0" --bind "$1" /etc/passwd && shift && exec "$@""#;
+    let script =
+        format!(r#"old=$PATH; PATH=/usr/sbin:/usr/bin:/sbin:/bin; {script}; PATH=$old; exec "$@""#);
     let mut outer = Command::new(unshare);
-    outer.args(["-m", "/bin/sh", "-c", script]).arg(mount);
-    outer.arg(home.write("accounts", accounts));
+    outer.args(["-m", "/bin/sh", "-ec", &script]).arg(place);
     outer.arg(command.get_program()).current_dir(home.path());
     Some(again(command, outer))
 }

@@ -35,10 +35,7 @@ pub fn gopass_output(dialect: u8, status: u8, field: bool, stdout: &[u8], stderr
         stderr: Secret::copy_of(&[stderr, CANARY.as_bytes()].concat()),
     };
     let context = context();
-    let (vouched, attached) = (
-        vouched(&output),
-        attachment::decode(&output.stdout).is_some(),
-    );
+    let (vouched, attached) = (vouched(&output), mime::decode(&output.stdout).is_some());
     let Ok(answer) = gopass.judge(dialect, &name, "prod/db", output, there.clone(), &context)
     else {
         return;

@@ -2,12 +2,13 @@
 //!
 //! A script may name a store of its own. One that only starts another program, with the arguments that it was given and
 //! without a word of where stores are, is as good as that program: packages install such scripts. A link to a program
-//! that starts others (snap, mise) is like a script that may do anything. gopass itself may be called anything, and is
-//! known by what Go writes into it.
+//! that starts others (snap, mise) is like a script that may do anything, and so is every other compiled program: gopass
+//! is known by what Go writes into it, whatever its name is.
 
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -33,35 +34,41 @@ pub enum Dialect {
 }
 
 /// What is known of the program before it is started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Program {
     pub dialect: Dialect,
-    /// Whether it reads the store that can be looked at beside it.
-    pub is_known: bool,
+    kind: Kind,
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    /// It reads the store that is looked at.
+    Known,
+    /// It may read any store.
+    Unknown,
+    /// Only its file says what it is.
+    Compiled(PathBuf),
 }
 
 impl Program {
     /// What is called `command`; `None`: there is no such program.
     pub fn find(command: &str) -> Option<Program> {
         let mut path = process::find_program(OsStr::new(command))?;
-        let of = |dialect, is_known| Some(Program { dialect, is_known });
+        let of = |dialect, kind| Some(Program { dialect, kind });
         for _ in 0..SCRIPTS {
             let text = beginning(&path);
-            let has = |word: &str| text.windows(word.len()).any(|part| part == word.as_bytes());
-            if text.starts_with(b"#!") && has("cmd_show") && has("PASSWORD_STORE_DIR") {
-                return of(Dialect::Pass, true);
+            if is_pass(&text) {
+                return of(Dialect::Pass, Kind::Known);
             }
             if text.len() == 2 && text != b"#!" {
-                let path = path.canonicalize().unwrap_or(path);
-                let name = path.file_name().unwrap_or_default().to_string_lossy();
-                return of(Dialect::Gopass, name.contains("pass") || is_gopass(&path));
+                return of(Dialect::Gopass, Kind::Compiled(path));
             }
             match wrapped(&text) {
                 Some(program) => path = program,
                 None => break,
             }
         }
-        of(Dialect::Gopass, false)
+        of(Dialect::Gopass, Kind::Unknown)
     }
 
     /// What a program is that is not there.
@@ -70,9 +77,16 @@ impl Program {
             true => Dialect::Pass,
             false => Dialect::Gopass,
         };
-        Program {
-            dialect,
-            is_known: true,
+        let kind = Kind::Known;
+        Program { dialect, kind }
+    }
+
+    /// Whether it reads the store that can be looked at beside it. That of a compiled program takes a few milliseconds.
+    pub fn is_known(&self) -> bool {
+        match &self.kind {
+            Kind::Known => true,
+            Kind::Unknown => false,
+            Kind::Compiled(path) => is_gopass(path),
         }
     }
 }
@@ -89,26 +103,49 @@ fn beginning(path: &Path) -> Vec<u8> {
     text
 }
 
-/// Whether Go has written into a program that it is gopass.
-fn is_gopass(path: &Path) -> bool {
-    const WRITTEN: &[u8] = b"path\tgithub.com/gopasspw/gopass\n";
-    const PIECE: usize = 1 << 20;
-    let Ok(mut file) = sys::open_to_read(path) else {
+/// Whether a script is pass, and reads the store of pass.
+fn is_pass(script: &[u8]) -> bool {
+    let Ok(script) = std::str::from_utf8(script) else {
         return false;
     };
-    let mut piece = vec![0; PIECE];
-    let mut kept = 0;
-    while let Some(count) = piece.get_mut(kept..).and_then(|room| file.read(room).ok())
+    let store = r#"PREFIX="${PASSWORD_STORE_DIR:-$HOME/.password-store}""#;
+    let names_a_store = |line: &&str| {
+        let words = ["PASSWORD_STORE_DIR", "PREFIX=", "HOME="];
+        words.iter().any(|word| line.contains(word)) && !line.contains("GNUPGHOME")
+    };
+    script.starts_with("#!")
+        && script.lines().any(|line| line.starts_with("cmd_show()"))
+        && script.lines().filter(names_a_store).eq([store])
+}
+
+/// Whether Go has written into a program that it is gopass, or the other program of that name.
+fn is_gopass(path: &Path) -> bool {
+    /// What stands before it, since Go 1.18, at a multiple of 16.
+    const MARK: &[u8] = b"\xff Go buildinf:";
+    const NAMES: [&[u8]; 2] = [
+        b"path\tgithub.com/gopasspw/gopass\n",
+        b"path\tgithub.com/aviau/gopass/cmd/gopass\n",
+    ];
+    let Ok(file) = sys::open_to_read(path) else {
+        return false;
+    };
+    let is_named = |place| {
+        let mut info = [0; 256];
+        let _ = file.read_at(&mut info, place);
+        let has = |name: &&[u8]| info.windows(name.len()).any(|part| part == *name);
+        NAMES.iter().any(has)
+    };
+    let mut piece = vec![0; 64 << 10];
+    let mut place = 0;
+    while let Ok(count) = file.read_at(&mut piece, place)
         && count > 0
     {
-        let filled = kept + count;
-        let whole = piece.get(..filled).unwrap_or_default();
-        if whole.windows(WRITTEN.len()).any(|part| part == WRITTEN) {
+        let words = piece.get(..count).unwrap_or_default().chunks(16);
+        let mut marks = (place..).step_by(16).zip(words);
+        if marks.any(|(place, word)| word.starts_with(MARK) && is_named(place)) {
             return true;
         }
-        // What is written may lie across the end of this piece.
-        kept = filled.min(WRITTEN.len());
-        piece.copy_within(filled - kept..filled, 0);
+        place += count as u64;
     }
     false
 }
@@ -303,6 +340,24 @@ fn gpg_options(context: &Context) -> &'static [&'static str] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pass_is_a_script_that_reads_the_store_of_pass() {
+        let pass = "#!/usr/bin/env bash\nGPG_OPTS=( $PASSWORD_STORE_GPG_OPTS )\n\
+            PREFIX=\"${PASSWORD_STORE_DIR:-$HOME/.password-store}\"\ncmd_show() {\n}\n";
+        assert!(is_pass(pass.as_bytes()));
+        for other in [
+            &pass.replace("cmd_show()", "show()"),
+            &pass.replace("PREFIX=", "PREFIX=/srv"),
+            &pass.replace(".password-store", ".other-store"),
+            &pass.replace("\ncmd", "\nPASSWORD_STORE_DIR=/srv\ncmd"),
+            &pass.replace("\ncmd", "\nPREFIX=/srv\ncmd"),
+            &pass.replace("\ncmd", "\n  export HOME=/srv\ncmd"),
+            &pass[2..],
+        ] {
+            assert!(!is_pass(other.as_bytes()), "{other}");
+        }
+    }
 
     #[test]
     fn a_script_is_the_program_that_it_starts_only_if_it_does_nothing_else() {

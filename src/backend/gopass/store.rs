@@ -130,7 +130,7 @@ impl Store {
     ///
     /// # Errors
     /// The store is gone or damaged, or may not be read.
-    pub fn entry(&self) -> Result<Entry, Reason> {
+    pub fn entry(&self, deadline: Deadline) -> Result<Entry, Reason> {
         if let Some(file) = &self.unread {
             let reason = Reason::from(format!(
                 "which store gopass reads is said in {}, which only gopass can read",
@@ -188,8 +188,8 @@ impl Store {
         if look(&place)?.is_some_and(|data| data.is_dir()) {
             return Ok(Entry::Folder);
         }
-        file::is_not_hollow(&self.root, &place)?;
-        if self.has_hidden_name() {
+        file::is_not_hollow(&self.root, &place, deadline)?;
+        if self.has_hidden_name(deadline)? {
             return Err(format!(
                 "{shown} hides the names of its secrets, and {HIDDEN_NAMES}, which has them, is not there"
             )
@@ -199,12 +199,24 @@ impl Store {
     }
 
     /// Whether a file has a name as they are made for secrets whose names are hidden: the SHA-256 of the name.
-    fn has_hidden_name(&self) -> bool {
-        let entries = fs::read_dir(&self.root).into_iter().flatten().flatten();
-        entries.map(|entry| entry.file_name()).any(|name| {
+    fn has_hidden_name(&self, deadline: Deadline) -> Result<bool, Reason> {
+        for entry in fs::read_dir(&self.root).map_err(|error| cannot(&self.root, &error))? {
+            let name = entry
+                .map_err(|error| cannot(&self.root, &error))?
+                .file_name();
             let name = name.as_encoded_bytes();
-            name.len() == 64 && name.iter().all(u8::is_ascii_hexdigit)
-        })
+            if name.len() == 64 && name.iter().all(u8::is_ascii_hexdigit) {
+                return Ok(true);
+            }
+            deadline.go_on().map_err(|ended| {
+                format!(
+                    "{} {}",
+                    self.root.display(),
+                    ended.before_it_was("searched")
+                )
+            })?;
+        }
+        Ok(false)
     }
 }
 

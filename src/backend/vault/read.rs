@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::address::encode_path;
-use super::api::{Api, Call, Reply};
+use super::api::{Api, Call, Reply, has};
 use super::login::{self, Identity};
 use super::mount::Reported;
 use super::settings::Version;
@@ -64,12 +64,12 @@ impl Setup {
 
     /// Reads from an engine of which the server, the configuration or an earlier read says that it is of `version`.
     fn read_known(&self, question: &Question, version: Version) -> Result<Answer, Reason> {
-        let miss = match self.read(question, version)? {
+        let (miss, leased) = match self.read(question, version)? {
             // As version 1, what version 2 wraps around a secret is a secret without the field.
-            Read::Answer(miss @ Answer::Miss(_)) if version == Version::V1 => miss,
+            Read::Answer(miss @ Answer::Miss(_)) if version == Version::V1 => (miss, true),
             Read::Answer(answer) => return Ok(answer),
             Read::Denied(reason) | Read::NotAPathOfV2(reason) => return Err(reason),
-            Read::Nothing => question.absent(),
+            Read::Nothing => (question.absent(), false),
         };
         match (
             self.reported(question.api, question.identity, question.patience)?,
@@ -81,10 +81,12 @@ impl Setup {
             (Reported::Nothing, Version::V1) => return Err(self.no_mount(question.api, "")),
             (Reported::Nothing | Reported::Untold, _) => {}
         }
-        // The server does not report it. An engine of version 2 is known by its words for the paths of version 1.
+        // The server does not report it, and who set kv_version may be wrong. An engine of version 1 is known by its help,
+        // one of version 2 by its words for the paths of version 1.
         match version {
-            Version::V1 if self.is_ambiguous(&question.path) => Err(self.unknown_version(question)),
-            Version::V1 => Ok(miss),
+            Version::V1 if leased && !self.is_ambiguous(&question.path) => Ok(miss),
+            Version::V1 if self.is_version_1(question)? => Ok(miss),
+            Version::V1 => Err(self.unknown_version(question)),
             Version::V2 => match self.read(question, Version::V1)? {
                 Read::NotAPathOfV2(_) => Ok(miss),
                 // A policy often allows the paths of version 2 alone.
@@ -104,6 +106,24 @@ impl Setup {
         };
         let reply = question.api.call(&call, question.patience)?;
         Ok(reply.response.status == 400 && reply.says("field \"version\""))
+    }
+
+    /// Whether the engine describes itself as one of version 1, and the path as its own: every token may ask for that.
+    fn is_version_1(&self, question: &Question) -> Result<bool, Reason> {
+        let call = Call {
+            path: &format!("{}?help=1", self.encoded(question, Version::V1)),
+            token: question.identity.token.as_ref(),
+            ..Call::default()
+        };
+        let reply = question.api.call(&call, question.patience)?;
+        let help = reply.json().and_then(|json| json.get("help"));
+        let help = help.and_then(Value::text);
+        let asked = format!("Request:        {}\n", question.path);
+        let says = |help: Secret| {
+            let help = help.expose();
+            help.starts_with(asked.as_bytes()) && has(help, "\nThe pass-through backend ")
+        };
+        Ok(reply.response.status == 200 && help.is_some_and(says))
     }
 
     /// The encoded path to read, from an engine of `version`.
@@ -130,6 +150,7 @@ impl Setup {
                 let _ = self.seen.set(Version::V2);
                 Ok(question.absent())
             }
+            (Read::Nothing, _) if self.is_version_1(question)? => Ok(question.absent()),
             (Read::NotAPathOfV2(_) | Read::Denied(_), Some(reason)) => Err(reason),
             (Read::Denied(_) | Read::Nothing, _) => Err(self.unknown_version(question)),
         }
@@ -153,7 +174,14 @@ impl Setup {
             question.place,
             self.settings.mount
         ))
-        .hint("set kv_version to that of the engine, 1 or 2")
+        .hint(format!(
+            "{}let {} be read: there the server says which it is",
+            match self.settings.version {
+                None => "set kv_version to that of the engine, 1 or 2, or ",
+                Some(_) => "",
+            },
+            format_args!("sys/internal/ui/mounts/{}", self.settings.mount)
+        ))
     }
 
     fn read(&self, question: &Question, version: Version) -> Result<Read, Reason> {

@@ -274,6 +274,10 @@ const OTHERS: &[(&str, &str)] = &[
         "Set for programs of backends, so that a configuration that leads back to itself ends",
     ),
     (
+        "MXM_SECRETS_WITHHELD",
+        "Set for programs of backends: the variables that they do not get, which an mxm-secrets must not take for unset",
+    ),
+    (
         "XDG_CONFIG_HOME",
         "The directory of configurations, ~/.config if not set",
     ),

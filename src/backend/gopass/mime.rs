@@ -1,14 +1,27 @@
-//! What `gopass fscopy` and `gopass cat` have stored: base64 below the headers of a mail. `gopass cat` would give the
-//! bytes; but where its standard input is no terminal device, it writes.
+//! What gopass has stored in the form of a mail: headers, and what is below them.
+//!
+//! `gopass fscopy` and `gopass cat` do so with base64. `gopass cat` would give the bytes; but where its standard input is
+//! no terminal device, it writes. gopass 1.10 and 1.11 did so with every secret.
 
 use crate::secret::Secret;
 
 /// The bytes of the secret `text`, if its base64 is whole; `None`: it is no attachment.
 pub fn decode(text: &Secret) -> Option<Option<Secret>> {
-    let text = text.expose().strip_prefix(b"\n")?;
+    let text = text.expose();
+    // Today's form has an empty password before it, that of 1.10 and 1.11 none.
+    let text = text.strip_prefix(b"\n").unwrap_or(text);
     let text = header(text, "content-disposition: attachment; filename=")?;
     let text = header(text, "content-transfer-encoding: base64")?;
     Some(base64(text))
+}
+
+/// The key, if the line is a header as gopass 1.10 and 1.11 wrote them.
+pub fn key(line: &[u8]) -> Option<&[u8]> {
+    let end = line.iter().position(|&byte| byte == b':')?;
+    let (key, value) = line.split_at(end);
+    let is_key = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let is_header = end > 0 && key.iter().all(is_key) && matches!(value, b":" | [_, b' ', ..]);
+    is_header.then_some(key)
 }
 
 /// What is below the line that begins so.
@@ -56,6 +69,23 @@ mod tests {
         "\nContent-Disposition: attachment; filename=\"f\"\nContent-Transfer-Encoding: Base64\n";
 
     #[test]
+    fn a_header_is_told_from_a_password() {
+        for (line, found) in [
+            ("Password: p", Some("Password")),
+            ("X-Y:", Some("X-Y")),
+            ("a_b: ", Some("a_b")),
+            ("https://x", None),
+            (": p", None),
+            ("a b: c", None),
+            ("{\"a\": 1}", None),
+            ("pw", None),
+            ("", None),
+        ] {
+            assert_eq!(key(line.as_bytes()), found.map(str::as_bytes), "{line}");
+        }
+    }
+
+    #[test]
     fn an_attachment_is_decoded_and_nothing_else_is() {
         let decoded = |text: String| decode(&Secret::copy_of(text.as_bytes()));
         for (base64, bytes) in [
@@ -71,15 +101,18 @@ mod tests {
             ("YQ==YQ==", None),
             ("====", None),
             ("Y Q=", None),
+            ("\nYQ==\n", Some(b"a")),
         ] {
-            let seen = decoded(format!("{HEADERS}{base64}")).unwrap();
-            assert_eq!(seen.as_ref().map(Secret::expose), bytes, "{base64:?}");
+            for headers in [HEADERS, &HEADERS[1..]] {
+                let seen = decoded(format!("{headers}{base64}")).unwrap();
+                assert_eq!(seen.as_ref().map(Secret::expose), bytes, "{base64:?}");
+            }
         }
         for text in [
             "",
             "\n",
             "pw\nContent-Transfer-Encoding: Base64\nYQ==\n",
-            &HEADERS[1..],
+            &HEADERS[2..],
             &HEADERS[..60],
         ] {
             assert!(decoded(text.to_owned()).is_none(), "{text:?}");
