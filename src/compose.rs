@@ -102,11 +102,13 @@ impl Text {
     }
 }
 
-/// What stands between `{{` and the `}}` on the same line.
+/// What stands between `{{` and the `}}` on the same line. With another `{{` in it, it is not closed.
 fn inside(rest: &[u8]) -> Option<&[u8]> {
     let line = rest.split(|&byte| byte == b'\n').next()?;
-    let end = line.windows(2).position(|two| two == CLOSE)?;
-    Some(&line[..end])
+    let end = line
+        .windows(2)
+        .position(|two| two == CLOSE || two == OPEN)?;
+    Some(&line[..end]).filter(|_| line[end..].starts_with(CLOSE))
 }
 
 /// Reads `NAME` or `NAME|ENCODER`.
@@ -281,6 +283,9 @@ mod tests {
         for (text, wrong) in [
             (&b"x {{a"[..], "1:3: '{{' is not closed by '}}' on its line"),
             ("é\né{{a\n}}".as_bytes(), "2:2: '{{' is not closed"),
+            (b"x{{u:{{a}}@h", "1:2: '{{' is not closed"),
+            (b"{{a} {{{a}}}", "1:1: '{{' is not closed"),
+            (b"{{a}}{{a}{{{{a}}", "1:6: '{{' is not closed"),
             (
                 b"{{a}}\n\n {{a|uri}}",
                 "3:2: unknown encoder \"uri\": did you mean url?",

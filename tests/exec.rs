@@ -447,11 +447,15 @@ fn a_file_in_memory_outlives_closed_descriptors_and_numbers_taken() {
             .is(0, format!("{CANARY}\n"), "");
     }
     // A limit below the number: a lower one then.
-    let limited = "ulimit -n 64; exec \"$0\" exec --backend env --file F=prod/api-key -- cat_f";
-    home.fake("cat_f", "exec cat $F");
-    let mut command = home.command("/bin/sh");
-    command.args(["-c", limited]).arg(program_under_test());
-    transcript(&mut command).is(0, CANARY, "");
+    home.fake("cat_f", "exec 3>&2 4>&2 9>&2; exec cat $F");
+    for limit in [24, 64, 101, 102] {
+        let limited = format!(
+            "ulimit -n {limit}; exec \"$0\" exec --backend env --file F=prod/api-key -- cat_f"
+        );
+        let mut command = home.command("/bin/sh");
+        command.args(["-c", &limited]).arg(program_under_test());
+        transcript(&mut command).is(0, CANARY, "");
+    }
 }
 
 #[test]

@@ -585,6 +585,20 @@ fn json_has_every_value_in_order() {
     }
 }
 
+/// Every bad name is told, and nothing is asked.
+#[test]
+fn json_tells_every_bad_name() {
+    let home = Home::new();
+    home.fake("gopass", "echo secret");
+    let seen = home.run(["get", "--json", "a", "../b", "c//d", "e##"]);
+    let expected = "mxm-secrets: bad name \"../b\": '.' and '..' are not allowed as path segments
+mxm-secrets: bad name \"c//d\": a name must not begin or end with '/' or contain '//'
+mxm-secrets: bad name \"e##\": a name may contain only one '#'
+";
+    seen.is(2, "", expected);
+    assert!(home.log("gopass").is_empty());
+}
+
 #[test]
 fn json_has_the_exact_bytes_of_every_kind() {
     let home = Home::new();

@@ -84,6 +84,35 @@ fn what_is_not_ready_tells_why() {
         .is(2, "", "mxm-secrets: list-backends takes no name\n");
 }
 
+/// A long name or value widens no other line.
+#[test]
+fn long_names_have_lines_of_their_own() {
+    let mut home = Home::new();
+    let (long, fit) = ("a-long-name".repeat(9), "b".repeat(40));
+    let path = "d".repeat(90);
+    let text = format!(
+        "mxm_secrets:\n  backends: [env, {long}, {fit}]\n  {long}: {{command: [no-such, \"{{name}}\"]}}\n  {fit}: {{command: [no-such, \"{{name}}\"]}}\n  age: {{store: /{path}}}\n",
+    );
+    home.write("c.yaml", text);
+    home.set("MXM_SECRETS_CONFIG", "c.yaml");
+    let seen = home.run(["list-backends"]);
+    fits(&seen);
+    let text = String::from_utf8(seen.stdout.clone()).unwrap();
+    let lines = format!(
+        "  {long}\n{:42}  2      unavailable\n      uses: no-such\n",
+        ""
+    );
+    assert!(text.contains(&lines), "{text}");
+    assert!(
+        text.contains(&format!("\n  {fit}  3      unavailable\n")),
+        "{text}"
+    );
+    assert!(
+        text.starts_with(&format!("  BACKEND{:33}  CHAIN  STATUS\n  env ", "")),
+        "{text}"
+    );
+}
+
 #[test]
 fn nothing_is_asked_for_a_secret_or_a_person() {
     let home = Home::new();

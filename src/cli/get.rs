@@ -18,9 +18,14 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
         [_, _, ..] if !parsed.has(Id::Json) => {
             return usage("get: several names need --json; without it, give one name");
         }
-        names => names.iter().map(Name::parse).collect::<Result<Vec<_>, _>>(),
+        names => names.iter().map(Name::parse),
     };
-    let names = names?;
+    let mut mistakes = Vec::new();
+    let names = names.filter_map(|name| UsageError::gather(name, &mut mistakes));
+    let names: Vec<Name> = names.collect();
+    if !mistakes.is_empty() {
+        return Err(UsageError::all(mistakes).into());
+    }
     let default = parsed.value(Id::Default).map(OsStrExt::as_bytes);
     if default.is_none() && parsed.has(Id::DefaultOk) {
         return usage("--default-ok goes with --default");

@@ -65,6 +65,9 @@ fn uses(status: &BackendStatus) -> &str {
     status.status.as_ref().map_or("", |status| &status.uses)
 }
 
+/// The longest name that has its row in the table, in columns; a longer one has a line of its own.
+const LONGEST_NAME: usize = 40;
+
 fn table(statuses: &[BackendStatus], quiet: bool) -> String {
     let mut table = Table::new(&["BACKEND", "CHAIN", "STATUS"], io::stdout().is_terminal());
     let mut place = 0;
@@ -80,7 +83,12 @@ fn table(statuses: &[BackendStatus], quiet: bool) -> String {
             (false, true) => Colour::Yellow,
             (_, false) => Colour::Dim,
         };
-        table.row(colour, &[&status.backend, &chain, word(status)]);
+        let mut name = status.backend.as_str();
+        if name.len() > LONGEST_NAME {
+            table.row(colour, &[name]);
+            name = "";
+        }
+        table.row(colour, &[name, &chain, word(status)]);
         table.fact("uses", uses(status));
         if let Some(reason) = reason(status) {
             table.fact("reason", &reason.text);

@@ -93,7 +93,11 @@ impl Messages {
         let report = &lookup.report;
         let what = match lookup.outcome {
             Outcome::Found(_) | Outcome::Defaulted(_) => {
-                return report.failures().iter().for_each(|it| self.warn(it));
+                let name = Some(&report.name);
+                return report
+                    .failures()
+                    .iter()
+                    .for_each(|it| self.warning(name, it));
             }
             Outcome::Missing => "missing",
             Outcome::Failed => "failed",
@@ -112,6 +116,14 @@ impl Messages {
     pub fn optional(&self, report: &Report) {
         for reason in report.misses("optional").iter().filter(|_| !self.quiet) {
             say(None, Some(&report.name), reason);
+        }
+    }
+
+    fn warning(&self, name: Option<&Name>, warning: &Reason) {
+        if !self.quiet {
+            let text = format!("warning: {warning}");
+            let hint = warning.hint.clone();
+            self.problem("warning", name, &Reason { text, hint });
         }
     }
 
@@ -142,11 +154,7 @@ impl Observer for Messages {
     }
 
     fn warn(&self, warning: &Reason) {
-        if !self.quiet {
-            let text = format!("warning: {warning}");
-            let hint = warning.hint.clone();
-            self.problem("warning", None, &Reason { text, hint });
-        }
+        self.warning(None, warning);
     }
 }
 

@@ -89,7 +89,10 @@ impl Table {
     pub fn draw(&self) -> String {
         let mut widths: Vec<usize> = Vec::new();
         for row in &self.rows {
-            if let Row::Cells(_, cells) = row {
+            // A cell alone is a line of its own.
+            if let Row::Cells(_, cells) = row
+                && cells.len() > 1
+            {
                 widths.resize(widths.len().max(cells.len()), 0);
                 for (width, cell) in widths.iter_mut().zip(cells) {
                     *width = (*width).max(cell.chars().count());

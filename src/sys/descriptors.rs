@@ -2,11 +2,12 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_getfd, fcntl_setfd};
+use rustix::process::{Resource, getrlimit};
 use rustix::stdio::{dup2_stdin, stderr, stdin, stdout};
 
 /// Fills closed standard descriptors with ones on which every use fails, so that no file opened later can be mistaken
@@ -36,10 +37,13 @@ pub fn terminal_path(fd: BorrowedFd) -> Option<OsString> {
     Some(OsString::from_vec(path.into_bytes()))
 }
 
-/// `fd` under a number above 100, which no shell and no script uses for its own; as it is where the process may not
-/// have so many.
+/// `fd` under a number above 100, which no shell and no script uses for its own; where the process may not have so many,
+/// in the upper half of those that it may have.
 pub fn out_of_the_way(fd: OwnedFd) -> OwnedFd {
-    fcntl_dupfd_cloexec(&fd, 101).unwrap_or(fd)
+    let half = || getrlimit(Resource::Nofile).current.unwrap_or_default() / 2;
+    let high = fcntl_dupfd_cloexec(&fd, 101);
+    let high = high.or_else(|_| fcntl_dupfd_cloexec(&fd, RawFd::try_from(half()).unwrap_or(0)));
+    high.unwrap_or(fd)
 }
 
 /// Makes `fd` the standard input, also of a program that is started in our place.

@@ -299,7 +299,8 @@ fn a_mistake_in_the_flag_for_json_is_told_as_json() {
 
 #[test]
 fn problems_are_told_as_json() {
-    let home = home();
+    let mut home = home();
+    home.set("BAD", "of env");
     home.fake(
         "gopass",
         "case $4 in bad) exit 9;; nul) printf 'a\\0b';; *) echo 'Error: entry is not in the password store' >&2; exit 11;; esac",
@@ -323,6 +324,20 @@ fn problems_are_told_as_json() {
                 125,
                 "failed bad True\nmissing no/such False\nfailed nul True\n",
             ),
+        ),
+        // A failure that is passed over is of a secret, too.
+        (
+            &[
+                "--secret",
+                "bad",
+                "--backend",
+                "gopass,env",
+                "--on-error",
+                "continue",
+                "--",
+                "true",
+            ],
+            (0, "warning bad True\n"),
         ),
         (
             &["--secret", "../a", "--", "true"],

@@ -47,13 +47,17 @@ pub fn all(mut raw: Raw) -> Result<Checked, UsageError> {
             wrongs.extend(found.into_iter().map(|wrong| in_block(wrong, selector)));
         }
     }
-    // A section that an interpolation leads to may have refs.
-    let may_have =
-        |ours: &Node| ours.get(KINDS[0]).is_some() || matches!(ours.data, Data::Scalar(_));
+    // A section that an interpolation leads to may have refs and sets.
+    let may_have = |kind: &str| {
+        let here = |ours: &Node| ours.get(kind).is_some() || matches!(ours.data, Data::Scalar(_));
+        base.get(SECTION).is_some_and(here) || has(&format!("{SECTION}.{kind}"))
+    };
     let mut lacking = Vec::new();
-    if base.get(SECTION).is_some_and(may_have) || has("mxm_secrets.refs") {
+    if may_have(KINDS[0]) || may_have(SETS) {
         let combinations = Combinations::of(&raw, &base, &layers, told);
         match combinations.map(|it| it.result(&mut wrongs, &mut lacking)) {
+            // Sets have been checked with each block.
+            Err(error) if !may_have(KINDS[0]) => lacking.push(error.to_string()),
             Err(error) if wrongs.is_empty() => return Err(error),
             _ => {}
         }
@@ -146,7 +150,7 @@ impl<'l> Combinations<'l> {
         let count = choices.try_fold(1_usize, |count, choice| count.checked_mul(choice));
         if count.is_none_or(|count| count > COMBINATIONS) {
             let text = format!(
-                "more than {COMBINATIONS} combinations of layers: cannot check the refs in all of them"
+                "more than {COMBINATIONS} combinations of layers: cannot check refs and sets in all of them"
             );
             return Err(UsageError::new(text));
         }
