@@ -101,6 +101,10 @@ fn run(arguments: Vec<OsString>) -> u8 {
     let mut command = None;
     let result = match Parsed::from(arguments, &mut command) {
         Ok(parsed) => {
+            // Another command may do without its output.
+            if !parsed.command.runs_another {
+                watch::heed_reader();
+            }
             if let Some(status) = parsed.command.own_failure {
                 sys::set_status_without_memory(status as u8);
             }

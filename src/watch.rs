@@ -17,7 +17,7 @@ pub use waiting::{Until, pause, send, uninterrupted, wait, wait_readable, write_
 use std::ffi::c_int;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The signals whose default ends a process, but for SIGKILL, the faults (SIGSEGV and its like: the program cannot go
@@ -84,6 +84,9 @@ static NOTING: AtomicU32 = AtomicU32::new(0);
 
 /// The first signal that has come, or 0.
 static SIGNALLED: AtomicI32 = AtomicI32::new(0);
+
+/// Whether standard output is a pipe whose reader is heeded.
+static OUTPUT: AtomicBool = AtomicBool::new(false);
 
 /// Can be read once a signal has come, so that every thread that waits wakes up.
 struct Wake {
@@ -235,6 +238,27 @@ fn wake() -> Option<&'static Wake> {
     // SAFETY: it is null, or points at what is never freed.
     let wake = unsafe { WAKE.load(Ordering::SeqCst).as_ref() };
     wake.filter(|wake| wake.process == std::process::id())
+}
+
+/// From now on, when nobody reads the pipe at standard output any more, every wait ends as if SIGPIPE had come: what is
+/// looked up can reach nobody.
+pub fn heed_reader() {
+    let output = rustix::fs::fstat(crate::sys::stdout());
+    let pipe = output.is_ok_and(|file| {
+        rustix::fs::FileType::from_raw_mode(file.st_mode) == rustix::fs::FileType::Fifo
+    });
+    OUTPUT.store(pipe, Ordering::SeqCst);
+}
+
+/// The pipe whose reader is heeded.
+fn heeded() -> Option<BorrowedFd<'static>> {
+    OUTPUT.load(Ordering::SeqCst).then(crate::sys::stdout)
+}
+
+/// Notes that it is gone.
+fn reader_gone() {
+    let pipe = libc::SIGPIPE;
+    let _ = SIGNALLED.compare_exchange(0, pipe, Ordering::SeqCst, Ordering::SeqCst);
 }
 
 /// What can be read once a signal has come.

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use crate::process::{hanging, kill, pid};
 use crate::support::{Home, emulated, is_gone, not_run, transcript};
@@ -60,6 +61,42 @@ fn every_signal_that_ends_us_ends_what_we_have_started() {
             "signal {signal}: {}",
             String::from_utf8_lossy(&output.stderr)
         );
+    }
+}
+
+/// As when the program that asks is killed.
+#[test]
+fn standard_output_that_nobody_reads_any_more_ends_what_we_have_started() {
+    for command in [
+        "get a --json",
+        "get a --raw",
+        "resolve a --explain",
+        "exec --secret a -- true",
+    ] {
+        let home = hanging();
+        let (reader, writer) = std::io::pipe().unwrap();
+        let mut child = home
+            .mxm_secrets(command.replacen(' ', " --timeout 120 ", 1).split(' '))
+            .stdout(writer)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let (inner, grandchild) = (pid(&home, "child"), pid(&home, "grandchild"));
+        drop(reader);
+        if command.starts_with("exec") {
+            std::thread::sleep(Duration::from_millis(300));
+            assert!(
+                child.try_wait().unwrap().is_none(),
+                "what is to be run may write nothing"
+            );
+            kill(&child, libc::SIGPIPE);
+        }
+        assert_eq!(
+            child.wait().unwrap().signal(),
+            Some(libc::SIGPIPE),
+            "{command}"
+        );
+        assert!(is_gone(inner) && is_gone(grandchild), "{command}");
     }
 }
 

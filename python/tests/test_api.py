@@ -83,12 +83,13 @@ class Answers(Home):
     def test_mistakes_are_usage_errors(self) -> None:
         for call in ["get_secret('a//b')", "get_secret('')", "get_secret('a\\0b')", "get_secret('\\ud800')",
                      "get_secret('k', backends=['nosuch'])", "get_secret('k', timeout=-1)", "get_secret('k', config='/no/such')",
+                     "get_secret('k', config='\\ud800')", "get_secret('k', backends=['a\\0'])", "get_secret('\\udcff')",
                      "get_secret('k', on_error='stopp')", "get_secret('-x\\n')"]:
             kind, *_ = self.raised(call)
             self.assertEqual(kind, "UsageError", call)
 
     def test_wrong_types_are_type_errors(self) -> None:
-        for call in ["get_secret(3)", "get_secret('k', backends='env')", "get_secrets('ab')", "get_secret('k', bakends=[])"]:
+        for call in ["get_secret(3)", "get_secret('k', backends='env')", "get_secret('k', timeout='5')", "get_secret('k', backends=[5])", "get_secrets('ab')", "get_secret('k', bakends=[])"]:
             out = self.said(f"try:\n    {call}\nexcept TypeError:\n    print('TypeError')")
             self.assertEqual(out, "TypeError\n", call)
 
@@ -136,6 +137,30 @@ class Answers(Home):
         self.assertEqual(self.said(script), "ProgramMissing True\n")
 
 
+    def test_a_program_of_others_is_not_run(self) -> None:
+        # pip install --target a/b/c/d, where a/bin belongs to somebody else.
+        import mxm.secrets
+
+        source = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(mxm.secrets.__file__))))
+        for target, good in [("a/b/c/d", "a/b/c/d/bin"), ("b/lib/python3.11/site-packages", "b/bin"), ("c/lib64/python3/dist-packages", "c/bin"),
+                             ("d/lib/python3.12/site-packages", "d/lib/python3.12/site-packages/bin"), ("e/lib/x/site-packages", None)]:
+            packages = os.path.join(self.home, target)
+            os.makedirs(os.path.join(packages, "mxm"))
+            os.symlink(os.path.join(source, "mxm", "secrets"), os.path.join(packages, "mxm", "secrets"))
+            above = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(packages))), "bin")
+            for directory in {above, os.path.join(self.home, good)} if good else {above}:
+                os.makedirs(directory)
+                path = os.path.join(directory, "mxm-secrets")
+                with open(path, "wb") as file:
+                    file.write(b"\x7fELF")
+                os.chmod(path, 0o755)
+            found = self.said("import mxm.secrets._program as p; print(p.program())", PYTHONPATH=packages).strip()
+            if good:
+                self.assertEqual(found, os.path.join(self.home, good, "mxm-secrets"))
+            else:
+                self.assertFalse(found.startswith(self.home), found)
+
+
 class Refs(Home):
     SETUP = """
         from mxm.secrets.api import SecretsApi
@@ -171,6 +196,56 @@ class Refs(Home):
              "SecretFailed False False", "TypeError False False", "False"],
         )
 
+    def test_a_ref_with_a_field(self) -> None:
+        script = self.SETUP + """
+        for name in "key#", "key#user", "key#no", "other#user":
+            says(lambda: api.get_secret(name, identity=Me("trader"), default="d"))
+        says(lambda: api.get_secret("key#user", identity=Me("other"), default="d"))
+        """
+        self.assertEqual(
+            self.said(script, MXM_A="pw\nuser: joe\n").splitlines(),
+            ["pw", "d", "d", "KeyError False False", "SecretDenied True False"],
+        )
+
+    def test_a_configuration_of_any_mapping_and_any_character(self) -> None:
+        script = self.SETUP + """
+        from types import MappingProxyType as Proxy
+        from collections import ChainMap
+        def read(path, role="trader", wrap=Proxy, more=None):
+            return SecretsApi.from_config_data(wrap({
+                "stores": wrap({"red": wrap({"backend": "env", "root": "mxm"})}),
+                "policies": wrap({"p": wrap({"allowed_principals": ("trader",)})}),
+                "refs": wrap({"key": wrap({"store": "red", "path": path, "policy": "p"})}), **(more or {})})).get_secret("key", identity=Me(role))
+        says(lambda: read("a"))
+        says(lambda: read("a", wrap=ChainMap))
+        says(lambda: read("\\U0001f511/a"))
+        says(lambda: read("\\u00fc\\u2603"))
+        says(lambda: read("\\ud800"))
+        says(lambda: read("a", more={"env": {3}}))
+        for role in None, 5, "", "a\\0", "\\ud800":
+            says(lambda: read("a", role))
+        """
+        wrong = ["UsageError False True"]
+        self.assertEqual(
+            self.said(script, MXM_A="value", MXM___A="key", MXM___="snow").splitlines(),
+            ["value", "value", "key", "snow", *wrong, "TypeError False False", *["TypeError False False"] * 2, *wrong * 3],
+        )
+
+    def test_a_configuration_without_files_in_memory(self) -> None:
+        script = "import os; os.__dict__.pop('memfd_create', None)\n" + __import__("textwrap").dedent(self.SETUP + """
+        says(lambda: api.get_secret("key", identity=Me("trader")))
+        """)
+        self.assertEqual(self.said(script, MXM_A="value", TMPDIR=self.home), "value\n")
+        self.assertEqual(os.listdir(self.home), [])
+
+    def test_a_configuration_that_is_wrong_is_no_other_error(self) -> None:
+        script = self.SETUP + """
+        for stores in {"red": {"root": "mxm"}}, {"red": 5}, {"red": {"backend": "nix", "root": "a"}}:
+            wrong = SecretsApi.from_config_data({"stores": stores, "policies": {}, "refs": {}})
+            says(wrong.check_ready)
+        """
+        self.assertEqual(self.said(script), "UsageError False True\n" * 3)
+
     def test_a_configured_ref_is_denied(self) -> None:
         path = os.path.join(self.home, "c.yaml")
         with open(path, "w", encoding="utf-8") as file:
@@ -200,6 +275,13 @@ class CommandLine(Home):
         self.assertEqual(self.main("get", "a//b")[0], 2)
         self.assertEqual(self.main("get", "--", "--default")[0], 1)
         self.assertIn("gopass: ", self.main("get", "k", "--verbose", K="v")[2])
+
+    def test_the_command_of_exec_ignores_no_signal_that_python_ignores(self) -> None:
+        status, out, _ = self.main("exec", "--secret", "K", "--", "/bin/grep", "SigIgn", "/proc/self/status", K="v")
+        # Not those that the C library has for itself.
+        self.assertEqual((status, int(out.split()[1], 16) & ~(3 << 31)), (0, 0))
+        status, out, _ = self.main("exec", "--secret", "K", "--", "/bin/sh", "-c", "/usr/bin/yes | /usr/bin/head -1", K="v")
+        self.assertEqual((status, out), (0, "y\n"))
 
 
 class Package(Home):

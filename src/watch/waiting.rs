@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 
-use super::{signalled, woken};
+use super::{heeded, reader_gone, signalled, woken};
 use crate::sys;
 
 /// Waits until one of `fds` can be read or has been hung up, `timeout` is over, or a watched signal has come; says
@@ -18,11 +18,11 @@ pub fn wait_readable<const N: usize>(
     fds: [Option<BorrowedFd>; N],
     timeout: Option<Duration>,
 ) -> io::Result<[bool; N]> {
-    let mut entries: Vec<PollFd> = Vec::with_capacity(N + 1);
-    for fd in fds.into_iter().chain([woken()]).flatten() {
+    let mut entries: Vec<PollFd> = Vec::with_capacity(N + 2);
+    for fd in fds.into_iter().flatten() {
         entries.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
     }
-    poll(&mut entries, timeout)?;
+    poll_wakefully(&mut entries, timeout)?;
     let mut ready = entries.iter().map(|entry| !entry.revents().is_empty());
     Ok(fds.map(|fd| fd.is_some() && ready.next() == Some(true)))
 }
@@ -52,9 +52,10 @@ pub fn wait(
         Until::Writable => PollFlags::OUT,
     };
     let mut entries = vec![PollFd::from_borrowed_fd(fd, events)];
-    let wake = woken().filter(|_| wakeful);
-    entries.extend(wake.map(|wake| PollFd::from_borrowed_fd(wake, PollFlags::IN)));
-    poll(&mut entries, timeout)?;
+    match wakeful {
+        true => poll_wakefully(&mut entries, timeout)?,
+        false => poll(&mut entries, timeout)?,
+    }
     Ok(!entries[0].revents().is_empty())
 }
 
@@ -92,6 +93,23 @@ pub fn send(socket: BorrowedFd, bytes: &[u8], timeout: Option<Duration>) -> io::
         }
         result => result,
     }
+}
+
+/// The same, until a watched signal has come or the reader that is heeded has gone.
+fn poll_wakefully(entries: &mut Vec<PollFd>, timeout: Option<Duration>) -> io::Result<()> {
+    entries.extend(woken().map(|wake| PollFd::from_borrowed_fd(wake, PollFlags::IN)));
+    let output = entries.len();
+    // Of a hang-up it tells unasked.
+    let heeded = heeded().map(|pipe| PollFd::from_borrowed_fd(pipe, PollFlags::empty()));
+    entries.extend(heeded);
+    poll(entries, timeout)?;
+    if entries
+        .get(output)
+        .is_some_and(|pipe| !pipe.revents().is_empty())
+    {
+        reader_gone();
+    }
+    Ok(())
 }
 
 /// `poll`, for at most `timeout`; an interruption counts as nothing ready.

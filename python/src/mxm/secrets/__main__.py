@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 from ._errors import ProgramMissing
@@ -17,6 +18,9 @@ def main() -> None:
     given = any(option == "--default" or option.startswith("--default=") for option in options)
     if "get" in options and given and "--default-ok" not in options:
         arguments.insert(0, "--default-ok")
+    # Python ignores these, and what is ignored stays so at exec.
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
     try:
         os.execv(program(), [NAME, *arguments])
     except (ProgramMissing, OSError) as error:

@@ -10,33 +10,24 @@ import os
 from binascii import a2b_base64
 
 from ._errors import SecretDenied, SecretFailed, SecretMissing, SecretsError, UsageError
-from ._program import NAME, program
+from ._process import Buffer, run
+from ._program import NAME
 
-# What a lookup needs is imported by the first one: it is most of what importing this package would cost.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import subprocess
-    from collections.abc import Iterable, Mapping, Sequence
-    from typing import Any, Literal, TypeAlias, overload
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Any, Literal, TypeAlias, TypeVar, overload
 
     OnError: TypeAlias = Literal["stop", "continue"]
     Path: TypeAlias = str | os.PathLike[str]
+    T = TypeVar("T")
 
 # The last member of each line. It is cut out before the rest is read as JSON, so that no copy of the value is made.
 _VALUE = b',"value_base64":'
 
 
-def _load() -> None:
-    for name in ("json", "select", "signal", "subprocess"):
-        __import__(name)
-
-
-# A child of a fork would wait forever for what another thread of its parent was just importing.
-os.register_at_fork(before=_load)
-
-
 class _Answer:
-    """What the program says of one name; the value is wiped by whoever takes it."""
+    """What the program says of one name."""
 
     __slots__ = ("hints", "key", "outcome", "reasons", "value")
 
@@ -47,29 +38,6 @@ class _Answer:
         self.reasons = tuple(f"{step['backend']}: {step['answer']}: {step['reason']}" for step in steps)
         self.hints = tuple(dict.fromkeys(step["hint"] for step in steps if step["hint"] is not None))
         self.value = value
-
-
-class _Buffer:
-    """Bytes that are read and wiped, also where they have been before the buffer grew."""
-
-    def __init__(self) -> None:
-        self.bytes = bytearray(1 << 12)
-        self.used = 0
-
-    def read(self, descriptor: int) -> bool:
-        """Reads what there is; False at the end."""
-        if self.used == len(self.bytes):
-            grown = bytearray(2 * self.used)
-            grown[: self.used] = self.bytes
-            self.wipe()
-            self.bytes = grown
-        with memoryview(self.bytes) as view:
-            count = os.readv(descriptor, [view[self.used :]])
-        self.used += count
-        return count > 0
-
-    def wipe(self) -> None:
-        self.bytes[:] = bytes(len(self.bytes))
 
 
 def _decode(text: memoryview) -> bytearray:
@@ -93,7 +61,7 @@ def _options(
     on_error: OnError | None,
     timeout: float | None,
     config: Path | None,
-) -> list[str]:
+) -> list[bytes]:
     options: list[str] = []
     if backends is not None:
         if isinstance(backends, str):
@@ -102,100 +70,40 @@ def _options(
     if on_error is not None:
         options.append(f"--on-error={on_error}")
     if timeout is not None:
-        options.append(f"--timeout={timeout:f}")
+        try:
+            options.append(f"--timeout={timeout:f}")
+        except ValueError:
+            raise TypeError(f"timeout must be a number, not {type(timeout).__name__}") from None
+    encoded = [encode(option, "an option") for option in options]
     if config is not None:
-        options.append("--config=" + os.fspath(config))
-    return options
+        path = encode(os.fspath(config), "the path of the configuration", os.fsencode)
+        encoded.append(b"--config=" + path)
+    return encoded
 
 
-def _environment(no_input: bool | None, more: Mapping[str, str]) -> dict[str, str]:
-    """Says whether a person is there: the program's standard error is read here, so it cannot see that itself."""
-    environment = {**os.environ, **more}
-    if no_input is not None:
-        environment["MXM_SECRETS_NO_INPUT"] = "1" if no_input else "0"
-    elif "MXM_SECRETS_NO_INPUT" not in environment:
-        environment["MXM_SECRETS_NO_INPUT"] = "0" if _is_terminal() else "1"
-    if environment["MXM_SECRETS_NO_INPUT"] == "0" and _is_terminal():
-        environment.setdefault("GPG_TTY", os.ttyname(2))
-    return environment
-
-
-def _is_terminal() -> bool:
+def encode(text: str, what: str, by: Callable[[str], bytes] = str.encode) -> bytes:
+    """As the program reads it: in UTF-8, whatever the encoding of the host."""
     try:
-        return os.isatty(2)
-    except OSError:
-        return False
+        encoded = by(text)
+    except UnicodeEncodeError:
+        raise UsageError(f"{what} must be valid Unicode: found a lone surrogate") from None
+    if b"\0" in encoded:
+        raise UsageError(f"{what} must not have a NUL character")
+    return encoded
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """Asks the program to end, so that it ends what it has started; after two seconds it is killed."""
-    import signal
-    import subprocess
-
-    child.send_signal(signal.SIGTERM)
-    try:
-        child.wait(2)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait()
-
-
-def _run(
-    arguments: list[str], environment: dict[str, str], descriptors: Sequence[int]
-) -> tuple[_Buffer, str]:
-    """Standard output, which the caller wipes, and standard error."""
-    import select
-    import subprocess
-
-    output, messages = _Buffer(), _Buffer()
-    try:
-        child = subprocess.Popen(
-            arguments,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            close_fds=True,
-            pass_fds=descriptors,
-        )
-    except (ValueError, UnicodeEncodeError):
-        raise UsageError("a name or an option has a character that no argument can have") from None
-    assert child.stdout is not None and child.stderr is not None
-    try:
-        with child.stdout, child.stderr:
-            into = {child.stdout.fileno(): output, child.stderr.fileno(): messages}
-            poll = select.poll()
-            for descriptor in into:
-                poll.register(descriptor, select.POLLIN)
-            while into:
-                for descriptor, _ in poll.poll():
-                    if not into[descriptor].read(descriptor):
-                        poll.unregister(descriptor)
-                        del into[descriptor]
-        child.wait()
-    except BaseException:
-        output.wipe()
-        _end(child)
-        raise
-    return output, bytes(messages.bytes[: messages.used]).decode("utf-8", "replace")
-
-
-def _answers(output: _Buffer) -> list[_Answer]:
-    """Every whole line; one that was cut off is none."""
+def _answers(output: Buffer, answers: list[_Answer]) -> None:
+    """Adds the answer of every whole line; one that was cut off is none."""
     import json
 
-    answers: list[_Answer] = []
     start = 0
     with memoryview(output.bytes) as view:
         while (end := output.bytes.find(b"\n", start, output.used)) >= 0:
             split = output.bytes.rfind(_VALUE, start, end)
             record: dict[str, Any] = json.loads(bytes(view[start:split]) + b"}")
-            text = view[split + len(_VALUE) : end - 1]
-            value = _decode(text[1:-1]) if text[0] == ord('"') else None
-            answers.append(_Answer(record, value))
-            text.release()
+            with view[split + len(_VALUE) : end - 1] as text:
+                answers.append(_Answer(record, _decode(text[1:-1]) if text[0] == ord('"') else None))
             start = end + 1
-    return answers
 
 
 def _refusal(messages: str, keys: Sequence[str]) -> SecretsError:
@@ -213,73 +121,81 @@ def _refusal(messages: str, keys: Sequence[str]) -> SecretsError:
 
 def ask(
     keys: Sequence[str],
+    read: Callable[[list[_Answer]], T],
     *,
     backends: Sequence[str] | None = None,
     on_error: OnError | None = None,
     timeout: float | None = None,
     no_input: bool | None = None,
     config: Path | None = None,
-    environment: Mapping[str, str] | None = None,
-    descriptors: Sequence[int] = (),
-) -> list[_Answer]:
-    """Asks the program for all keys at once; the answers are in the order of the keys.
+    role: bytes | None = None,
+    stdin: bytes | None = None,
+) -> T:
+    """Asks the program for all keys at once, and returns what `read` makes of the answers, in the order of the keys.
 
-    The default stays here: the program is given an empty one, so that it says which secrets are missing when failures
-    are passed over, too.
+    The values are wiped then. The default stays here: the program is given an empty one, so that it says which secrets
+    are missing when failures are passed over, too.
 
     Raises:
         TypeError: An argument has the wrong type.
         UsageError, SecretDenied, SecretFailed, ProgramMissing: There are no answers.
     """
+    asked: list[bytes] = []
     for key in keys:
         if not isinstance(key, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"a key must be a str, not {type(key).__name__}")
-        if "\0" in key:
-            raise UsageError("a key must not have a NUL character")
+        asked.append(encode(key, "a key"))
+
+    def read_answers(output: Buffer, messages: str) -> T:
+        answers: list[_Answer] = []
+        try:
+            _answers(output, answers)
+            if [answer.key for answer in answers] != list(keys):
+                raise _refusal(messages, keys)
+            return read(answers)
+        finally:
+            for answer in answers:
+                if answer.value is not None:
+                    answer.value[:] = bytes(len(answer.value))
+
     options = _options(backends, on_error, timeout, config)
-    arguments = [program(), "get", "--json", "--default=", *options, "--", *keys]
-    output, messages = _run(arguments, _environment(no_input, environment or {}), descriptors)
-    try:
-        answers = _answers(output)
-    finally:
-        output.wipe()
-    if [answer.key for answer in answers] != list(keys):
-        for answer in answers:
-            wipe(answer.value)
-        raise _refusal(messages, keys)
-    return answers
+    arguments = [b"get", b"--json", b"--default=", *options, b"--", *asked]
+    return run(read_answers, arguments, no_input=no_input, role=role, stdin=stdin)
 
 
 def _ask_one(
     key: str,
+    read: Callable[[_Answer], T],
     backends: Sequence[str] | None,
     on_error: OnError | None,
     timeout: float | None,
     no_input: bool | None,
     config: Path | None,
-) -> _Answer:
-    (answer,) = ask(
-        [key], backends=backends, on_error=on_error, timeout=timeout, no_input=no_input, config=config
+) -> T:
+    return ask(
+        [key],
+        lambda answers: read(answers[0]),
+        backends=backends,
+        on_error=on_error,
+        timeout=timeout,
+        no_input=no_input,
+        config=config,
     )
-    return answer
 
 
-def statuses(config: Path, descriptors: Sequence[int]) -> dict[str, str]:
+def statuses(config: Path, stdin: bytes) -> dict[str, str]:
     """What every backend says of itself: its name and ready, unavailable, failed or not built in."""
-    import json
 
-    arguments = [program(), "list-backends", "--json", "--config=" + os.fspath(config)]
-    output, messages = _run(arguments, _environment(True, {}), descriptors)
-    lines = bytes(output.bytes[: output.used]).splitlines()
-    if not lines:
-        raise _refusal(messages, ())
-    return {record["backend"]: record["status"] for record in map(json.loads, lines)}
+    def read(output: Buffer, messages: str) -> dict[str, str]:
+        import json
 
+        lines = bytes(output.bytes[: output.used]).splitlines()
+        if not lines:
+            raise _refusal(messages, ())
+        return {record["backend"]: record["status"] for record in map(json.loads, lines)}
 
-def wipe(value: bytearray | None) -> None:
-    """Overwrites a value."""
-    if value is not None:
-        value[:] = bytes(len(value))
+    arguments = [b"list-backends", b"--json", *_options(None, None, None, config)]
+    return run(read, arguments, no_input=True, stdin=stdin)
 
 
 def found(answer: _Answer) -> bool:
@@ -299,34 +215,20 @@ def _message(answer: _Answer, outcome: str = "failed") -> str:
     return ": ".join(filter(None, [answer.key, outcome, "; ".join(answer.reasons)]))
 
 
-def _text(answer: _Answer) -> str | None:
-    """The value as text, without one newline at its end; None if it is not UTF-8. Wipes the value."""
-    value = answer.value if answer.value is not None else bytearray()
-    length = len(value) - value.endswith(b"\n")
-    try:
-        with memoryview(value) as view:
-            return str(view[:length], "utf-8")
-    except UnicodeDecodeError:
-        # It holds the whole value: it must not become the context of another error.
-        return None
-    finally:
-        wipe(value)
-
-
 def text(answer: _Answer) -> str:
-    """The value as text.
+    """The value as text, without one newline at its end.
 
     Raises:
         SecretFailed: It is not UTF-8.
     """
-    decoded = _text(answer)
-    if decoded is None:
-        raise SecretFailed(
-            f"{answer.key}: failed: the value is not UTF-8",
-            answer.key,
-            hints=("get_secret_bytes gives the bytes",),
-        )
-    return decoded
+    value = answer.value or bytearray()
+    try:
+        with memoryview(value) as view:
+            return str(view[: len(value) - value.endswith(b"\n")], "utf-8")
+    except UnicodeDecodeError:
+        message = f"{answer.key}: failed: the value is not UTF-8"
+        hint = "get_secret_bytes gives the bytes"
+        raise SecretFailed(message, answer.key, hints=(hint,)) from None
 
 
 if TYPE_CHECKING:
@@ -385,8 +287,11 @@ def get_secret(
         UsageError: The key, an option or the configuration is wrong.
         ProgramMissing: The program of this package is not installed.
     """
-    answer = _ask_one(key, backends, on_error, timeout, no_input, config)
-    return text(answer) if found(answer) else default
+
+    def read(answer: _Answer) -> str | None:
+        return text(answer) if found(answer) else default
+
+    return _ask_one(key, read, backends, on_error, timeout, no_input, config)
 
 
 def require_secret(
@@ -404,10 +309,13 @@ def require_secret(
         SecretMissing: Every backend said that it does not have it.
         SecretFailed, SecretDenied, UsageError, ProgramMissing: As `get_secret`.
     """
-    answer = _ask_one(key, backends, on_error, timeout, no_input, config)
-    if not found(answer):
-        raise SecretMissing(_message(answer, "missing"), answer.key, answer.reasons, answer.hints)
-    return text(answer)
+
+    def read(answer: _Answer) -> str:
+        if not found(answer):
+            raise SecretMissing(_message(answer, "missing"), answer.key, answer.reasons, answer.hints)
+        return text(answer)
+
+    return _ask_one(key, read, backends, on_error, timeout, no_input, config)
 
 
 if TYPE_CHECKING:
@@ -447,13 +355,11 @@ def get_secret_bytes(
     config: Path | None = None,
 ) -> bytes | None:
     """Like `get_secret`, but gives exactly the bytes that are stored."""
-    answer = _ask_one(key, backends, on_error, timeout, no_input, config)
-    if not found(answer):
-        return default
-    try:
-        return bytes(answer.value or b"")
-    finally:
-        wipe(answer.value)
+
+    def read(answer: _Answer) -> bytes | None:
+        return bytes(answer.value or b"") if found(answer) else default
+
+    return _ask_one(key, read, backends, on_error, timeout, no_input, config)
 
 
 def get_secrets(
@@ -480,16 +386,12 @@ def get_secrets(
     asked = list(dict.fromkeys(keys))
     if not asked:
         return {}
-    answers = ask(
+    return ask(
         asked,
+        lambda answers: {answer.key: text(answer) if found(answer) else None for answer in answers},
         backends=backends,
         on_error=on_error,
         timeout=timeout,
         no_input=no_input,
         config=config,
     )
-    try:
-        return {answer.key: text(answer) if found(answer) else None for answer in answers}
-    finally:
-        for answer in answers:
-            wipe(answer.value)

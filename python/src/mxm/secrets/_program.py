@@ -18,12 +18,15 @@ NAME = "mxm-secrets"
 
 def _candidates() -> Iterator[str]:
     """Where installers put programs, the likeliest first."""
-    # PREFIX/lib/pythonX.Y/site-packages/mxm/secrets/_program.py
     packages = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    prefix = os.path.dirname(os.path.dirname(os.path.dirname(packages)))
-    yield os.path.join(prefix, "bin")
-    # pip install --target
+    # pip install --target, which may be any directory
     yield os.path.join(packages, "bin")
+    # PREFIX/lib/pythonX.Y/site-packages
+    above, packages = os.path.split(packages)
+    above, python = os.path.split(above)
+    prefix, lib = os.path.split(above)
+    if packages in ("site-packages", "dist-packages") and python.startswith(("python", "pypy")) and lib.startswith("lib"):
+        yield os.path.join(prefix, "bin")
     yield sysconfig.get_path("scripts")
     yield os.path.join(sys.prefix, "bin")
     yield os.path.join(sys.base_prefix, "bin")
@@ -33,8 +36,10 @@ def _candidates() -> Iterator[str]:
 def _is_program(path: str) -> bool:
     """Whether it can be run and is no script: the original package put a script of this name there."""
     try:
+        if not (os.path.isfile(path) and os.access(path, os.X_OK)):
+            return False
         with open(path, "rb") as file:
-            return file.read(2) != b"#!" and os.access(path, os.X_OK)
+            return file.read(2) != b"#!"
     except OSError:
         return False
 

@@ -6,16 +6,23 @@ allows the role of the identity. A policy is a guard against mistakes and no bou
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-import tempfile
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ._lookup import ask, found, statuses, text
+from ._errors import UsageError
+from ._lookup import ask, encode, found, statuses, text
+
+# The configuration, which only the program sees.
+_CONFIG = "/dev/fd/0"
+
+
+def _plain(value: Any) -> Mapping[Any, Any]:
+    """What json does not know, of what a configuration may consist of."""
+    if isinstance(value, Mapping):
+        return {**value}
+    raise TypeError(f"the configuration must be plain data: found a {type(value).__name__}")
 
 
 class Identity(Protocol):
@@ -49,52 +56,45 @@ class SecretsApi:
                 raise TypeError(f"{part} must be a mapping")
         return cls(config)
 
-    @contextmanager
-    def _file(self) -> Generator[tuple[str, tuple[int, ...]], None, None]:
-        """The configuration as a file that only the program sees: in memory, where the system has that."""
-        data = json.dumps({"mxm_secrets": {**self.config, "refs_only": True}}).encode()
-        if hasattr(os, "memfd_create"):
-            made = os.memfd_create("mxm-secrets")
-            try:
-                # A host that has closed its standard streams gets one of their numbers.
-                descriptor = fcntl.fcntl(made, fcntl.F_DUPFD_CLOEXEC, 3)
-            finally:
-                os.close(made)
-            try:
-                os.write(descriptor, data)
-                yield f"/dev/fd/{descriptor}", (descriptor,)
-            finally:
-                os.close(descriptor)
-        else:
-            with tempfile.NamedTemporaryFile() as file:
-                file.write(data)
-                file.flush()
-                yield file.name, ()
+    def _file(self) -> bytes:
+        """The configuration as the program reads it."""
+        data = {"mxm_secrets": {**self.config, "refs_only": True}}
+        try:
+            # To YAML, the pair of surrogates that JSON writes for a character is two.
+            return json.dumps(data, ensure_ascii=False, default=_plain).encode()
+        except UnicodeEncodeError:
+            raise UsageError("the configuration must be valid Unicode: found a lone surrogate") from None
 
     def get_secret(self, secret_name: str, *, identity: Identity, default: str | None = None) -> str | None:
         """Reads a secret by its name in refs, as text; one newline at its end is dropped.
 
         Args:
-            secret_name: A name in refs.
+            secret_name: A name in refs, also with a field: ``name#field``.
             identity: Whose role must be allowed.
             default: What a missing secret is, never one that is denied or that failed.
 
         Raises:
             KeyError: refs has no such name.
+            TypeError: The configuration is no plain data, or the role no str.
             SecretDenied: The policy does not allow the role; it is a PermissionError.
             SecretFailed: The backend cannot say whether it has the secret.
             UsageError: The configuration or the role is wrong; it is a ValueError.
         """
-        if secret_name not in self.config["refs"]:
+        if secret_name.partition("#")[0] not in self.config["refs"]:
             raise KeyError(secret_name)
-        with self._file() as (path, descriptors):
-            (answer,) = ask(
-                [secret_name], config=path, environment={"MXM_ROLE": identity.role}, descriptors=descriptors
-            )
-        return text(answer) if found(answer) else default
+        role = identity.role
+        if not isinstance(role, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"a role must be a str, not {type(role).__name__}")
+        return ask(
+            [secret_name],
+            lambda answers: text(answers[0]) if found(answers[0]) else default,
+            config=_CONFIG,
+            role=encode(role, "a role"),
+            stdin=self._file(),
+        )
 
     def check_ready(self) -> bool:
         """Whether the backend of every store is ready. No secret is read."""
-        wanted = {store["backend"] for store in self.config["stores"].values()}
-        with self._file() as (path, descriptors):
-            return wanted <= {name for name, status in statuses(path, descriptors).items() if status == "ready"}
+        # What it says of a configuration that is wrong comes first.
+        known = statuses(_CONFIG, self._file())
+        return all(known.get(store["backend"]) == "ready" for store in self.config["stores"].values())
