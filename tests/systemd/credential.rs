@@ -63,6 +63,14 @@ fn a_unit_gets_its_credential_out_of_each_store() {
         );
         seen.stdout.is_empty()
     });
+    // Each answer has an agent of its own: one in the home, which may end or hang at any time, is not asked.
+    machine.output(
+        "gpg-agent --homedir /var/lib/mxm-secrets/.gnupg --daemon >/dev/null 2>&1
+        pkill -STOP -f '^gpg-agent --homedir /var/lib/mxm-secrets/.gnupg --daemon'",
+    );
+    let seen = machine.run(&ask("asks-beside", "of_gopass"));
+    machine.output("pkill -KILL -f '^gpg-agent --homedir /var/lib/mxm-secrets/.gnupg --daemon'");
+    seen.is(0, "0f-gopass\n", "");
 }
 
 #[test]
