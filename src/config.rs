@@ -38,6 +38,8 @@ pub use options::{BackendStatus, Options};
 pub use recipes::{Recipe, recipes};
 use recipes::{parameters, recipe};
 
+#[cfg(feature = "config")]
+use std::collections::HashSet;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -311,32 +313,33 @@ pub fn check(options: &Options) -> Result<Checked, UsageError> {
         }
         return Err(UsageError::new(text));
     }
-    let not_here = raw.unselected();
-    let checked = check::all(raw);
+    let (mut mistakes, mut more) = (Vec::new(), Vec::new());
+    let not_here = UsageError::gather(raw.unselected(), &mut more);
     // What is in effect here leaves nothing to other machines.
     let here = match &not_here {
-        Ok(None) => match read_and_check(options, true) {
-            Ok((configured, None)) if configured.refs.of("refs").next().is_some() => {
-                crate::refs::role().err().map(UsageError::new)
-            }
-            Ok((_, wrong)) => wrong,
-            Err(error) => Some(error),
-        },
-        Ok(Some(_)) | Err(_) => None,
+        Some(None) => in_effect(options, true),
+        Some(Some(_)) | None => Ok(None),
     };
-    let mut lines: Vec<&str> = Vec::new();
-    for error in checked.as_ref().err().into_iter().chain(&here) {
-        let news = error.lines().filter(|line| !lines.contains(line));
-        lines.extend(news.collect::<Vec<_>>());
+    let here = UsageError::gather(here, &mut more).flatten();
+    let has_refs = |here: &InEffect| here.configured.refs.of("refs").next().is_some();
+    if here.as_ref().is_some_and(has_refs) {
+        let role = crate::refs::role().map_err(UsageError::new);
+        UsageError::gather(role, &mut more);
     }
-    if !lines.is_empty() {
-        return Err(UsageError::all(lines));
+    let here = here.map(|it| (it.raw.blocks, it.wrong));
+    let checked = UsageError::gather(check::all(raw, here.unwrap_or_default()), &mut mistakes);
+    mistakes.extend(more);
+    match checked {
+        Some(checked) if mistakes.is_empty() => Ok(Checked {
+            not_here: not_here.flatten(),
+            ..checked
+        }),
+        _ => {
+            let mut seen = HashSet::new();
+            mistakes.retain(|line| seen.insert(line.clone()));
+            Err(UsageError::all(mistakes))
+        }
     }
-    let (checked, not_here) = (checked?, not_here?);
-    Ok(Checked {
-        not_here,
-        ..checked
-    })
 }
 
 /// What the configuration says, and what is wrong in its sets.
@@ -345,30 +348,49 @@ pub fn check(options: &Options) -> Result<Checked, UsageError> {
 /// All that is wrong in it, if some of it is wrong elsewhere.
 #[cfg(feature = "config")]
 fn configured(options: &Options) -> Result<(Configured, Option<UsageError>), UsageError> {
-    read_and_check(options, false)
-}
-
-/// The same; if `thorough`, with all that only a check looks at.
-#[cfg(feature = "config")]
-fn read_and_check(
-    options: &Options,
-    thorough: bool,
-) -> Result<(Configured, Option<UsageError>), UsageError> {
-    let mut raw = files::read(options)?;
-    let Some(root) = raw.merged()? else {
+    let Some(here) = in_effect(options, false)? else {
         return Ok(Default::default());
     };
-    let (configured, mut wrong, beyond_sets) = check::section(&raw, &root, None, thorough);
-    if !wrong.is_empty()
-        && let Ok(again) = files::read(options)
-    {
-        check::name_causes(&raw, again, thorough, &mut wrong);
+    let (raw, mut wrong) = (here.raw, here.wrong);
+    if wrong.is_empty() {
+        return Ok((here.configured, None));
     }
-    let error = (!wrong.is_empty()).then(|| raw.report(&wrong));
-    match error {
-        Some(error) if beyond_sets => Err(error),
-        of_sets => Ok((configured, of_sets)),
+    if let Ok(again) = files::read(options) {
+        check::name_causes(&raw, again, &mut wrong);
     }
+    let error = raw.report(&wrong);
+    match here.beyond_sets {
+        true => Err(error),
+        false => Ok((here.configured, Some(error))),
+    }
+}
+
+/// What the files say that are in effect here, and what is wrong in it.
+#[cfg(feature = "config")]
+struct InEffect {
+    raw: files::Raw,
+    configured: Configured,
+    wrong: Vec<yaml::Wrong>,
+    beyond_sets: bool,
+}
+
+/// `None`: there is nothing. If `thorough`, it has all that only a check looks at.
+///
+/// # Errors
+/// Files that cannot be read or put together.
+#[cfg(feature = "config")]
+fn in_effect(options: &Options, thorough: bool) -> Result<Option<InEffect>, UsageError> {
+    let mut raw = files::read(options)?;
+    let Some(root) = raw.merged()? else {
+        return Ok(None);
+    };
+    let (configured, wrong, beyond_sets) = check::section(&raw, &root, None, thorough);
+    Ok(Some(InEffect {
+        raw,
+        configured,
+        wrong,
+        beyond_sets,
+    }))
 }
 
 /// What the file of a set asks for, and what is wrong in it.

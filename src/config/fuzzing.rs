@@ -51,7 +51,7 @@ pub fn configuration(files: &[&[u8]]) {
         }
         every_scalar(&Tree::new(&all, Deadline::never()), &all);
     }
-    if let Err(error) = check::all(raw) {
+    if let Err(error) = check::all(raw, Default::default()) {
         assert!(error.lines().count() > 0);
     }
 }

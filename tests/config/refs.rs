@@ -529,16 +529,49 @@ fn the_backend_of_a_store_may_be_in_a_layer() {
         let seen = run(&home, "", &["config", "--check"]);
         assert_eq!((seen.status, seen.stderr.as_str()), (Some(0), ""), "{own}");
     }
+    // Where one combination lacks what a lookup needs, it is named, as the lookup does.
+    home.write(
+        &format!("{STORE}/machine.yaml"),
+        format!("m: {{{place}, mxm_secrets: {{pw: {{command: [tool, \"{{name}}\"]}}}}}}\n"),
+    );
+    home.write(
+        &format!("{STORE}/role.yaml"),
+        "ops: {}\ndev: {mxm_secrets: {backends: [pw, own]}}\n",
+    );
+    home.write(
+        &format!("{STORE}/environment.yaml"),
+        "p: {mxm_secrets: {own: {command: [tool, \"{name}\"]}}}\nq: {}\n",
+    );
+    let file = home.path().join(STORE).join("role.yaml");
+    let mut get = home.mxm_secrets(["get", "other"]);
+    get.env("MXM_ENVIRONMENT", "q").env("MXM_MACHINE", "m");
+    let line = |block: &str| {
+        format!(
+            "mxm-secrets: {}:2:31: {block}: mxm_secrets.backends: unknown backend \"own\": expected one of gopass, env, age, vault, credentials, keyring, pw\n",
+            file.display()
+        )
+    };
+    transcript(get.env("MXM_ROLE", "dev")).is(2, "", &line("dev"));
+    run(&home, "", &["config", "--check"]).is(2, "", &line("q, m, dev"));
+    for file in ["role", "environment"] {
+        std::fs::remove_file(home.path().join(format!("{STORE}/{file}.yaml"))).unwrap();
+    }
     // Where one machine lacks it, that one is named.
     let block =
         format!("m: {{{place}, mxm_secrets: {{pw: {{recipe: sops, file: f}}}}}}\nn: {{{place}}}\n");
     home.write(&format!("{STORE}/machine.yaml"), block);
     let place = home.path().join(STORE).join("default.yaml");
-    let line = format!(
-        "mxm-secrets: {}:4:25: n: mxm_secrets.stores.a.backend: unknown backend \"pw\"\n",
-        place.display()
-    );
-    run(&home, "", &["config", "--check"]).is(2, "", &line);
+    let line = |at: &str| format!("mxm-secrets: {}:{at}\n", place.display());
+    let lines = [
+        line(
+            "2:13: n: mxm_secrets.backends: unknown backend \"pw\": expected one of gopass, env, age, vault, credentials, keyring",
+        ),
+        line("4:25: n: mxm_secrets.stores.a.backend: unknown backend \"pw\""),
+    ];
+    run(&home, "", &["config", "--check"]).is(2, "", &lines.concat());
+    // Where it is in effect, nothing is told twice.
+    let mut check = home.mxm_secrets(["config", "--check"]);
+    transcript(check.env("MXM_MACHINE", "n")).is(2, "", &lines.concat());
 }
 
 /// What one layer has wrong hides nothing of another's, and what is wrong in an entry nothing of the rest.

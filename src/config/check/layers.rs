@@ -16,11 +16,12 @@ use crate::text::clipped;
 /// How many combinations of layers are checked.
 const COMBINATIONS: usize = 10_000;
 
-/// Checks the default by itself, and with each layer, and the refs in every combination of layers.
+/// Checks the default by itself, and with each layer, and refs and sets in every combination of layers; `here` is what is
+/// wrong in what is in effect, and the blocks that are, as [`Raw::blocks`] has them.
 ///
 /// # Errors
 /// Everything that is wrong.
-pub fn all(mut raw: Raw) -> Result<Checked, UsageError> {
+pub fn all(mut raw: Raw, here: (Vec<(usize, String)>, Vec<Wrong>)) -> Result<Checked, UsageError> {
     let layers = mem::take(&mut raw.layers);
     let Some(base) = raw.base.take() else {
         return Ok(Checked::default());
@@ -54,14 +55,24 @@ pub fn all(mut raw: Raw) -> Result<Checked, UsageError> {
     };
     let mut lacking = Vec::new();
     if may_have(KINDS[0]) || may_have(SETS) {
-        let combinations = Combinations::of(&raw, &base, &layers, told);
+        let combinations = Combinations::of(&raw, &base, &layers, &told);
         match combinations.map(|it| it.result(&mut wrongs, &mut lacking)) {
+            Ok(found) => told.extend(found),
             // Sets have been checked with each block.
             Err(error) if !may_have(KINDS[0]) => lacking.push(error.to_string()),
             Err(error) if wrongs.is_empty() => return Err(error),
-            _ => {}
+            Err(_) => {}
         }
     }
+    let (blocks, here) = here;
+    let news = here.into_iter().filter(|wrong| !told.contains(wrong));
+    wrongs.extend(news.map(|wrong| {
+        let mut blocks = blocks.iter();
+        match blocks.find(|(file, _)| *file == wrong.place.file) {
+            Some((_, block)) => in_block(wrong, block),
+            None => wrong,
+        }
+    }));
     wrongs.sort();
     wrongs.dedup();
     if wrongs.is_empty() {
@@ -77,15 +88,15 @@ pub fn all(mut raw: Raw) -> Result<Checked, UsageError> {
 
 /// Names the blocks that cause what is `wrong` in the default of the configuration `raw`, of which some are in effect:
 /// the first that does so alone, or all. `again` is the configuration as it was found.
-pub fn name_causes(raw: &Raw, mut again: Raw, thorough: bool, wrong: &mut [Wrong]) {
+pub fn name_causes(raw: &Raw, mut again: Raw, wrong: &mut [Wrong]) {
     let layers = mem::take(&mut again.layers);
     let Some(base) = again.base.take().filter(|_| !layers.is_empty()) else {
         return;
     };
-    let of_base = section(&again, &base, None, thorough).1;
+    let of_base = section(&again, &base, None, false).1;
     let alone = layers.iter().zip(&raw.blocks).map(|(layer, (_, name))| {
         let root = with_block(&again, &base, layer, name);
-        let found = root.map(|root| section(&again, &root, None, thorough).1);
+        let found = root.map(|root| section(&again, &root, None, false).1);
         (name.as_str(), found.unwrap_or_default())
     });
     let alone: Vec<(&str, Vec<Wrong>)> = alone.collect();
@@ -126,7 +137,7 @@ struct Combinations<'l> {
     raw: &'l Raw,
     layers: &'l [Layer],
     /// What is known to be wrong without them.
-    told: BTreeSet<Wrong>,
+    told: &'l BTreeSet<Wrong>,
     count: usize,
     /// The stores that some combination has.
     stores: HashSet<String>,
@@ -144,7 +155,7 @@ impl<'l> Combinations<'l> {
         raw: &'l Raw,
         base: &Node,
         layers: &'l [Layer],
-        told: BTreeSet<Wrong>,
+        told: &'l BTreeSet<Wrong>,
     ) -> Result<Combinations<'l>, UsageError> {
         let mut choices = layers.iter().map(|layer| layer.selectors().len());
         let count = choices.try_fold(1_usize, |count, choice| count.checked_mul(choice));
@@ -186,17 +197,13 @@ impl<'l> Combinations<'l> {
         Ok(())
     }
 
-    /// Checks the refs and sets of one combination.
+    /// Checks one combination.
     fn check(&mut self, root: &Node, chosen: &[&'l str]) {
         // Only variables are for other machines to tell.
         let nothing = |_: &str| false;
         let (Configured { refs, .. }, found, _) = section(self.raw, root, Some(&nothing), true);
         for wrong in found {
-            // The rest was found block by block.
-            let mut kinds = KINDS.iter().chain([&SETS]);
-            if kinds.any(|kind| wrong.text.contains(&format!("{SECTION}.{kind}."))) {
-                self.found(wrong, None, chosen);
-            }
+            self.found(wrong, None, chosen);
         }
         for (store, _) in refs.of("stores") {
             if !self.stores.contains(store) {
@@ -233,8 +240,10 @@ impl<'l> Combinations<'l> {
         }
     }
 
-    /// What is wrong; and, a line each, which refs cannot be had where.
-    fn result(self, wrongs: &mut Vec<Wrong>, lacking: &mut Vec<String>) {
+    /// What is wrong, with the blocks that cause it; and, a line each, which refs cannot be had where. Gives what was found
+    /// without the blocks.
+    fn result(self, wrongs: &mut Vec<Wrong>, lacking: &mut Vec<String>) -> Vec<Wrong> {
+        let found = self.wrong.keys().cloned().collect();
         let choices: Vec<Vec<&str>> = self.layers.iter().map(Layer::selectors).collect();
         for (wrong, (lack, combinations)) in self.wrong {
             let mut layers = self.layers.iter();
@@ -252,6 +261,7 @@ impl<'l> Combinations<'l> {
                 wrongs.extend(blocks.map(|blocks| in_block(wrong.clone(), &blocks)));
             }
         }
+        found
     }
 }
 
