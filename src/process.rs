@@ -130,12 +130,24 @@ impl From<Ended> for Problem {
 /// # Errors
 /// The [`Problem`], after which the child is gone.
 pub fn run(command: &mut Command, context: &Context) -> Result<Output, Problem> {
+    run_up_to(LIMIT, command, context)
+}
+
+/// The same for one whose standard output may have `limit` bytes.
+///
+/// # Errors
+/// The same.
+pub fn run_up_to(
+    limit: usize,
+    command: &mut Command,
+    context: &Context,
+) -> Result<Output, Problem> {
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let mut child = Running::start(command, context)?;
-    let (stdout, stderr) = child.collect(context.deadline)?;
+    let (stdout, stderr) = child.collect(limit, context.deadline)?;
     let status = child.wait(context.deadline)?;
     Ok(Output {
         status,
@@ -192,9 +204,9 @@ impl Running {
 
     /// Reads standard output to its end, whoever holds it: only then is a value whole. Of standard error, which others
     /// may hold for ever, it reads what is there once the child has ended.
-    fn collect(&mut self, deadline: Deadline) -> Result<(Secret, Secret), Problem> {
+    fn collect(&mut self, limit: usize, deadline: Deadline) -> Result<(Secret, Secret), Problem> {
         let (mut stdout, mut stderr) = (self.child.stdout.take(), self.child.stderr.take());
-        let (mut value, mut messages) = (SecretBuffer::new(LIMIT), SecretBuffer::new(STDERR_LIMIT));
+        let (mut value, mut messages) = (SecretBuffer::new(limit), SecretBuffer::new(STDERR_LIMIT));
         while stdout.is_some() || stderr.is_some() {
             let over = stdout.is_none() && self.has_ended()?;
             let (end, timeout) = match (&stdout, over) {

@@ -121,15 +121,22 @@ fn the_compose_file_of_the_readme_runs_word_for_word() {
         return;
     };
     let file = blocks(MOUNTED, "yml").remove(0);
-    podman.output(&format!(
-        "mkdir compose; cd compose; printf %s {VALUE} >prod_api-key; cat >compose.yml <<'END'\n{file}\nEND
-        export CONTAINERS_CONF=/run/podman-tests/compose.conf; podman-compose up -d"
-    ));
-    let first = format!("trader --live pid=1 bytes={}\n", VALUE.len());
-    crate::exec::waits_for(|| {
-        podman.shell("podman logs compose_trader_1").stdout == first.as_bytes()
-    });
-    podman.output("cd compose; podman-compose down");
+    // With the line that the manual names for a command which does not reap, it is below an init.
+    let image = "    image: trader\n";
+    let with_init = file.replace(image, &format!("{image}    init: true\n"));
+    assert_ne!(file, with_init);
+    for (project, file, pid) in [("compose", file, 1), ("init", &with_init, 2)] {
+        podman.output(&format!(
+            "mkdir {project}; cd {project}; printf %s {VALUE} >prod_api-key; cat >compose.yml <<'END'\n{file}\nEND
+            export CONTAINERS_CONF=/run/podman-tests/compose.conf; podman-compose up -d"
+        ));
+        let first = format!("trader --live pid={pid} bytes={}\n", VALUE.len());
+        let log = || podman.shell(&format!("podman logs {project}_trader_1"));
+        crate::exec::waits_for(|| log().stdout == first.as_bytes());
+        podman.output(&format!("cd {project}; podman-compose stop"));
+        log().is(0, format!("{first}got TERM\n"), "");
+        podman.output(&format!("cd {project}; podman-compose down"));
+    }
 }
 
 #[test]

@@ -18,7 +18,7 @@ use super::{
 use crate::name::Name;
 use crate::process::{self, Output, Problem};
 use crate::schema::{Command as Words, Key, Kind, Rule, Section};
-use crate::secret::Secret;
+use crate::secret::{self, Secret};
 use crate::text;
 use crate::trust;
 
@@ -377,7 +377,9 @@ impl Backend for Own {
         }
         let mut command = self.prepared(&self.command.words, name, context);
         let program = self.shown_program();
-        let output = match process::run(&mut command, context) {
+        // The newline that is dropped is none of the value.
+        let most = secret::LIMIT + usize::from(self.drop_newline);
+        let output = match process::run_up_to(most, &mut command, context) {
             Ok(output) => output,
             Err(Problem::NotInstalled) => return self.absent(),
             Err(problem) => return Answer::failed(format!("{program} {problem} ({name})")),
@@ -393,6 +395,9 @@ impl Backend for Own {
             Some(stdout) => Output { stdout, ..output },
             None => output,
         };
+        if output.stdout.len() > secret::LIMIT {
+            return Answer::failed(format!("{program} wrote more than 16 MiB ({name})"));
+        }
         // A newline that is not dropped may be all that the program has added to nothing.
         let is_bare = matches!(output.stdout.expose(), b"\n" | b"\r\n") && !self.drop_newline;
         if output.status.success() && !output.stdout.is_empty() && !is_bare {

@@ -983,6 +983,32 @@ fn exactly_one_newline_is_dropped() {
     assert_eq!(nothing(", miss: empty"), Some(3));
 }
 
+/// What the program adds does not count.
+#[test]
+fn the_newline_that_is_dropped_takes_no_room() {
+    const MOST: usize = 16 << 20;
+    for (size, end, newline, fits) in [
+        (MOST, "\\n", "drop", true),
+        (MOST, "", "drop", true),
+        (MOST + 1, "", "drop", false),
+        (MOST, "\\n\\n", "drop", false),
+        (MOST, "\\n", "keep", false),
+    ] {
+        let keys = format!("newline: {newline}, command: [tool, \"{{name}}\"]");
+        let tool = format!("head -c {size} /dev/zero; printf '{end}'");
+        let own = recipe(&keys, "tool", &tool);
+        own.link(&["head"]);
+        let seen = own.run(["get", "--raw", "a"]);
+        let said = seen.stderr.contains("tool wrote more than 16 MiB");
+        assert_eq!(
+            (seen.status == Some(0), said),
+            (fits, !fits),
+            "{size} {end}"
+        );
+        assert_eq!(seen.stdout.len(), if fits { MOST } else { 0 });
+    }
+}
+
 #[test]
 fn what_stands_for_no_value_may_be_a_line() {
     let ends = |keys: &str, printed: &str| {
