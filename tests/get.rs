@@ -260,9 +260,89 @@ fn variables_give_the_chain_and_its_terms() {
         "",
         &["MXM_SECRETS_TIMEOUT \"soon\": expected a number of seconds"],
     );
-    run("MXM_SECRETS_TIMEOUT", "2.5", &[]).is(0, "x\n", "");
+    for good in [
+        "2.5", "10s", "500ms", "1m", "1.5s", "0.5m", "9000ms", "1440m",
+    ] {
+        run("MXM_SECRETS_TIMEOUT", good, &[]).is(0, "x\n", "");
+        run("A", "y", &["--timeout", good]).is(0, "y\n", "");
+    }
+    for bad in [
+        "0s",
+        "0.5ms",
+        "1e3s",
+        "1441m",
+        "86401s",
+        "-1s",
+        "1h",
+        "1S",
+        " 1s",
+        "1 s",
+        "s",
+        "m",
+        "ms",
+        ".",
+        "1.2.3",
+        "1sm",
+        "+1s",
+        "0x1",
+        "99999999999999999999m",
+        "nan",
+        "inf",
+        "infs",
+        "\u{661}s",
+    ] {
+        let why = format!(
+            "\"{bad}\": expected a number of seconds from 0.001 to 86400, such as 10 or 0.5, or 10s, 500ms, 1m\n"
+        );
+        run("MXM_SECRETS_TIMEOUT", bad, &[]).is(
+            2,
+            "",
+            &format!("mxm-secrets: MXM_SECRETS_TIMEOUT {why}"),
+        );
+        run("A", "y", &["--timeout", bad]).is(2, "", &format!("mxm-secrets: --timeout {why}"));
+    }
     run("MXM_SECRETS_NO_INPUT", "yes", &[]).has(2, "", &["MXM_SECRETS_NO_INPUT is \"yes\""]);
     run("MXM_SECRETS_NO_INPUT", "1", &[]).is(0, "x\n", "");
+}
+
+/// A failure is passed over if the environment says so, and the command line has the last word.
+#[test]
+fn a_variable_says_what_follows_a_failure() {
+    let mut home = Home::new();
+    home.set("A", "x");
+    home.fake("tool", "exit 7");
+    home.write(
+        "c.yaml",
+        "mxm_secrets: {own: {command: [tool, \"{name}\"]}}\n",
+    );
+    let run = |value: &str, more: &[&str]| {
+        let get = ["get", "a", "--config=c.yaml", "--backend=own,env", "-q"];
+        let mut command = home.mxm_secrets(get.iter().chain(more));
+        transcript(command.env("MXM_SECRETS_ON_ERROR", value))
+    };
+    for (value, more, status) in [
+        ("continue", &[][..], 0),
+        ("stop", &[], 4),
+        ("", &[], 4),
+        ("continue", &["--on-error", "stop"], 4),
+        ("stop", &["--on-error", "continue"], 0),
+    ] {
+        let seen = run(value, more);
+        assert_eq!(
+            seen.status,
+            Some(status),
+            "{value} {more:?}: {}",
+            seen.stderr
+        );
+    }
+    for bad in ["STOP", "go", " continue", "1", "stop,continue"] {
+        let why =
+            format!("mxm-secrets: MXM_SECRETS_ON_ERROR is \"{bad}\": expected stop or continue\n");
+        run(bad, &[]).is(2, "", &why);
+        let mut exec = home.mxm_secrets(["exec", "--secret", "a", "--", "tool"]);
+        transcript(exec.env("MXM_SECRETS_ON_ERROR", bad)).is(125, "", &why);
+    }
+    assert_eq!(home.log("tool").len(), 5);
 }
 
 #[test]
@@ -582,6 +662,37 @@ fn json_has_every_value_in_order() {
         assert_eq!((seen.status, seen.stderr.as_str()), (Some(status), ""));
         let read = read_json(&home, &seen.stdout).unwrap();
         assert!(read.starts_with(first), "{more:?}: {read}");
+    }
+}
+
+/// A name that is given more than once has as many objects.
+#[test]
+fn json_has_as_many_objects_as_names() {
+    let mut home = Home::new();
+    let names: Vec<String> = (0..100).map(|number| format!("n{}", number % 7)).collect();
+    for number in [0, 2, 3, 5] {
+        home.set(&format!("N{number}"), "x");
+    }
+    let seen = home.run(
+        ["get", "--json", "--backend", "env"]
+            .into_iter()
+            .chain(names.iter().map(String::as_str)),
+    );
+    assert_eq!((seen.status, seen.stderr.as_str()), (Some(1), ""));
+    let text = String::from_utf8(seen.stdout).unwrap();
+    assert_eq!(text.lines().count(), names.len());
+    for (line, name) in text.lines().zip(&names) {
+        let found = ["n0", "n2", "n3", "n5"].contains(&name.as_str());
+        let (outcome, value) = if found {
+            ("found", "\"eA==\"")
+        } else {
+            ("missing", "null")
+        };
+        let start = format!("{{\"schema\":1,\"name\":\"{name}\",\"outcome\":\"{outcome}\",");
+        assert!(
+            line.starts_with(&start) && line.ends_with(&format!(",\"value_base64\":{value}}}")),
+            "{line}"
+        );
     }
 }
 

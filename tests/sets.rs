@@ -82,6 +82,75 @@ fn a_set_says_all_that_a_command_needs() {
     assert!(!home.path().join("trace").exists());
 }
 
+/// However a variable, or the standard input, is given twice: an error that names both places. Sets beside each other are
+/// not, nor is what differs in case.
+#[test]
+fn each_variable_is_given_once_however_it_is_given() {
+    let mut home = home("  sets: {a: {A: x}, b: {B: x}, lower: {a: x}}\n");
+    home.set("X", "x");
+    for (name, variable) in [("a", "A"), ("b", "B")] {
+        home.write(
+            &format!("{name}.yaml"),
+            format!("secrets: {{{variable}: x}}\n"),
+        );
+    }
+    home.write("t", "{{x}}");
+    let here = home.path().display().to_string();
+    let ways = [
+        ("--secret=A=x", "--secret A".to_owned()),
+        ("--secret=a", "--secret a".to_owned()),
+        ("--optional=A=x", "--optional A".to_owned()),
+        ("--file=A=x", "--file A".to_owned()),
+        ("--value=A={{x}}", "--value A".to_owned()),
+        ("--template=A=t", "--template A".to_owned()),
+        ("--set=a", format!("{here}/{CONFIG}:3")),
+        ("--from=a.yaml", format!("{here}/a.yaml:1")),
+    ];
+    for (first, one) in &ways {
+        for (second, other) in &ways {
+            let line = format!("mxm-secrets: the variable A is given twice: {one} and {other}\n");
+            let exec = ["exec", *first, *second, "--", "touch", "trace"];
+            home.run(exec).is(125, "", &line);
+        }
+    }
+    let resolve = ["resolve", "--set=a", "--from=a.yaml", "--set=a", "b"];
+    let seen = home.run(resolve);
+    assert_eq!(
+        (seen.status, seen.stderr.matches("is given twice").count()),
+        (Some(2), 2),
+        "{}",
+        seen.stderr
+    );
+    let twice = "mxm-secrets: the standard input is given twice: --stdin and --stdin\n";
+    home.run(["exec", "--stdin=x", "--stdin=x", "--", "touch", "trace"])
+        .is(125, "", twice);
+    assert!(!home.path().join("trace").exists());
+    let several = [
+        "exec",
+        "--set=a",
+        "--set=b",
+        "--set=lower",
+        "--stdin=x",
+        "--",
+        "sh",
+        "-c",
+        "echo $A$B$a",
+    ];
+    home.run(several).is(0, "xxx\n", "");
+    let several = [
+        "exec",
+        "--from=a.yaml",
+        "--from=b.yaml",
+        "--set=lower",
+        "--secret=C=x",
+        "--",
+        "sh",
+        "-c",
+        "echo $A$B$C$a",
+    ];
+    home.run(several).is(0, "xxxx\n", "");
+}
+
 /// A set that needs nothing, here or at all, is no mistake: its command starts. No set and no secret at all is one.
 #[test]
 fn an_empty_set_starts_its_command() {
