@@ -104,6 +104,29 @@ class Hosts(Home):
         """
         self.assertEqual(self.run_python(script, K="v", PYTHONWARNINGS="ignore").stdout, "0\n")
 
+    def test_a_fork_beside_a_thread_that_has_a_lock_of_the_library(self) -> None:
+        script = """
+            import os, signal, sysconfig, threading
+            import mxm.secrets._program as p
+            lock = getattr(sysconfig, "_CONFIG_VARS_LOCK", threading.Lock())
+            held, done = threading.Event(), threading.Event()
+            def hold():
+                with lock:
+                    held.set()
+                    done.wait()
+            thread = threading.Thread(target=hold)
+            thread.start()
+            held.wait()
+            child = os.fork()
+            if child == 0:
+                signal.alarm(10)
+                list(p._candidates())
+                os._exit(0 if get_secret("k", backends=["env"]) == "v" else 1)
+            print(os.waitpid(child, 0)[1])
+            done.set()
+        """
+        self.assertEqual(self.run_python(script, K="v", PYTHONWARNINGS="ignore").stdout, "0\n")
+
     def test_the_three_ways_of_multiprocessing(self) -> None:
         path = os.path.join(self.home, "pool.py")
         with open(path, "w", encoding="utf-8") as file:
@@ -333,6 +356,33 @@ class Hosts(Home):
         script = "print(get_secret('k\\u00fc', backends=['env']))"
         for more in {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}, {"PYTHONUTF8": "1"}:
             self.assertEqual(self.said(script, K_="v", **more), "v\n")
+
+    def test_an_environment_that_a_test_has_replaced(self) -> None:
+        script = """
+            import os
+            from unittest import mock
+            with mock.patch("os.environ", {"K": "replaced"}):
+                print(get_secret("k", backends=["env"]))
+        """
+        self.assertEqual(self.said(script, K="v"), "replaced\n")
+
+    def test_a_module_that_asks_while_it_is_imported(self) -> None:
+        with open(os.path.join(self.home, "settings.py"), "w", encoding="utf-8") as file:
+            file.write("from mxm.secrets import get_secret\nKEY = get_secret('k', backends=['env'])\n")
+        self.assertEqual(self.said("import settings; print(settings.KEY)", K="v", PYTHONPATH=self.home), "v\n")
+
+    def test_a_subinterpreter(self) -> None:
+        script = """
+            import sys
+            code = "from mxm.secrets import get_secret; print(get_secret('k', backends=['env']), flush=True)"
+            if sys.version_info >= (3, 13):
+                import _interpreters
+                print(_interpreters.exec(_interpreters.create("isolated"), code))
+            else:
+                import _xxsubinterpreters
+                print(_xxsubinterpreters.run_string(_xxsubinterpreters.create(), code))
+        """
+        self.assertEqual(self.said(script, K="v"), "v\nNone\n")
 
     def test_at_the_end_of_the_interpreter(self) -> None:
         out = self.said("import atexit; atexit.register(lambda: print(get_secret('k')))", K="v")

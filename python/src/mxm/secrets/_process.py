@@ -133,7 +133,7 @@ class _Run:
             if self.process != os.getpid():
                 raise SecretFailed("this process was forked in the middle of a lookup, by a signal handler")
             # A signal may reach another thread, where it ends no wait.
-            if not self.ended.acquire(timeout=0.2):
+            if not self.ended.acquire(timeout=0.5):
                 # A thread may have ended for want of memory before it began.
                 self.work()
 
@@ -309,8 +309,9 @@ def _inheritable() -> list[int]:
 def _environment(no_input: bool | None, role: bytes | None) -> dict[bytes, bytes]:
     """Says whether a person is there: the program's standard error is read here, so it cannot see that itself."""
     # Other threads may change it: what is gone by now is left out, where {**os.environ} raises a KeyError.
-    names = list(os.environb)
-    environment = {name: value for name in names if (value := os.environb.get(name)) is not None}
+    names = list(os.environ)
+    inherited = {name: value for name in names if (value := os.environ.get(name)) is not None}
+    environment = {os.fsencode(name): os.fsencode(value) for name, value in inherited.items()}
     if role is not None:
         environment[b"MXM_ROLE"] = role
     terminal = _terminal()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import sysconfig
 from functools import cache
 
 from ._errors import ProgramMissing
@@ -27,10 +26,10 @@ def _candidates() -> Iterator[str]:
     prefix, lib = os.path.split(above)
     if packages in ("site-packages", "dist-packages") and python.startswith(("python", "pypy")) and lib.startswith("lib"):
         yield os.path.join(prefix, "bin")
-    yield sysconfig.get_path("scripts")
+    # Of an editable install. sysconfig knows no more, and has a lock, which a fork may find taken forever.
     yield os.path.join(sys.prefix, "bin")
     yield os.path.join(sys.base_prefix, "bin")
-    yield sysconfig.get_path("scripts", scheme=sysconfig.get_preferred_scheme("user"))
+    yield os.path.expanduser("~/.local/bin")
 
 
 def _is_program(path: str) -> bool:
