@@ -104,6 +104,7 @@ fn run(arguments: Vec<OsString>) -> u8 {
             // Another command may do without its output.
             if !parsed.command.runs_another {
                 watch::heed_reader();
+                sys::let_orphans_come();
             }
             if let Some(status) = parsed.command.own_failure {
                 sys::set_status_without_memory(status as u8);

@@ -47,6 +47,8 @@ use std::time::Duration;
 use crate::backend::{self, BACKENDS, Entry};
 use crate::chain::OnError;
 use crate::credential::{self, Asked};
+#[cfg(feature = "config")]
+use crate::deadline::Deadline;
 use crate::nearest::advice;
 use crate::refs::Refs;
 use crate::request::{Request, Set};
@@ -301,7 +303,8 @@ pub struct Checked {
 /// Everything that is wrong in it.
 #[cfg(feature = "config")]
 pub fn check(options: &Options) -> Result<Checked, UsageError> {
-    let raw = files::find(options)?;
+    let deadline = files::deadline(options);
+    let raw = files::find(options, deadline)?;
     if raw.files.is_empty() && !raw.is_none {
         let places = text::list(files::places().iter().map(|path| path.to_string_lossy()));
         let mut text = "there is no configuration file to check".to_owned();
@@ -317,7 +320,7 @@ pub fn check(options: &Options) -> Result<Checked, UsageError> {
     let not_here = UsageError::gather(raw.unselected(), &mut more);
     // What is in effect here leaves nothing to other machines.
     let here = match &not_here {
-        Some(None) => in_effect(options, true),
+        Some(None) => in_effect(options, true, deadline),
         Some(Some(_)) | None => Ok(None),
     };
     let here = UsageError::gather(here, &mut more).flatten();
@@ -348,14 +351,15 @@ pub fn check(options: &Options) -> Result<Checked, UsageError> {
 /// All that is wrong in it, if some of it is wrong elsewhere.
 #[cfg(feature = "config")]
 fn configured(options: &Options) -> Result<(Configured, Option<UsageError>), UsageError> {
-    let Some(here) = in_effect(options, false)? else {
+    let deadline = files::deadline(options);
+    let Some(here) = in_effect(options, false, deadline)? else {
         return Ok(Default::default());
     };
     let (raw, mut wrong) = (here.raw, here.wrong);
     if wrong.is_empty() {
         return Ok((here.configured, None));
     }
-    if let Ok(again) = files::read(options) {
+    if let Ok(again) = files::read(options, deadline) {
         check::name_causes(&raw, again, &mut wrong);
     }
     let error = raw.report(&wrong);
@@ -379,8 +383,12 @@ struct InEffect {
 /// # Errors
 /// Files that cannot be read or put together.
 #[cfg(feature = "config")]
-fn in_effect(options: &Options, thorough: bool) -> Result<Option<InEffect>, UsageError> {
-    let mut raw = files::read(options)?;
+fn in_effect(
+    options: &Options,
+    thorough: bool,
+    deadline: Deadline,
+) -> Result<Option<InEffect>, UsageError> {
+    let mut raw = files::read(options, deadline)?;
     let Some(root) = raw.merged()? else {
         return Ok(None);
     };
@@ -398,8 +406,11 @@ fn in_effect(options: &Options, thorough: bool) -> Result<Option<InEffect>, Usag
 /// # Errors
 /// A file that cannot be read, or that others can write to.
 #[cfg(feature = "config")]
-pub fn set_file(path: &Path) -> Result<(Vec<Request>, Option<UsageError>), UsageError> {
-    let mut raw = files::read_set(path)?;
+pub fn set_file(
+    path: &Path,
+    options: &Options,
+) -> Result<(Vec<Request>, Option<UsageError>), UsageError> {
+    let mut raw = files::read_set(path, files::deadline(options))?;
     let Some(root) = raw.base.take() else {
         return Ok(Default::default());
     };
@@ -412,7 +423,7 @@ pub fn set_file(path: &Path) -> Result<(Vec<Request>, Option<UsageError>), Usage
 /// # Errors
 /// Always.
 #[cfg(not(feature = "config"))]
-pub fn set_file(_: &Path) -> Result<(Vec<Request>, Option<UsageError>), UsageError> {
+pub fn set_file(_: &Path, _: &Options) -> Result<(Vec<Request>, Option<UsageError>), UsageError> {
     Err(UsageError::new(
         "--from: this build has no configuration support (Cargo feature config)",
     ))

@@ -6,11 +6,11 @@ use crate::secret::Secret;
 
 /// The field called `field` of the secret `whole`: a member if the whole secret is a JSON object, else the value of
 /// the first line `FIELD: value` below the first line (the convention of pass). The line's end is not part of the
-/// value, nor are the blanks after the colon. After `deadline`, what is found may be wrong.
+/// value, nor are the blanks after the colon. After `deadline`, what is found may be wrong: the search ends there.
 pub fn pick(whole: &Secret, field: &str, deadline: Deadline) -> Option<Secret> {
     match json::Value::parse(whole.expose(), Some(deadline)).filter(|value| value.is_object()) {
         Some(object) => object.get(field)?.field(),
-        None => line(whole.expose(), field.as_bytes()).map(Secret::copy_of),
+        None => line(whole.expose(), field.as_bytes(), deadline).map(Secret::copy_of),
     }
 }
 
@@ -34,9 +34,12 @@ pub fn first_line(whole: &Secret) -> Secret {
     Secret::copy_of(line)
 }
 
-fn line<'a>(text: &'a [u8], field: &[u8]) -> Option<&'a [u8]> {
-    let mut lines = text.split(|&byte| byte == b'\n').skip(1);
-    lines.find_map(|line| value(line, field))
+fn line<'a>(text: &'a [u8], field: &[u8], deadline: Deadline) -> Option<&'a [u8]> {
+    let lines = text.split(|&byte| byte == b'\n').enumerate().skip(1);
+    let in_time = |number: usize| !number.is_multiple_of(1024) || deadline.go_on().is_ok();
+    lines
+        .take_while(|(number, _)| in_time(*number))
+        .find_map(|(_, line)| value(line, field))
 }
 
 /// The value of a line `FIELD: value`.

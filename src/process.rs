@@ -21,7 +21,7 @@ pub use environment::{can_be_withheld, is_credential, is_obeyed, is_withheld, le
 pub use lineage::handed_on;
 pub use programs::{candidates, find_program};
 
-use family::{Family, Which};
+use family::{Counted, Family, Which};
 
 /// The variables that tell an mxm-secrets that is started for a backend about those above it.
 pub const FROM_ABOVE: [&str; 2] = [lineage::VARIABLE, environment::WITHHELD];
@@ -186,6 +186,7 @@ impl Running {
             command.process_group(0);
         }
         sys::end_with_us(command);
+        let counted = Counted::new();
         let child = command.spawn().map_err(Problem::Io)?;
         sys::remember_child(child.id(), context.unattended);
         Ok(Running {
@@ -193,6 +194,7 @@ impl Running {
                 child: child.id(),
                 group: context.unattended,
                 mark,
+                _counted: counted,
             },
             child,
             over: false,

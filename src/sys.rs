@@ -22,7 +22,7 @@ mod sockets;
 
 pub use children::{
     ask_group_to_end, ask_to_end, be_asked_to_end, end_of, end_with_us, forget_child,
-    group_is_there, has_ended, kill, kill_group, remember_child,
+    group_is_there, has_ended, kill, kill_group, let_orphans_come, orphans_come, remember_child,
 };
 pub use descriptors::{
     fill_standard_streams, keep_at_exec, make_stdin, out_of_the_way, terminal_path,

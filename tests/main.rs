@@ -5,6 +5,7 @@ mod support;
 
 #[cfg(feature = "age")]
 mod age;
+mod bounds;
 mod completions;
 mod config;
 #[cfg(all(target_os = "linux", not(mxm_secrets_portable), feature = "config"))]

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::support::terminal::Terminal;
 use crate::support::{
     Home, STRANGER, emulated, full_pipe, is_gone, left_by, processes_in, program_under_test,
-    started_in, transcript,
+    started_in, state, transcript,
 };
 
 /// Long enough for the slowest machine; a test that waits this long has failed.
@@ -559,6 +559,49 @@ fn what_starts_itself_again_without_end_ends() {
             assert_eq!(last, now, "{next}");
             assert_eq!(left_by(&home), Vec::<String>::new());
         }
+    }
+}
+
+/// Without its group, its parent and our mark: it becomes ours, since get stays what it is.
+#[test]
+#[cfg_attr(
+    any(not(target_os = "linux"), mxm_secrets_portable),
+    ignore = "there they come to another process"
+)]
+fn what_hides_its_environment_ends() {
+    for no_input in ["1", "0"] {
+        let mut home = Home::new();
+        home.set("MXM_SECRETS_NO_INPUT", no_input);
+        home.link(&["sleep", "setsid", "env", "sh"]);
+        let hide = "(setsid env -i PATH=\"$PATH\" sh -c 'echo $$ >hidden; exec sleep 1000' >/dev/null 2>&1 &)";
+        home.fake("gopass", &format!("{hide}\nsleep 1000"));
+        let run = |words: &[&str]| home.run(words);
+        run(&["get", "a", "--timeout", "1"]).has(4, "", &["in time"]);
+        assert!(is_gone(pid(&home, "hidden")));
+        fs::remove_file(home.path().join("hidden")).unwrap();
+        // A signal.
+        let mut command = home.mxm_secrets(["resolve", "a", "--timeout", "100"]);
+        let child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let hidden = pid(&home, "hidden");
+        kill(&child, libc::SIGTERM);
+        child.wait_with_output().unwrap();
+        assert!(is_gone(hidden));
+        fs::remove_file(home.path().join("hidden")).unwrap();
+        // What comes to its own end may leave something behind.
+        fs::remove_file(home.path().join("bin/gopass")).unwrap();
+        home.fake(
+            "gopass",
+            &format!("{hide}\nwhile [ ! -s hidden ]; do sleep 0.01; done\nprintf value"),
+        );
+        run(&["get", "a"]).is(0, "value\n", "");
+        let hidden = pid(&home, "hidden");
+        assert!(state(hidden).is_some_and(|state| state != 'Z'));
+        // SAFETY: it is what this test has started.
+        unsafe { libc::kill(libc::pid_t::try_from(hidden).unwrap(), libc::SIGKILL) };
     }
 }
 

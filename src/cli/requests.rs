@@ -48,7 +48,8 @@ impl Asked {
     /// An option of the chain that is wrong.
     pub fn read(parsed: &Parsed) -> Result<Asked, UsageError> {
         let mut mistakes = Vec::new();
-        let loaded = Settings::load_past_sets(&parsed.options()?);
+        let options = parsed.options()?;
+        let loaded = Settings::load_past_sets(&options);
         let settings = UsageError::gather(loaded, &mut mistakes).map(|(settings, wrong)| {
             UsageError::gather(wrong.map_or(Ok(()), Err), &mut mistakes);
             settings
@@ -58,10 +59,12 @@ impl Asked {
             let found = match (id, &settings) {
                 (Id::Set, Some(settings)) => settings.set(&value.to_string_lossy()),
                 (Id::Set, None) => continue,
-                (Id::From, _) => config::set_file(value.as_ref()).map(|(requests, wrong)| {
-                    UsageError::gather(wrong.map_or(Ok(()), Err), &mut mistakes);
-                    requests
-                }),
+                (Id::From, _) => {
+                    config::set_file(value.as_ref(), &options).map(|(requests, wrong)| {
+                        UsageError::gather(wrong.map_or(Ok(()), Err), &mut mistakes);
+                        requests
+                    })
+                }
                 _ => request(id, value).map(|request| vec![request]),
             };
             let found = UsageError::gather(found, &mut mistakes);

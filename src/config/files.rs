@@ -51,6 +51,11 @@ const MISTAKES: usize = 100;
 /// How long reading a configuration may take if no timeout was given.
 const TIME: Duration = Duration::from_secs(10);
 
+/// When all that the command reads of a configuration must have been read.
+pub fn deadline(options: &Options) -> Deadline {
+    Deadline::after(options.timeout.unwrap_or(TIME))
+}
+
 /// The mistake of a configuration that was not read in time.
 pub fn late(ended: Ended) -> UsageError {
     UsageError::new(format!("the configuration {}", ended.before_it_was("read")))
@@ -60,8 +65,8 @@ pub fn late(ended: Ended) -> UsageError {
 ///
 /// # Errors
 /// Files that cannot be read, and files that are not YAML.
-pub fn read(options: &Options) -> Result<Raw, UsageError> {
-    match find(options) {
+pub fn read(options: &Options, deadline: Deadline) -> Result<Raw, UsageError> {
+    match find(options, deadline) {
         Err(_) if goes_without_home(options) => Ok(Raw::default()),
         found => found,
     }
@@ -71,9 +76,9 @@ pub fn read(options: &Options) -> Result<Raw, UsageError> {
 ///
 /// # Errors
 /// Files that cannot be read, and files that are not YAML.
-pub fn find(options: &Options) -> Result<Raw, UsageError> {
+pub fn find(options: &Options, deadline: Deadline) -> Result<Raw, UsageError> {
     let mut raw = Raw {
-        deadline: Deadline::after(options.timeout.unwrap_or(TIME)),
+        deadline,
         ..Raw::default()
     };
     let mut wrong = Vec::new();
@@ -163,8 +168,11 @@ fn goes_without_home(options: &Options) -> bool {
 ///
 /// # Errors
 /// A file that cannot be read, or that is not YAML.
-pub fn read_set(path: &Path) -> Result<Raw, UsageError> {
-    let mut raw = Raw::default();
+pub fn read_set(path: &Path, deadline: Deadline) -> Result<Raw, UsageError> {
+    let mut raw = Raw {
+        deadline,
+        ..Raw::default()
+    };
     let mut wrong = Vec::new();
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let mut trust = Trust::of_any_owner();

@@ -2,10 +2,12 @@
 //!
 //! A process belongs to a child that is its ancestor, that leads its group, or whose mark it has in its environment. So
 //! it is found after `setsid`, and after its parent has ended. A process that has left the group, has lost its parent
-//! and hides its environment is not found. Where there is no /proc, the child and its group are all that is known.
+//! and hides its environment becomes ours where [`sys::let_orphans_come`] was called, and belongs to the only child that
+//! there is then; elsewhere it is not found. Where there is no /proc, the child and its group are all that is known.
 
 use std::collections::HashSet;
 use std::fs;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::deadline::Deadline;
@@ -36,6 +38,25 @@ const DAEMONS: [&str; 9] = [
 /// The arguments of the one that is called `gopass`.
 const AGENT_OF_GOPASS: &[u8] = b"\0age\0agent\0start\0";
 
+/// How many children there are, or are just being started.
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+/// Counts a child, from before it is started.
+pub struct Counted(());
+
+impl Counted {
+    pub fn new() -> Counted {
+        COUNT.fetch_add(1, Ordering::SeqCst);
+        Counted(())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        COUNT.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 /// A child, and what tells those that it has started from others.
 pub struct Family {
     /// The child.
@@ -44,6 +65,7 @@ pub struct Family {
     pub group: bool,
     /// What only its environment has.
     pub mark: String,
+    pub _counted: Counted,
 }
 
 /// Which of them are to end.
@@ -132,7 +154,11 @@ impl Family {
     /// Those that are alive.
     fn alive(&self, which: Which, seen: &mut Seen) -> Vec<Process> {
         let us = std::process::id();
+        let is_only = || COUNT.load(Ordering::SeqCst) == 1;
+        // Another child that is started between the two looks is none of it.
+        let before = sys::orphans_come() && is_only();
         let mut others = processes(seen);
+        let takes_orphans = before && is_only();
         let Some(own) = others.iter().position(|process| process.pid == us) else {
             return self.child_alone();
         };
@@ -147,6 +173,10 @@ impl Family {
                         || seen.members.contains(&process.id())
                         || found.iter().any(|one: &Process| one.pid == process.parent)
                         || (process.began >= own.began && self.marks(process))
+                        || (takes_orphans
+                            && process.parent == us
+                            && process.began >= own.began
+                            && !has(process.pid, super::lineage::VARIABLE))
                 }
                 Which::InGroup => process.group == group && (self.group || self.marks(process)),
             };
@@ -193,9 +223,7 @@ impl Family {
 
     /// Whether it has the mark. That of a process of another user, or of one that lets nobody look, cannot be seen.
     fn marks(&self, process: &Process) -> bool {
-        let mark = self.mark.as_bytes();
-        let environment = read(process.pid, "environ");
-        environment.windows(mark.len()).any(|text| text == mark)
+        has(process.pid, &self.mark)
     }
 }
 
@@ -240,6 +268,14 @@ fn processes(seen: &mut Seen) -> Vec<Process> {
         }
     }
     all
+}
+
+/// Whether `text` stands in the environment of a process.
+fn has(pid: u32, text: &str) -> bool {
+    let environment = read(pid, "environ");
+    environment
+        .windows(text.len())
+        .any(|part| part == text.as_bytes())
 }
 
 /// A file of /proc; empty when the process has ended, or does not let us look.

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 #[cfg(all(target_os = "linux", not(mxm_secrets_portable)))]
 use std::os::unix::process::CommandExt;
 use std::process::Command;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
@@ -47,6 +47,11 @@ pub fn group_is_there(leader: u32) -> bool {
 pub fn end_with_us(command: &mut Command) {
     #[cfg(all(target_os = "linux", not(mxm_secrets_portable)))]
     {
+        if ORPHANS_COME.load(Ordering::Relaxed) {
+            let us = rustix::process::getpid();
+            let done = rustix::process::set_child_subreaper(Some(us)).is_ok();
+            ORPHANS_COME.store(done, Ordering::Relaxed);
+        }
         let us = rustix::process::getpid();
         let bind = move || {
             rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
@@ -61,6 +66,22 @@ pub fn end_with_us(command: &mut Command) {
     }
     #[cfg(any(not(target_os = "linux"), mxm_secrets_portable))]
     let _ = command;
+}
+
+/// Whether what loses its parent, below this process, becomes its child.
+static ORPHANS_COME: AtomicBool = AtomicBool::new(false);
+
+/// From the next [`end_with_us`] on, what loses its parent below this process becomes its child, on systems that have such
+/// a thing (Linux, PR_SET_CHILD_SUBREAPER in prctl(2)). Not for a process that becomes another program, to which they
+/// would be strange children.
+pub fn let_orphans_come() {
+    let has = cfg!(all(target_os = "linux", not(mxm_secrets_portable)));
+    ORPHANS_COME.store(has, Ordering::Relaxed);
+}
+
+/// Whether they do.
+pub fn orphans_come() -> bool {
+    ORPHANS_COME.load(Ordering::Relaxed)
 }
 
 /// Lets the system ask this process to end, in place of killing it, when its parent has said [`end_with_us`]: there may

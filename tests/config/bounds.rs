@@ -2,28 +2,15 @@
 
 use std::fmt::Write as _;
 use std::process::Command;
-use std::time::Duration;
 
-use crate::support::{Home, Spent, spent};
+use crate::support::Home;
+use crate::support::bounds::in_time;
 
 const STORE: &str = "mxm-config-store/apps/mxm-secrets";
 
-/// Runs a command to its end; it must be there in time, and must not have had more than 100 MB.
-#[track_caller]
-fn bounded(command: &mut Command, timeout: f64, what: &str) {
-    let Spent { seen, cpu, memory } = spent(std::mem::replace(command, Command::new("")));
-    // The program of the tests is not optimized; what is shipped is.
-    let shipped = std::env::var_os("MXM_SECRETS_TEST_PROGRAM").is_some();
-    let more = Duration::from_millis(if shipped { 200 } else { 3000 });
-    let most = Duration::from_secs_f64(timeout) + more;
-    assert!(cpu < most, "{what}: {cpu:?}");
-    assert!(memory < 100_000_000, "{what}: {memory} bytes");
-    assert!(seen.status.is_some(), "{what}: {}", seen.stderr);
-}
-
 #[test]
 fn interpolations_do_not_copy_without_measure() {
-    let home = Home::new();
+    let mut home = Home::new();
     // Five thousand keys that lead to a mapping of five thousand, and a layer that is put over each.
     let (mut default, mut layer) = ("big: {".to_owned(), "prod: {".to_owned());
     for number in 0..5000 {
@@ -37,16 +24,16 @@ fn interpolations_do_not_copy_without_measure() {
     layer.push_str("}\n");
     home.write(&format!("{STORE}/default.yaml"), default);
     home.write(&format!("{STORE}/environment.yaml"), layer);
-    let mut command = home.mxm_secrets(["get", "a", "--timeout", "2"]);
-    bounded(command.env("MXM_ENVIRONMENT", "prod"), 2.0, "copies");
-    let mut command = home.mxm_secrets(["get", "a", "--timeout", "2"]);
-    let seen = crate::support::transcript(command.env("MXM_ENVIRONMENT", "prod"));
+    home.set("MXM_ENVIRONMENT", "prod");
+    let seen = in_time("YAML: copies", 2.0, || {
+        home.mxm_secrets(["get", "a", "--timeout", "2"])
+    });
     assert_eq!(seen.status, Some(2), "{}", seen.stderr);
 }
 
 #[test]
 fn dead_interpolations_are_not_looked_up() {
-    let home = Home::new();
+    let mut home = Home::new();
     let (mut default, mut layer) = (
         "mxm_secrets: {backends: [env]}\n".to_owned(),
         "prod: {".to_owned(),
@@ -58,21 +45,21 @@ fn dead_interpolations_are_not_looked_up() {
     layer.push_str("}\n");
     home.write(&format!("{STORE}/default.yaml"), default);
     home.write(&format!("{STORE}/environment.yaml"), &layer);
-    let mut command = home.mxm_secrets(["get", "a", "--timeout", "2"]);
-    bounded(command.env("MXM_ENVIRONMENT", "prod"), 2.0, "dead");
+    home.set("MXM_ENVIRONMENT", "prod");
+    in_time("YAML: dead", 2.0, || {
+        home.mxm_secrets(["get", "a", "--timeout", "2"])
+    });
     // Those over which a mapping is put are looked up, and that has an end.
     home.write(
         &format!("{STORE}/environment.yaml"),
         layer.replace(": 1,", ": {a: 1},"),
     );
-    let mut command = home.mxm_secrets(["get", "a", "--timeout", "2"]);
-    bounded(
-        command.env("MXM_ENVIRONMENT", "prod"),
-        2.0,
-        "dead and under a mapping",
-    );
-    let mut command = home.mxm_secrets(["config", "--check", "--timeout", "2"]);
-    bounded(&mut command, 2.0, "check");
+    in_time("YAML: dead and under a mapping", 2.0, || {
+        home.mxm_secrets(["get", "a", "--timeout", "2"])
+    });
+    in_time("YAML: check", 2.0, || {
+        home.mxm_secrets(["config", "--check", "--timeout", "2"])
+    });
 }
 
 #[test]
@@ -150,9 +137,11 @@ fn every_worst_file_ends() {
     ] {
         let path = home.write("worst.yaml", text);
         for command in [&["get", "a"][..], &["config", "--check"]] {
-            let mut command = home.mxm_secrets(command);
-            command.args(["--timeout", "2", "--config"]).arg(&path);
-            bounded(&mut command, 2.0, what);
+            in_time(&format!("YAML: {what}, {}", command[0]), 2.0, || {
+                let mut command = home.mxm_secrets(command);
+                command.args(["--timeout", "2", "--config"]).arg(&path);
+                command
+            });
         }
     }
     let fifo = home.path().join("fifo");
@@ -164,7 +153,8 @@ fn every_worst_file_ends() {
             .success()
     );
     for path in ["/dev/zero", "fifo", "/dev/full", "/proc/self/mem"] {
-        let mut command = home.mxm_secrets(["get", "a", "--timeout", "1", "--config", path]);
-        bounded(&mut command, 1.0, path);
+        in_time(&format!("YAML: {path}"), 1.0, || {
+            home.mxm_secrets(["get", "a", "--timeout", "1", "--config", path])
+        });
     }
 }

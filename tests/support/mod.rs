@@ -1,5 +1,6 @@
 //! What the tests share: an empty home for each, the program run in it, and the real programs.
 
+pub mod bounds;
 #[cfg(all(
     target_os = "linux",
     not(mxm_secrets_portable),
@@ -491,72 +492,4 @@ pub fn not_run(why: &str) {
         std::env::var_os("CI").is_none_or(|ci| ci != "true"),
         "in CI every test runs: {why}"
     );
-}
-
-/// What a command has done, and what it took.
-#[cfg(any(
-    feature = "age",
-    feature = "config",
-    feature = "credentials",
-    feature = "vault"
-))]
-pub struct Spent {
-    pub seen: Transcript,
-    /// Time of the processor.
-    pub cpu: Duration,
-    /// The most memory that it had at once, in bytes.
-    pub memory: u64,
-}
-
-/// Runs a command, and looks at what it takes.
-#[cfg(any(
-    feature = "age",
-    feature = "config",
-    feature = "credentials",
-    feature = "vault"
-))]
-pub fn spent(mut command: Command) -> Spent {
-    use std::io::{Read as _, Seek as _};
-
-    let (stdout, stderr) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
-    command
-        .stdout(stdout.try_clone().unwrap())
-        .stderr(stderr.try_clone().unwrap());
-    #[expect(clippy::zombie_processes, reason = "it is waited for below")]
-    let child = command.spawn().unwrap();
-    let pid = libc::pid_t::try_from(child.id()).unwrap();
-    let (mut status, mut memory) = (0, 0);
-    // What the kernel says at the end counts the memory of the process that this one was forked from, too.
-    let usage = loop {
-        let shown = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        let most = shown.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let most = most.and_then(|most| most.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-        memory = most.map_or(memory, |most| most * 1024);
-        let mut usage = std::mem::MaybeUninit::<libc::rusage>::uninit();
-        // SAFETY: both pointers are to live places, and the kernel fills the second one when it gives the pid back.
-        unsafe {
-            if libc::wait4(pid, &raw mut status, libc::WNOHANG, usage.as_mut_ptr()) == pid {
-                break usage.assume_init();
-            }
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    };
-    let all = |mut file: fs::File| {
-        let mut bytes = Vec::new();
-        file.rewind().unwrap();
-        file.read_to_end(&mut bytes).unwrap();
-        bytes
-    };
-    let time = |time: libc::timeval| {
-        Duration::from_secs(time.tv_sec as u64) + Duration::from_micros(time.tv_usec as u64)
-    };
-    Spent {
-        seen: Transcript {
-            status: libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status)),
-            stdout: all(stdout),
-            stderr: String::from_utf8_lossy(&all(stderr)).into_owned(),
-        },
-        cpu: time(usage.ru_utime) + time(usage.ru_stime),
-        memory,
-    }
 }

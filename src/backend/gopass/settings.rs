@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use super::store::look;
 use crate::backend::Reason;
-use crate::deadline::Deadline;
+use crate::deadline::{Deadline, Ended};
 use crate::{file, sys};
 
-/// More than any person writes, in bytes.
+/// More than any person writes, with all that is included, in bytes.
 const LIMIT: usize = 1 << 20;
 /// How many files may include each other.
 const FILES: usize = 32;
@@ -148,10 +148,8 @@ fn read_file(path: &Path, deadline: Deadline) -> Result<Option<Vec<Setting>>, Re
     let mut all = Vec::new();
     let mut files = VecDeque::from([path.to_owned()]);
     let mut read: Vec<PathBuf> = Vec::new();
+    let mut size = 0;
     while let Some(path) = files.pop_front() {
-        if read.contains(&path) {
-            continue;
-        }
         let wrong = |what: &str| {
             Reason::from(format!(
                 "the configuration of gopass, {}, {what}",
@@ -166,24 +164,39 @@ fn read_file(path: &Path, deadline: Deadline) -> Result<Option<Vec<Setting>>, Re
         let file =
             sys::open_to_read(&path).map_err(|error| wrong(&format!("cannot be read: {error}")))?;
         let text = file::read_all(&file, LIMIT, deadline).map_err(|problem| wrong(&problem))?;
-        let settings = parse(&String::from_utf8_lossy(text.expose()));
+        size += text.len();
+        if size > LIMIT {
+            return Err(wrong("is, with those that include it, larger than 1 MiB"));
+        }
+        let settings = parse(&String::from_utf8_lossy(text.expose()), deadline)
+            .map_err(|ended| wrong(&ended.before_it_was("read")))?;
+        read.push(path.clone());
         for (_, other) in settings.iter().filter(|(key, _)| key == "include.path") {
-            files.push_back(match other.strip_prefix("~/") {
+            let other = match other.strip_prefix("~/") {
                 Some(below) => sys::home_or_root().join(below),
                 None => path.parent().unwrap_or(Path::new("")).join(other),
-            });
+            };
+            // One file too many is enough to say so.
+            if files.len() <= FILES && !files.contains(&other) && !read.contains(&other) {
+                files.push_back(other);
+            }
         }
         all.extend(settings);
-        read.push(path);
     }
     Ok(Some(all))
 }
 
 /// The settings of a file of gopass that count here.
-fn parse(text: &str) -> Vec<Setting> {
+///
+/// # Errors
+/// The deadline has passed, or a signal has come.
+fn parse(text: &str, deadline: Deadline) -> Result<Vec<Setting>, Ended> {
     let mut section = String::new();
     let mut settings = Vec::new();
-    for line in text.lines().map(str::trim) {
+    for (number, line) in text.lines().map(str::trim).enumerate() {
+        if number.is_multiple_of(1024) {
+            deadline.go_on()?;
+        }
         if line.starts_with('[') {
             let header = line.trim_matches(['[', ']']);
             let (name, below) = header.split_once(' ').unwrap_or((header, ""));
@@ -205,7 +218,7 @@ fn parse(text: &str) -> Vec<Setting> {
             }
         }
     }
-    settings
+    Ok(settings)
 }
 
 /// A value without its quotes and the comment behind it.
@@ -238,7 +251,7 @@ mod tests {
             [mounts \"team/x\"]\n\tPath = \"/te#am\" ; the team's\n[mounts bare]\n # path = /no\npath=~/b # c\n\
             [mounts \"q\\\"]\npath = /q\n";
         let settings = Settings {
-            all: parse(text),
+            all: parse(text, Deadline::never()).unwrap(),
             unread: None,
         };
         assert_eq!(settings.get("mounts.path"), Some("/root store"));
@@ -258,7 +271,7 @@ mod tests {
     fn the_first_value_counts_and_the_longest_alias() {
         let text = "[mounts \"a\"]\npath = /1\npath = /2\n[mounts \"a/b\"]\npath = /3\n";
         let settings = Settings {
-            all: parse(text),
+            all: parse(text, Deadline::never()).unwrap(),
             unread: None,
         };
         assert_eq!(settings.mount_of("a/c"), Some(("a", "/1")));
