@@ -357,6 +357,19 @@ class Hosts(Home):
         for more in {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}, {"PYTHONUTF8": "1"}:
             self.assertEqual(self.said(script, K_="v", **more), "v\n")
 
+    def test_a_host_that_closes_whatever_is_open(self) -> None:
+        self.fake("gopass", "exec /bin/sleep 60")
+        script = """
+            import os, threading
+            threading.Timer(0.3, os.closerange, (3, 200)).start()
+            for backend in "gopass", "env":
+                try:
+                    print(get_secret("k", "d", backends=[backend]))
+                except SecretFailed as error:
+                    print(error)
+        """
+        self.assertEqual(self.said(script, K="v"), "mxm-secrets cannot be run: Bad file descriptor\nv\n")
+
     def test_an_environment_that_a_test_has_replaced(self) -> None:
         script = """
             import os

@@ -100,7 +100,11 @@ class _Pipes:
             # A fork must not close what gets this number next.
             _descriptors.discard(descriptor)
             self.open.remove(descriptor)
-            os.close(descriptor)
+            try:
+                os.close(descriptor)
+            except OSError:
+                # The host closes whatever is open, as daemons do.
+                pass
 
 
 class _Run:
@@ -162,8 +166,8 @@ class _Run:
             self._run(pipes, output, messages)
             self.read(output, bytes(messages.bytes[: messages.used]).decode("utf-8", "replace"))
         finally:
-            pipes.close(*pipes.open)
             output.wipe()
+            pipes.close(*pipes.open)
 
     def _run(self, pipes: _Pipes, output: Buffer, messages: Buffer) -> None:
         import select
@@ -367,7 +371,7 @@ def run(
             task.work()
         task.wait()
         if not results:
-            raise task.errors.pop() if task.errors else MemoryError
+            raise task.errors.pop() if task.errors else _without_frames(MemoryError())
         return results.pop()
     except BaseException:
         task.cancel()
