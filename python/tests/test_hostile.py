@@ -27,6 +27,12 @@ def alive(mark: str) -> list[int]:
     return found
 
 
+def command_of(process: int) -> str:
+    """What it runs."""
+    with open(f"/proc/{process}/comm", encoding="utf-8") as file:
+        return file.read().strip()
+
+
 class Hosts(Home):
     def test_a_host_that_ignores_its_children(self) -> None:
         script = """
@@ -559,6 +565,23 @@ class Ends(Home):
         self.assertEqual(child.communicate(timeout=20)[0], "interrupted\n")
         self.gone(mark)
 
+    def test_a_program_that_cleans_up_slowly_is_not_killed(self) -> None:
+        # It has a token to revoke, of a login that is still under way: seen here with one that is stopped for 3 s.
+        child, mark = self.start("""
+            try:
+                get_secret("k", timeout=50)
+            except KeyboardInterrupt:
+                print("interrupted")
+        """)
+        (program,) = [process for process in alive(mark) if command_of(process) == "mxm-secrets"]
+        os.kill(program, signal.SIGSTOP)
+        child.send_signal(signal.SIGINT)
+        time.sleep(3)
+        self.assertIn(program, alive(mark))
+        os.kill(program, signal.SIGCONT)
+        self.assertEqual(child.communicate(timeout=20)[0], "interrupted\n")
+        self.assertEqual(alive(mark), [])
+
     def test_a_handler_that_raises_leaves_nothing(self) -> None:
         child, mark = self.start("""
             import signal, sys
@@ -620,9 +643,8 @@ class Ends(Home):
                 print("failed")
         """)
         for process in alive(mark):
-            with open(f"/proc/{process}/comm", encoding="utf-8") as file:
-                if file.read() == "mxm-secrets\n":
-                    os.kill(process, signal.SIGKILL)
+            if command_of(process) == "mxm-secrets":
+                os.kill(process, signal.SIGKILL)
         self.assertEqual(child.communicate(timeout=20)[0], "failed\n")
 
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 # Milliseconds after which the program's end and a cancellation are noticed, where the pipes do not tell.
 _SLICE = 50
 
-# Seconds that the program has to end what it has started.
-_GRACE = 2.0
+# Seconds that the program has to end what it has started. It takes up to 5: a login under way, and its revocation.
+_GRACE = 6.0
 
 
 def _load() -> None:
@@ -251,7 +251,7 @@ class _Child:
         return self.over
 
     def end(self) -> None:
-        """Asks it to end, so that it ends what it has started; after two seconds it is killed."""
+        """Asks it to end, so that it ends what it has started; in the end it is killed."""
         import signal
 
         until = time.monotonic() + _GRACE
