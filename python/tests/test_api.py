@@ -210,7 +210,7 @@ class Refs(Home):
     def test_a_configuration_of_any_mapping_and_any_character(self) -> None:
         script = self.SETUP + """
         from types import MappingProxyType as Proxy
-        from collections import ChainMap
+        from collections import ChainMap, UserList
         def read(path, role="trader", wrap=Proxy, more=None):
             return SecretsApi.from_config_data(wrap({
                 "stores": wrap({"red": wrap({"backend": "env", "root": "mxm"})}),
@@ -218,6 +218,8 @@ class Refs(Home):
                 "refs": wrap({"key": wrap({"store": "red", "path": path, "policy": "p"})}), **(more or {})})).get_secret("key", identity=Me(role))
         says(lambda: read("a"))
         says(lambda: read("a", wrap=ChainMap))
+        says(lambda: read("a", more={"backends": UserList(["env"])}))
+        says(lambda: read("a", more={"backends": b"env"}))
         says(lambda: read("\\U0001f511/a"))
         says(lambda: read("\\u00fc\\u2603"))
         says(lambda: read("\\ud800"))
@@ -228,7 +230,7 @@ class Refs(Home):
         wrong = ["UsageError False True"]
         self.assertEqual(
             self.said(script, MXM_A="value", MXM___A="key", MXM___="snow").splitlines(),
-            ["value", "value", "key", "snow", *wrong, "TypeError False False", *["TypeError False False"] * 2, *wrong * 3],
+            ["value", "value", "value", "TypeError False False", "key", "snow", *wrong, "TypeError False False", *["TypeError False False"] * 2, *wrong * 3],
         )
 
     def test_a_configuration_without_files_in_memory(self) -> None:

@@ -7,7 +7,7 @@ allows the role of the identity. A policy is a guard against mistakes and no bou
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,10 +18,12 @@ from ._lookup import ask, encode, found, statuses, text
 _CONFIG = "/dev/fd/0"
 
 
-def _plain(value: Any) -> Mapping[Any, Any]:
+def _plain(value: Any) -> Mapping[Any, Any] | list[Any]:
     """What json does not know, of what a configuration may consist of."""
     if isinstance(value, Mapping):
         return {**value}
+    if isinstance(value, Sequence) and not isinstance(value, bytes):
+        return [*value]
     raise TypeError(f"the configuration must be plain data: found a {type(value).__name__}")
 
 
