@@ -6,6 +6,7 @@
 //! is known by what Go writes into it, whatever its name is.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
 use std::os::unix::fs::FileExt;
@@ -38,6 +39,8 @@ pub enum Dialect {
 pub struct Program {
     pub dialect: Dialect,
     kind: Kind,
+    /// Whether it is known, once somebody has asked.
+    is_known: OnceCell<bool>,
 }
 
 #[derive(Clone, Debug)]
@@ -54,7 +57,7 @@ impl Program {
     /// What is called `command`; `None`: there is no such program.
     pub fn find(command: &str) -> Option<Program> {
         let mut path = process::find_program(OsStr::new(command))?;
-        let of = |dialect, kind| Some(Program { dialect, kind });
+        let of = |dialect, kind| Some(Program::of(dialect, kind));
         for _ in 0..SCRIPTS {
             let text = beginning(&path);
             if is_pass(&text) {
@@ -77,17 +80,24 @@ impl Program {
             true => Dialect::Pass,
             false => Dialect::Gopass,
         };
-        let kind = Kind::Known;
-        Program { dialect, kind }
+        Program::of(dialect, Kind::Known)
+    }
+
+    fn of(dialect: Dialect, kind: Kind) -> Program {
+        Program {
+            dialect,
+            kind,
+            is_known: OnceCell::new(),
+        }
     }
 
     /// Whether it reads the store that can be looked at beside it. That of a compiled program takes a few milliseconds.
     pub fn is_known(&self) -> bool {
-        match &self.kind {
+        *self.is_known.get_or_init(|| match &self.kind {
             Kind::Known => true,
             Kind::Unknown => false,
             Kind::Compiled(path) => is_gopass(path),
-        }
+        })
     }
 }
 
@@ -122,6 +132,7 @@ fn is_pass(script: &[u8]) -> bool {
 fn is_gopass(path: &Path) -> bool {
     /// What stands before it, since Go 1.18, at a multiple of 16.
     const MARK: &[u8] = b"\xff Go buildinf:";
+    const PIECE: usize = 256 << 10;
     const NAMES: [&[u8]; 2] = [
         b"path\tgithub.com/gopasspw/gopass\n",
         b"path\tgithub.com/aviau/gopass/cmd/gopass\n",
@@ -135,19 +146,17 @@ fn is_gopass(path: &Path) -> bool {
         let has = |name: &&[u8]| info.windows(name.len()).any(|part| part == *name);
         NAMES.iter().any(has)
     };
-    let mut piece = vec![0; 64 << 10];
-    let mut place = 0;
-    while let Ok(count) = file.read_at(&mut piece, place)
-        && count > 0
-    {
+    // It stands near the end.
+    let mut piece = vec![0; PIECE];
+    let length = file.metadata().map_or(0, |data| data.len());
+    let pieces = length.div_ceil(PIECE as u64);
+    (0..pieces).rev().any(|number| {
+        let start = number * PIECE as u64;
+        let count = file.read_at(&mut piece, start).unwrap_or(0);
         let words = piece.get(..count).unwrap_or_default().chunks(16);
-        let mut marks = (place..).step_by(16).zip(words);
-        if marks.any(|(place, word)| word.starts_with(MARK) && is_named(place)) {
-            return true;
-        }
-        place += count as u64;
-    }
-    false
+        let mut marks = (start..).step_by(16).zip(words);
+        marks.any(|(place, word)| word.starts_with(MARK) && is_named(place))
+    })
 }
 
 /// The program that a script of a shell starts as its last and only command, with all of its own arguments.
