@@ -304,6 +304,102 @@ fn secret_service() {
     failed(&lost, "prod/text", "secret-tool ended with status 1");
 }
 
+/// KeePassXC as the service of secret-tool: each database is a collection, which finds nothing while it is locked.
+#[test]
+fn secret_service_of_keepassxc() {
+    let home = home("recipe: secret-service");
+    let programs = [
+        "secret-tool",
+        "busctl",
+        "dbus-daemon",
+        "keepassxc",
+        "keepassxc-cli",
+    ];
+    for name in programs {
+        let Some(path) = program(name) else { return };
+        home.install(name, &path);
+    }
+    home.link(&["sh", "sleep"]);
+    home.install("mxm-secrets", crate::support::program_under_test());
+    let entry = |(name, value): &(&str, &str)| {
+        let username = format!("prod/{name}");
+        let strings = [
+            ("Title", *name),
+            ("Password", *value),
+            ("service", "mxm"),
+            ("username", &username),
+        ];
+        let strings = strings
+            .map(|(key, text)| format!("<String><Key>{key}</Key><Value>{text}</Value></String>"));
+        // It ends where two have the same, or none.
+        let id = [b'A' + name.len() as u8; 21].map(char::from);
+        let id = String::from_iter(id) + "A==";
+        format!("<Entry><UUID>{id}</UUID>{}</Entry>", strings.concat())
+    };
+    let entries: String = VALUES.iter().map(entry).collect();
+    home.write(
+        "db.xml",
+        format!(
+            "<KeePassFile><Meta><CustomData><Item><Key>FDO_SECRETS_EXPOSED_GROUP</Key>\
+            <Value>{{01020304-0506-0708-090a-0b0c0d0e0f10}}</Value></Item></CustomData></Meta>\
+            <Root><Group><UUID>AQIDBAUGBwgJCgsMDQ4PEA==</UUID><Name>Root</Name>{entries}</Group></Root></KeePassFile>"
+        ),
+    );
+    // It does not ask a person who uses the item.
+    home.write(
+        ".config/keepassxc/keepassxc.ini",
+        "[General]\nConfigVersion=2\nUpdateCheckMessageShown=true\n[GUI]\nCheckForUpdates=false\n\
+        [FdoSecrets]\nEnabled=true\nShowNotification=false\nConfirmAccessItem=false\nUnlockBeforeSearch=false\n",
+    );
+    let import = "printf 'pw\\npw\\n' | keepassxc-cli import -q -p db.xml db.kdbx";
+    let Some(imported) = in_session(&home, import) else {
+        return;
+    };
+    imported.has(0, "", &[]);
+    // It is there before it has opened a database.
+    let asks = |starts: &str, until: &str, names: &[&str]| {
+        let names = names.join(" ");
+        let script = format!(
+            "export QT_QPA_PLATFORM=offscreen TMPDIR=$PWD
+            busctl='busctl --user --auto-start=no' service=org.freedesktop.secrets
+            {starts} >/dev/null 2>&1 &
+            keepassxc=$!
+            trap 'kill $keepassxc; wait' EXIT
+            until {until}; do kill -0 $keepassxc; sleep 0.1; done
+            for name in {names}; do
+                mxm-secrets get --timeout=60 --raw --default=d $name && echo ' 0' || echo \" $?\"
+            done"
+        );
+        in_session(&home, &script).unwrap()
+    };
+    // Whatever else is asked starts the service that the machine has.
+    let is_there = "$busctl status $service >/dev/null 2>&1";
+    let is_open = format!(
+        "{is_there} && [ \"$($busctl get-property $service /org/freedesktop/secrets/collection/db \
+        org.freedesktop.Secret.Collection Locked 2>&1)\" = 'b false' ]"
+    );
+    let names: Vec<_> = VALUES
+        .iter()
+        .map(|(name, _)| format!("prod/{name}"))
+        .collect();
+    let mut names: Vec<_> = names.iter().map(String::as_str).collect();
+    names.extend(["prod/fields#password", "prod/nothing"]);
+    let hits: String = VALUES
+        .iter()
+        .map(|(_, value)| format!("{value} 0\n"))
+        .collect();
+    asks("echo pw | keepassxc --pw-stdin db.kdbx", &is_open, &names).has(
+        0,
+        format!("{hits}p w 0\nd 3\n"),
+        &[],
+    );
+    // With the database locked, and with none.
+    for starts in ["exec keepassxc db.kdbx", "exec keepassxc"] {
+        let seen = asks(starts, is_there, &["prod/text", "prod/nothing"]);
+        seen.has(0, " 4\n 4\n", &[": failed: own: secret-tool did not find "]);
+    }
+}
+
 /// moto's server, on a port of its own, that ends with the test process.
 struct Moto {
     address: String,
