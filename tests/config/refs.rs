@@ -430,6 +430,29 @@ fn a_store_that_no_layer_has_is_found_wherever_the_ref_is() {
     }
 }
 
+/// What a variable has is in no message, as everywhere.
+#[test]
+fn a_store_that_a_variable_names_is_shown_as_it_is_written() {
+    let mut home = Home::new();
+    home.write(
+        &format!("{STORE}/default.yaml"),
+        "mxm_secrets:\n  policies: {p: {allowed_principals: [ops]}}\n  refs: {x: {store: \"${oc.env:WHICH}\", path: a, policy: p}}\n",
+    );
+    home.set("WHICH", "canary");
+    let place = home.path().join(STORE).join("default.yaml");
+    let why = "mxm_secrets.refs.x.store: no layer has the store ${oc.env:WHICH}";
+    let line = format!("mxm-secrets: {}:3:21: {why}\n", place.display());
+    run(&home, "", &["config", "--check"]).is(2, "", &line);
+    home.write(
+        &format!("{STORE}/machine.yaml"),
+        "m: {}\nn: {mxm_secrets: {stores: {canary: {backend: env, root: r}}}}\n",
+    );
+    let seen = run(&home, "", &["config", "--check"]);
+    let text = String::from_utf8(seen.stdout).unwrap();
+    assert!(text.contains("\nm: x (store ${oc.env:WHICH})\n"), "{text}");
+    assert!(seen.status == Some(0) && !text.contains("canary"), "{text}");
+}
+
 /// Null in a block of a layer stands where the mistake is; of what shows elsewhere, the block is named.
 #[test]
 fn a_mistake_names_the_block_that_causes_it() {

@@ -10,7 +10,7 @@ use crate::config::layers::{Layer, merge};
 use crate::config::yaml::{Data, Node, Wrong, wrong};
 use crate::config::{Checked, Configured};
 use crate::refs::{IDENTIFIER, KINDS, is_identifier};
-use crate::schema::UsageError;
+use crate::schema::{UsageError, Value};
 use crate::text::clipped;
 
 /// How many combinations of layers are checked.
@@ -142,11 +142,14 @@ struct Combinations<'l> {
     /// The stores that some combination has.
     stores: HashSet<String>,
     /// What is wrong, and in which combinations: one block of each layer.
-    wrong: BTreeMap<Wrong, (Lack, Vec<Vec<&'l str>>)>,
+    wrong: BTreeMap<Wrong, (Option<Lack>, Vec<Vec<&'l str>>)>,
 }
 
 /// A ref and the store that it lacks, where that is what is wrong.
-type Lack = Option<(String, String)>;
+struct Lack {
+    line: String,
+    store: String,
+}
 
 impl<'l> Combinations<'l> {
     /// # Errors
@@ -218,8 +221,19 @@ impl<'l> Combinations<'l> {
             };
             if refs.entry("stores", store).is_none() {
                 let place = place_of(self.raw, entry, "store").unwrap_or(root.place);
-                let text = format!("{SECTION}.refs.{name}.store: no layer has the store {store}");
-                let lack = Some((name.to_owned(), store.to_owned()));
+                // What a variable has is in no message.
+                let written = entry
+                    .given("store")
+                    .and_then(|given| given.written.as_ref());
+                let shown = match written {
+                    Some(Value::Text(written)) => written,
+                    _ => store,
+                };
+                let text = format!("{SECTION}.refs.{name}.store: no layer has the store {shown}");
+                let lack = Some(Lack {
+                    line: format!("{name} (store {shown})"),
+                    store: store.to_owned(),
+                });
                 self.found(wrong(place, text), lack, chosen);
             }
         }
@@ -233,7 +247,7 @@ impl<'l> Combinations<'l> {
     }
 
     /// Keeps what is wrong.
-    fn found(&mut self, wrong: Wrong, lack: Lack, chosen: &[&'l str]) {
+    fn found(&mut self, wrong: Wrong, lack: Option<Lack>, chosen: &[&'l str]) {
         if !self.told.contains(&wrong) {
             let (_, combinations) = self.wrong.entry(wrong).or_insert((lack, Vec::new()));
             combinations.push(chosen.to_vec());
@@ -253,8 +267,8 @@ impl<'l> Combinations<'l> {
             // What is wrong in a block is wrong because of it.
             dimensions.sort_by_key(|dimension| Some(*dimension) != own);
             let blocks = causes(combinations, &dimensions, &choices, self.count);
-            if let Some((name, store)) = lack.filter(|(_, store)| self.stores.contains(store)) {
-                lacking.extend(blocks.map(|blocks| format!("{blocks}: {name} (store {store})")));
+            if let Some(lack) = lack.filter(|lack| self.stores.contains(&lack.store)) {
+                lacking.extend(blocks.map(|blocks| format!("{blocks}: {}", lack.line)));
             } else if everywhere && own.is_none() {
                 wrongs.push(wrong);
             } else {
