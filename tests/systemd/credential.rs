@@ -221,9 +221,8 @@ fn a_server_that_dies_hands_nothing_over() {
         until '{}' kv put secret/prod/key value=m0rtal >/dev/null 2>&1; do sleep 0.1; done
         printf 'mxm_secrets:\\n  backends: [vault]\\n  timeout: 1\\n  vault: {{address: \"%s\"}}\\n  credentials_for: {{\"*.service\": [prod_key]}}\\n' \
             \"$VAULT_ADDR\" >/etc/mxm-secrets/mortal.yaml
-        cd /usr/local/lib/systemd/system
-        sed s,/credential,/mortal, mxm-secrets-credential.socket >/run/systemd/system/mortal.socket
-        sed s,secrets/config,secrets/mortal, mxm-secrets-credential@.service >/run/systemd/system/mortal@.service
+        systemctl cat mxm-secrets-credential.socket | sed s,/credential,/mortal, >/run/systemd/system/mortal.socket
+        systemctl cat mxm-secrets-credential@.service | sed s,secrets/config,secrets/mortal, >/run/systemd/system/mortal@.service
         systemctl daemon-reload; systemctl start mortal.socket",
         vault.display(),
         vault.display()
