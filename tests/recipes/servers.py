@@ -28,6 +28,7 @@ def crc32c(data):
 
 
 def kubernetes(name):
+    # What kube-apiserver 1.36.3 says.
     def status(code, reason, message):
         details = {"name": name, "kind": "secrets"}
         return code, {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
@@ -36,6 +37,8 @@ def kubernetes(name):
     if name == "prod":
         data = {key: in_base64(value) for key, value in VALUES.items()}
         return 200, {"kind": "Secret", "apiVersion": "v1", "metadata": {"name": name}, "data": data}
+    if name == "bare":
+        return 200, {"kind": "Secret", "apiVersion": "v1", "metadata": {"name": name}, "type": "Opaque"}
     if name == "forbidden":
         who = 'User "u" cannot get resource "secrets" in API group "" in the namespace "default"'
         return status(403, "Forbidden", f'secrets "{name}" is forbidden: {who}')
@@ -80,6 +83,9 @@ class Answers(BaseHTTPRequestHandler):
         elif path == "/api/v1":
             secrets = {"name": "secrets", "singularName": "secret", "namespaced": True, "kind": "Secret", "verbs": ["get"]}
             answer = 200, {"kind": "APIResourceList", "groupVersion": "v1", "resources": [secrets]}
+        elif path == "/api/v1/namespaces/default":
+            # kubectl 1.32 looks at the namespace, too, where it finds no Secret.
+            answer = 200, {"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": name}}
         elif path.startswith("/api/v1/namespaces/"):
             answer = kubernetes(name)
         elif path.endswith(":access"):

@@ -601,6 +601,8 @@ fn kubernetes() {
     miss(&home, "prod");
     miss(&home, "nothing");
     miss(&home, "no/thing#x");
+    // A Secret without any data.
+    miss(&home, "bare");
     failed(&home, "forbidden", "kubectl ended with status 1");
     failed(&home, "unauthorized", "kubectl ended with status 1");
     serve(NOBODY);
