@@ -96,13 +96,13 @@ pub fn open(path: &Path, deadline: Deadline) -> io::Result<Option<File>> {
 /// # Errors
 /// What is in the way, so that nobody can tell, naming the part.
 pub fn is_absent(path: &Path) -> io::Result<bool> {
-    let mut first = match path.metadata() {
+    let mut first = match reach(path) {
         Ok(_) => return Ok(false),
         Err(error) => (path, error),
     };
     // A relative path begins with the empty one.
     while let Some(parent) = first.0.parent().filter(|path| !path.as_os_str().is_empty()) {
-        match parent.metadata() {
+        match reach(parent) {
             Ok(data) if data.is_dir() => break,
             // A file, where a directory would have to be.
             Ok(_) => return Ok(true),
@@ -110,24 +110,31 @@ pub fn is_absent(path: &Path) -> io::Result<bool> {
         }
     }
     let (part, error) = first;
-    if !is_no_entry(&error) {
-        return Err(cannot_read(part, &error));
-    }
-    match part.symlink_metadata() {
-        Ok(found) if found.is_symlink() => {
-            let said = format!("{} is a link to nothing", part.display());
-            Err(io::Error::new(io::ErrorKind::NotFound, said))
-        }
-        Ok(_) => Ok(false),
+    match error.kind() {
+        // What `reach` says in its own words.
+        _ if error.get_ref().is_some() => Err(error),
         // A whole path that is too long may lead to a file; a part that is too long never does.
-        Err(error) => match error.kind() {
-            io::ErrorKind::InvalidFilename if path.as_os_str().len() >= 4096 => {
-                Err(cannot_read(path, &error))
-            }
-            _ if is_no_entry(&error) => Ok(true),
-            _ => Err(cannot_read(part, &error)),
-        },
+        io::ErrorKind::InvalidFilename if path.as_os_str().len() >= 4096 => {
+            Err(cannot_read(path, &error))
+        }
+        _ if is_no_entry(&error) => Ok(true),
+        _ => Err(cannot_read(part, &error)),
     }
+}
+
+/// What `path` leads to.
+fn reach(path: &Path) -> io::Result<fs::Metadata> {
+    let found = path.symlink_metadata()?;
+    if !found.is_symlink() {
+        return Ok(found);
+    }
+    path.metadata().map_err(|error| match is_no_entry(&error) {
+        true => {
+            let said = format!("{} is a link to nothing", path.display());
+            io::Error::new(io::ErrorKind::NotFound, said)
+        }
+        false => error,
+    })
 }
 
 /// Whether the directory at `path`, or the lowest one above it that is there, has anything at all; none above `root`

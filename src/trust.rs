@@ -5,6 +5,7 @@
 //! nobody else is in it. In a directory with the sticky bit, the owner of an entry decides. Nobody can write to a
 //! read-only mount. Who owns `/` counts as root: in some user namespaces root has no number.
 
+use std::cell::OnceCell;
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::fs::{self, File, Metadata};
@@ -41,7 +42,8 @@ pub(crate) struct Doubt {
 /// Checks files; what several have in common is looked at once.
 pub struct Trust {
     user: u32,
-    root: u32,
+    /// Who owns `/`, once somebody has asked.
+    root: OnceCell<u32>,
     /// Whether a file and its directories may have any owner: the caller has named this file.
     any_owner: bool,
     seen: Vec<PathBuf>,
@@ -92,7 +94,7 @@ impl Trust {
     pub fn of_root_or_user() -> Trust {
         Trust {
             user: sys::user(),
-            root: fs::metadata("/").map_or(0, |data| data.uid()),
+            root: OnceCell::new(),
             any_owner: false,
             seen: Vec::new(),
         }
@@ -232,7 +234,8 @@ impl Trust {
 
     /// Whether `user` may do everything to our files anyway.
     fn trusts(&self, user: u32) -> bool {
-        user == 0 || user == self.user || user == self.root
+        let root = || fs::metadata("/").map_or(0, |data| data.uid());
+        user == 0 || user == self.user || user == *self.root.get_or_init(root)
     }
 
     /// Whether nobody else is in `group`, which may write to a file with that `data`.
