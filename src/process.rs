@@ -19,7 +19,7 @@ mod programs;
 pub use conversation::Conversation;
 pub use environment::{can_be_withheld, is_credential, is_obeyed, is_withheld, let_through};
 pub use lineage::handed_on;
-pub use programs::{candidates, find_program};
+pub use programs::{candidates, find_program, is_installed};
 
 use family::{Counted, Family, Which};
 

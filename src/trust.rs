@@ -80,13 +80,11 @@ pub fn named_program(program: &str) -> Result<(), Doubt> {
 /// The doubt.
 pub fn key_file(path: &Path, file: &File) -> Result<Option<Doubt>, Doubt> {
     let mut trust = Trust::of_root_or_user();
-    trust.check(path, file)?;
     let data = file.metadata().map_err(|error| unknown(path, &error))?;
-    if !data.is_file() || data.nlink() == 0 {
-        return Ok(None);
+    match trust.check(path, &data)? {
+        Some(path) => Ok(Doubt::of(trust.others(&path, &data, READ)?)),
+        None => Ok(None),
     }
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    Ok(Doubt::of(trust.others(&path, &data, READ)?))
 }
 
 impl Trust {
@@ -108,26 +106,21 @@ impl Trust {
         }
     }
 
-    /// Whether nobody but root and this user can change what was opened as `file`.
+    /// Whether nobody but root and this user can change what was opened and has this `data`. Gives what the path leads to;
+    /// `None`: the file has no path, such as a pipe.
     ///
     /// # Errors
     /// The doubt.
-    pub fn check(&mut self, path: &Path, file: &File) -> Result<(), Doubt> {
-        let data = file.metadata().map_err(|error| unknown(path, &error))?;
-        self.check_opened(path, &data)
-    }
-
-    /// The same, of which `data` is known.
-    fn check_opened(&mut self, path: &Path, data: &Metadata) -> Result<(), Doubt> {
+    fn check(&mut self, path: &Path, data: &Metadata) -> Result<Option<PathBuf>, Doubt> {
         // What has no path, such as a pipe or a file in memory, cannot be changed through one.
         if !data.is_file() || data.nlink() == 0 {
             return match Doubt::of(self.owner(path, data).into_iter().collect()) {
                 Some(doubt) => Err(doubt),
-                None => Ok(()),
+                None => Ok(None),
             };
         }
         match self.walk(path) {
-            Ok(end) if (end.dev(), end.ino()) == (data.dev(), data.ino()) => Ok(()),
+            Ok((path, end)) if (end.dev(), end.ino()) == (data.dev(), data.ino()) => Ok(Some(path)),
             Ok(_) => Err(unknown(path, "it was replaced while it was being read")),
             Err(Stop::Doubt(doubt)) => Err(doubt),
             Err(Stop::Io(error)) => Err(unknown(path, &error)),
@@ -145,7 +138,7 @@ impl Trust {
         if !data.is_file() {
             return Err("is not a regular file".to_owned());
         }
-        self.check_opened(path, &data).map_err(|doubt| {
+        self.check(path, &data).map_err(|doubt| {
             let fix = doubt.fix.map(|fix| format!("; fix it with: {fix}"));
             let fix = fix.unwrap_or_default();
             format!("is not read, since {why}: {}{fix}", doubt.text)
@@ -170,7 +163,7 @@ impl Trust {
     }
 
     /// Goes from `/` to what `path` leads to, and checks everything on the way.
-    fn walk(&mut self, path: &Path) -> Result<Metadata, Stop> {
+    fn walk(&mut self, path: &Path) -> Result<(PathBuf, Metadata), Stop> {
         let path = std::path::absolute(path)?;
         let parts = |path: &Path| -> Vec<OsString> {
             let parts = path.iter().rev().filter(|part| *part != ".");
@@ -221,7 +214,7 @@ impl Trust {
         };
         match Doubt::of(faults) {
             Some(doubt) => Err(doubt.into()),
-            None => Ok(end),
+            None => Ok((here, end)),
         }
     }
 

@@ -184,6 +184,9 @@ impl Gopass {
         let program = found.unwrap_or_else(|| Program::called(&self.command));
         let dialect = program.dialect;
         if !is_here {
+            if !process::is_installed(OsStr::new(&self.command)) {
+                return Err(Problem::NotInstalled);
+            }
             // Starting it says why it cannot be; the stores are looked at only once.
             self.show(dialect, path, &There::Absent, context)?;
         }

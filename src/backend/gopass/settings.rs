@@ -88,17 +88,19 @@ impl Settings {
 /// A configuration in the form that gopass had before 1.15, which names stores. When gopass starts and finds none of
 /// the new form, it reads this one, and writes the new one.
 fn old_file() -> Option<PathBuf> {
-    let places = [
+    let mut places = vec![
         variable("GOPASS_CONFIG").unwrap_or_default(),
         user_directory().join("config.yml"),
         home().join(".config/gopass/config.yml"),
         home().join(".gopass.yml"),
     ];
+    // Two are the same without XDG_CONFIG_HOME.
+    places.dedup();
+    places.retain(|place| place != Path::new(""));
     let is_there = |place: &PathBuf| !matches!(file::is_absent(place), Ok(true));
-    let mut places = places.into_iter().filter(|place| place != Path::new(""));
     match variable("GOPASS_CONFIG_NO_MIGRATE") {
         Some(_) => None,
-        None => places.find(is_there),
+        None => places.into_iter().find(is_there),
     }
 }
 

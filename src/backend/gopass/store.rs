@@ -140,18 +140,19 @@ impl Store {
                 "run gopass once by hand: it writes its configuration in the form of today",
             )));
         }
-        if look(&self.root.join(HIDDEN_NAMES))?.is_some() {
+        // Where there is no directory, each of its files need not be looked for.
+        let there = look(&self.root)?.is_some();
+        if there && look(&self.root.join(HIDDEN_NAMES))?.is_some() {
             return Ok(Entry::Hidden);
         }
         let shown = self.root.display();
         let mut kinds = Vec::new();
         for (mark, kind) in MARKS {
-            if look(&self.root.join(mark))?.is_some() {
+            if there && look(&self.root.join(mark))?.is_some() {
                 kinds.push(kind);
             }
         }
         if kinds.is_empty() {
-            let there = look(&self.root)?.is_some();
             // An empty directory may be where a volume is to be mounted.
             let made = self.made
                 && there
