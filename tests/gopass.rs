@@ -290,9 +290,13 @@ fn a_store_that_may_not_be_read_is_a_failure() {
         }
         run("prod/a").is(0, "value\n", "");
         fs::set_permissions(store.root().join("prod"), fs::Permissions::from_mode(0o000)).unwrap();
-        run("prod/a").has(4, "", &["failed: gopass: prod/a", "ermission denied"]);
+        run("prod/a").has(
+            4,
+            "",
+            &["prod/a: failed: gopass: cannot read", "ermission denied"],
+        );
         fs::set_permissions(store.root(), fs::Permissions::from_mode(0o000)).unwrap();
-        run("prod/a").has(4, "", &["failed: gopass: prod/a"]);
+        run("prod/a").has(4, "", &["prod/a: failed: gopass: cannot read"]);
         fs::set_permissions(store.root(), fs::Permissions::from_mode(0o700)).unwrap();
     });
 }
@@ -1251,7 +1255,11 @@ fn stores_in_plain_text_are_read() {
         )
         .unwrap();
         let command = store.home.mxm_secrets(["get", "a", "--default", "D"]);
-        transcript(&mut bound(&command)).has(4, "", &["a: cannot read", "ermission denied"]);
+        transcript(&mut bound(&command)).has(
+            4,
+            "",
+            &["a: failed: gopass: cannot read", "ermission denied"],
+        );
     });
 }
 
