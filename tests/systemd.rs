@@ -5,7 +5,7 @@ mod credential;
 
 use crate::recipes::{MOUNTED, blocks};
 use crate::support::machine::Machine;
-use crate::support::program;
+use crate::support::{program, program_under_test};
 
 /// What a unit or a script is called that no other test has.
 fn own(name: &str) -> String {
@@ -48,6 +48,18 @@ SystemCallFilter=@system-service
 SystemCallFilter=~@privileged @resources
 UMask=0777
 ";
+
+/// What starts there cleans up as on a machine of its own.
+#[test]
+fn the_copy_only_reads_what_it_has_of_this_machine() {
+    let Some(machine) = Machine::shared() else {
+        return;
+    };
+    for path in [env!("CARGO_MANIFEST_DIR").as_ref(), program_under_test()] {
+        let touch = machine.run(&format!("touch '{}'", path.display()));
+        touch.has(1, "", &["Read-only file system"]);
+    }
+}
 
 #[test]
 fn the_units_of_the_readme_run_word_for_word() {

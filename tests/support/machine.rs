@@ -40,11 +40,10 @@ impl Machine {
             return None;
         }
         let checkout = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let folder = program_under_test().parent().unwrap();
         let cache = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
         let cache = cache.filter(|cache| cache.is_dir());
         let mut boot = Command::new(checkout.join("tests/systemd/boot"));
-        boot.args([checkout, folder]).args(cache);
+        boot.args([checkout, program_under_test()]).args(cache);
         boot.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut boot = boot.stderr(Stdio::null()).spawn().unwrap();
         let mut first = String::new();
