@@ -132,7 +132,7 @@ fn is_pass(script: &[u8]) -> bool {
 fn is_gopass(path: &Path) -> bool {
     /// What stands before it, since Go 1.18, at a multiple of 16.
     const MARK: &[u8] = b"\xff Go buildinf:";
-    const PIECE: usize = 256 << 10;
+    const PIECE: usize = 32 << 10;
     const NAMES: [&[u8]; 2] = [
         b"path\tgithub.com/gopasspw/gopass\n",
         b"path\tgithub.com/aviau/gopass/cmd/gopass\n",
@@ -146,8 +146,8 @@ fn is_gopass(path: &Path) -> bool {
         let has = |name: &&[u8]| info.windows(name.len()).any(|part| part == *name);
         NAMES.iter().any(has)
     };
-    // It stands near the end.
-    let mut piece = vec![0; PIECE];
+    // It stands near the end. A piece is on the stack: there may be no memory left.
+    let mut piece = [0; PIECE];
     let length = file.metadata().map_or(0, |data| data.len());
     let pieces = length.div_ceil(PIECE as u64);
     (0..pieces).rev().any(|number| {
