@@ -75,6 +75,8 @@ fn the_package_for_cargo_has_the_source_and_what_a_user_reads() {
         "man/mxm-secrets.1",
         // Drawn into the man page.
         "src/cli/docs/manual.mdoc",
+        // Compiled in.
+        "src/config/recipes.yaml",
     ];
     assert_eq!(others, expected);
 }
