@@ -66,7 +66,7 @@ fn the_synopsis_and_the_recipes_in_the_readme_are_fresh() {
 fn recipes() -> String {
     let mut table =
         String::from("| recipe | tried with | recipe | tried with |\n| --- | --- | --- | --- |\n");
-    for pair in all_recipes().chunks(2) {
+    for pair in all_recipes().collect::<Vec<_>>().chunks(2) {
         let cells = pair
             .iter()
             .map(|recipe| format!("| `{}` | {} ", recipe.name, recipe.tried_with));

@@ -17,7 +17,7 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
     }
     if parsed.has(Id::Recipes) {
         let report = match parsed.has(Id::Json) {
-            true => recipes().iter().map(recipe_json).collect(),
+            true => recipes().map(recipe_json).collect(),
             false => recipe_table(),
         };
         write_out(&[report.as_bytes()])?;

@@ -147,7 +147,7 @@ impl<'c> Checker<'c> {
         let name = found.scalar().map_or("", |scalar| scalar.text());
         let recipe = recipe(name);
         if recipe.is_none() {
-            let near = nearest(name, recipes().iter().map(|recipe| recipe.name));
+            let near = nearest(name, recipes().map(|recipe| recipe.name));
             let all = "mxm-secrets list-backends --recipes lists them".to_owned();
             let advice = near.map_or(all, did_you_mean);
             let text = format!("unknown recipe: {advice}");
