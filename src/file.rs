@@ -179,11 +179,15 @@ fn is_no_entry(error: &io::Error) -> bool {
     matches!(error.kind(), NotFound | NotADirectory | InvalidFilename)
 }
 
-/// The links on the way to `path`, and the `..data` beside them: a replaced one is another file.
+/// The links on the way to `path`, and each `..data` there: a replaced one is another file.
 fn links(path: &Path) -> Vec<(u64, i64, i64)> {
-    path.ancestors()
-        .flat_map(|part| [part.to_owned(), part.join("..data")])
-        .filter_map(|link| fs::symlink_metadata(link).ok())
+    let both = |part: &Path| {
+        let part_itself = fs::symlink_metadata(part).ok()?;
+        let beside = fs::symlink_metadata(part.join("..data")).ok();
+        Some([Some(part_itself), beside])
+    };
+    let found = path.ancestors().filter_map(both).flatten().flatten();
+    found
         .filter(fs::Metadata::is_symlink)
         .map(|data| (data.ino(), data.ctime(), data.ctime_nsec()))
         .collect()

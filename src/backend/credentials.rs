@@ -298,6 +298,8 @@ fn look(
     for place in places {
         let path = directory.join(place);
         match (open(path.clone(), name, context)?, &found) {
+            // The other place is known to have it.
+            (Place::Nothing, Place::File(..)) => {}
             (Place::Nothing, _) => file::is_not_hollow(directory, &path, context.deadline)?,
             (Place::File(_, _, path), Place::File(_, _, first)) => {
                 return Err(Reason::from(format!(
