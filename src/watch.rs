@@ -18,7 +18,7 @@ use std::ffi::c_int;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// The signals whose default ends a process, but for SIGKILL, the faults (SIGSEGV and its like: the program cannot go
 /// on), and those that real-time systems number ([`real_time`]).
@@ -85,8 +85,11 @@ static NOTING: AtomicU32 = AtomicU32::new(0);
 /// The first signal that has come, or 0.
 static SIGNALLED: AtomicI32 = AtomicI32::new(0);
 
-/// Whether standard output is a pipe whose reader is heeded.
-static OUTPUT: AtomicBool = AtomicBool::new(false);
+/// Whether the reader of standard output is heeded.
+static HEEDED: AtomicBool = AtomicBool::new(false);
+
+/// Whether standard output is a pipe. The first wait asks; what waits for nothing need not.
+static PIPE: OnceLock<bool> = OnceLock::new();
 
 /// Can be read once a signal has come, so that every thread that waits wakes up.
 struct Wake {
@@ -243,16 +246,19 @@ fn wake() -> Option<&'static Wake> {
 /// From now on, when nobody reads the pipe at standard output any more, every wait ends as if SIGPIPE had come: what is
 /// looked up can reach nobody.
 pub fn heed_reader() {
-    let output = rustix::fs::fstat(crate::sys::stdout());
-    let pipe = output.is_ok_and(|file| {
-        rustix::fs::FileType::from_raw_mode(file.st_mode) == rustix::fs::FileType::Fifo
-    });
-    OUTPUT.store(pipe, Ordering::SeqCst);
+    HEEDED.store(true, Ordering::SeqCst);
 }
 
 /// The pipe whose reader is heeded.
 fn heeded() -> Option<BorrowedFd<'static>> {
-    OUTPUT.load(Ordering::SeqCst).then(crate::sys::stdout)
+    let is_pipe = || {
+        let output = rustix::fs::fstat(crate::sys::stdout());
+        output.is_ok_and(|file| {
+            rustix::fs::FileType::from_raw_mode(file.st_mode) == rustix::fs::FileType::Fifo
+        })
+    };
+    let heeded = HEEDED.load(Ordering::SeqCst) && *PIPE.get_or_init(is_pipe);
+    heeded.then(crate::sys::stdout)
 }
 
 /// Notes that it is gone.
