@@ -533,6 +533,13 @@ class Frames(Home):
 class Ends(Home):
     """A gopass that hangs is behind each of these."""
 
+    INTERRUPTED = """
+        try:
+            get_secret("k", timeout=50)
+        except KeyboardInterrupt:
+            print("interrupted")
+    """
+
     def start(self, script: str, **more: str) -> tuple[subprocess.Popen[str], str]:
         mark = f"MXM_MARK={self.id()}-{os.getpid()}"
         self.fake("gopass", "exec /bin/sleep 60")
@@ -555,24 +562,14 @@ class Ends(Home):
         self.assertEqual(alive(mark), [])
 
     def test_an_interrupt_leaves_nothing(self) -> None:
-        child, mark = self.start("""
-            try:
-                get_secret("k", timeout=50)
-            except KeyboardInterrupt:
-                print("interrupted")
-        """)
+        child, mark = self.start(self.INTERRUPTED)
         child.send_signal(signal.SIGINT)
         self.assertEqual(child.communicate(timeout=20)[0], "interrupted\n")
         self.gone(mark)
 
     def test_a_program_that_cleans_up_slowly_is_not_killed(self) -> None:
         # It has a token to revoke, of a login that is still under way: seen here with one that is stopped for 3 s.
-        child, mark = self.start("""
-            try:
-                get_secret("k", timeout=50)
-            except KeyboardInterrupt:
-                print("interrupted")
-        """)
+        child, mark = self.start(self.INTERRUPTED)
         (program,) = [process for process in alive(mark) if command_of(process) == "mxm-secrets"]
         os.kill(program, signal.SIGSTOP)
         child.send_signal(signal.SIGINT)
