@@ -90,14 +90,22 @@ pub fn open(path: &Path, deadline: Deadline) -> io::Result<Option<File>> {
     }
 }
 
-/// Whether there is nothing at `path`: its first part that is missing is missing from a directory, and is no link to
+/// Whether there is nothing at `path`: see [`look`].
+///
+/// # Errors
+/// The same.
+pub fn is_absent(path: &Path) -> io::Result<bool> {
+    look(path).map(|found| found.is_none())
+}
+
+/// What is at `path`; `None`: nothing, since its first part that is missing is missing from a directory, and is no link to
 /// nothing. Looked for from the end, since most of a way is there.
 ///
 /// # Errors
 /// What is in the way, so that nobody can tell, naming the part.
-pub fn is_absent(path: &Path) -> io::Result<bool> {
+pub fn look(path: &Path) -> io::Result<Option<fs::Metadata>> {
     let mut first = match reach(path) {
-        Ok(_) => return Ok(false),
+        Ok(data) => return Ok(Some(data)),
         Err(error) => (path, error),
     };
     // A relative path begins with the empty one.
@@ -105,7 +113,7 @@ pub fn is_absent(path: &Path) -> io::Result<bool> {
         match reach(parent) {
             Ok(data) if data.is_dir() => break,
             // A file, where a directory would have to be.
-            Ok(_) => return Ok(true),
+            Ok(_) => return Ok(None),
             Err(error) => first = (parent, error),
         }
     }
@@ -117,7 +125,7 @@ pub fn is_absent(path: &Path) -> io::Result<bool> {
         io::ErrorKind::InvalidFilename if path.as_os_str().len() >= 4096 => {
             Err(cannot_read(path, &error))
         }
-        _ if is_no_entry(&error) => Ok(true),
+        _ if is_no_entry(&error) => Ok(None),
         _ => Err(cannot_read(part, &error)),
     }
 }

@@ -139,25 +139,22 @@ impl Age {
     /// Whether the store is there, and has anything at all where `path` would be.
     fn has_store(&self, path: &Path, deadline: Deadline) -> Result<(), Answer> {
         let shown = self.store.display();
-        match self.store.metadata() {
-            Ok(data) if data.is_dir() => {
+        match file::look(&self.store) {
+            Ok(Some(data)) if data.is_dir() => {
                 file::is_not_hollow(&self.store, path, deadline).map_err(Answer::Failed)
             }
-            Ok(_) => Err(Answer::failed(format!(
+            Ok(Some(_)) => Err(Answer::failed(format!(
                 "the age store {shown} is not a directory"
             ))),
-            Err(error) => Err(match file::is_absent(&self.store) {
-                Ok(true) => {
-                    let reason = Reason::from(format!("the age store {shown} does not exist"))
-                        .hint("put a secret into it, or set PASSAGE_DIR to the directory you use");
-                    match self.is_meant() {
-                        true => Answer::Failed(reason),
-                        false => Answer::unavailable(NoStore::NoTrace, reason),
-                    }
-                }
-                Ok(false) => Answer::failed(format!("cannot read the age store {shown}: {error}")),
-                Err(problem) => Answer::failed(format!("the age store {shown}: {problem}")),
-            }),
+            Ok(None) => {
+                let reason = Reason::from(format!("the age store {shown} does not exist"))
+                    .hint("put a secret into it, or set PASSAGE_DIR to the directory you use");
+                Err(match self.is_meant() {
+                    true => Answer::Failed(reason),
+                    false => Answer::unavailable(NoStore::NoTrace, reason),
+                })
+            }
+            Err(problem) => Err(Answer::failed(format!("the age store {shown}: {problem}"))),
         }
     }
 

@@ -226,15 +226,7 @@ impl Store {
 /// # Errors
 /// A link on the way leads to nothing, or the way is barred.
 pub fn look(path: &Path) -> Result<Option<Metadata>, Reason> {
-    match path.metadata() {
-        Ok(data) => Ok(Some(data)),
-        Err(error) => match file::is_absent(path) {
-            Ok(true) => Ok(None),
-            // It has come or gone in between.
-            Ok(false) => Err(cannot(path, &error)),
-            Err(error) => Err(error.to_string().into()),
-        },
-    }
+    file::look(path).map_err(|error| error.to_string().into())
 }
 
 fn cannot(path: &Path, error: &Error) -> Reason {
