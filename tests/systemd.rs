@@ -321,7 +321,7 @@ fn a_timer_starts_it() {
     machine.output(&format!(
         "systemd-run --quiet --unit={name} --on-active=200ms --timer-property=AccuracySec=1ms \
         -p SetCredential=prod_api-key:{value} -p StandardOutput=file:/run/{name}.out \
-        mxm-secrets exec --backend credentials --secret prod/api-key -- sh -c 'echo $PROD_API_KEY'"
+        mxm-secrets exec --backend credentials --secret prod/api-key -- printenv PROD_API_KEY"
     ));
     crate::exec::waits_for(|| {
         let seen = machine.run(&format!("cat /run/{name}.out"));

@@ -319,10 +319,10 @@ impl Scripted {
     }
 }
 
-/// An answer of HTTP.
+/// An answer of HTTP. Our connections end with it, and say so: a client may send its next request into one that does not.
 pub fn answer(status: u16, body: &str) -> String {
     format!(
-        "HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n{body}",
+        "HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     )
 }

@@ -28,8 +28,7 @@ fn machine() -> Option<&'static Machine> {
 fn ask(unit: &str, id: &str) -> String {
     format!(
         "systemd-run --quiet --wait --pipe --collect --unit='{unit}' -p DynamicUser=yes \
-        -p 'LoadCredential={id}:/run/mxm-secrets/credential' \
-        sh -c 'cat \"$CREDENTIALS_DIRECTORY\"/*'"
+        -p 'LoadCredential={id}:/run/mxm-secrets/credential' show-credential"
     )
 }
 
@@ -116,7 +115,7 @@ fn a_unit_that_gets_nothing_has_an_empty_credential_and_the_journal_says_why() {
     }
     // Our own backend calls it missing.
     let get = ask("asks-one", "prod_none").replace(
-        "sh -c 'cat \"$CREDENTIALS_DIRECTORY\"/*'",
+        "show-credential",
         "mxm-secrets get --backend credentials prod/none",
     );
     machine.run(&get).has(1, "", &["prod/none"]);
@@ -183,7 +182,7 @@ END
             for unit in mine other; do
                 systemd-run --user --quiet --wait --pipe --collect --unit=$unit \
                     -p LoadCredential=prod_api-key:$XDG_RUNTIME_DIR/credential \
-                    sh -c \"cat \\$CREDENTIALS_DIRECTORY/*; echo .\"
+                    show-credential; echo .
             done'",
     );
     seen.is(0, "us3rs.\n.\n", "");
