@@ -2,8 +2,9 @@
 //!
 //! Nobody but root and this user may be able to write the file or any directory on the way to it, those of symbolic
 //! links included, and root or this user must own each of them. Access lists count. A group counts as this user if
-//! nobody else is in it. In a directory with the sticky bit, the owner of an entry decides. Nobody can write to a
-//! read-only mount. Who owns `/` counts as root: in some user namespaces root has no number.
+//! nobody else is in it. In a directory with the sticky bit, the owner of an entry decides. A mount that is read-only here
+//! says nothing: elsewhere the same files may be written. Who owns `/` counts as root: in some user namespaces root has
+//! no number.
 
 use std::cell::OnceCell;
 use std::ffi::OsString;
@@ -243,7 +244,7 @@ impl Trust {
     }
 
     fn owner(&self, path: &Path, data: &Metadata) -> Option<Fault> {
-        if self.any_owner || self.trusts(data.uid()) || sys::is_read_only(path) {
+        if self.any_owner || self.trusts(data.uid()) {
             return None;
         }
         let text = format!(
@@ -262,7 +263,7 @@ impl Trust {
     fn others(&self, path: &Path, data: &Metadata, rights: u32) -> Result<Vec<Fault>, Doubt> {
         let mode = data.mode();
         // With an access list, the group's bits are the most that anyone named in it may do.
-        if mode & (rights | rights << 3) == 0 || rights == WRITE && sys::is_read_only(path) {
+        if mode & (rights | rights << 3) == 0 {
             return Ok(Vec::new());
         }
         let mut entries = match sys::access_list(path) {

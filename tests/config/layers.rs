@@ -553,9 +553,13 @@ fn a_home_that_may_not_be_searched_is_no_error_where_nothing_of_it_is_needed() {
     let cannot = "cannot be read: Permission denied";
     // The user's own may have a configuration that says what else this is about.
     run(&home, &["get", "--backend", "env", "a"]).has(2, "", &[cannot]);
+    home.set("HOME", closed.join("below"));
+    run(&home, &["get", "--backend", "env", "a"]).has(2, "", &[cannot]);
     if std::os::unix::fs::chown(&closed, Some(12345), None).is_err() {
         return not_run("only root can give a directory to another user");
     }
+    run(&home, &["get", "--backend", "env", "a"]).is(0, "value\n", "");
+    home.set("HOME", &closed);
     run(&home, &["get", "--backend", "env", "a"]).is(0, "value\n", "");
     run(&home, &["resolve", "--backend", "env", "b"]).has(1, "", &["b: missing"]);
     // Whom to ask, what a set has, where a configuration or a secret is: this is needed.

@@ -106,6 +106,44 @@ fn every_layer_of_a_store_and_every_link_on_the_way_counts() {
         .has(2, "", &["everyone can write to "]);
 }
 
+/// A service has a mount of its own that is read-only for it alone: where the file really is, it can be written.
+#[test]
+fn a_read_only_mount_vouches_for_nothing() {
+    if !is_root() {
+        return;
+    }
+    let home = home();
+    let file = home.path().join(FILE);
+    let shown = file.display();
+    let mounted = |arguments: &str| {
+        let script = format!(
+            "mount --bind . . && mount -o remount,bind,ro . && cd \"$PWD\" && ! touch x 2>/dev/null && exec \"$0\" {arguments}"
+        );
+        let mut command = home.command(find("unshare").unwrap());
+        command
+            .args(["--mount", "/bin/sh", "-c", &script])
+            .arg(program_under_test());
+        command.env("PATH", std::env::var_os("PATH").unwrap());
+        transcript(&mut command)
+    };
+    let seen = mounted("get a");
+    if seen.status == Some(1) && seen.stderr.contains("unshare") {
+        return not_run("mounts are not allowed here");
+    }
+    assert_eq!(
+        (seen.status, &seen.stdout[..]),
+        (Some(0), &b"1\n"[..]),
+        "{seen:?}"
+    );
+    mode(&file, 0o666);
+    let why = format!("everyone can write to {shown}, which belongs to ");
+    mounted("get a").has(2, "", &["is not read, since it can name programs: ", &why]);
+    mode(&file, 0o644);
+    chown(&file, Some(1), Some(1)).unwrap();
+    let why = format!("{shown} belongs to daemon (1), who is neither root nor you");
+    mounted("get a").has(2, "", &[&why]);
+}
+
 #[test]
 fn a_file_of_another_owner_is_read_only_if_the_caller_names_it() {
     if !is_root() {
