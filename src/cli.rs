@@ -103,7 +103,7 @@ fn run(arguments: Vec<OsString>) -> u8 {
         Ok(parsed) => {
             // Another command may do without its output.
             if !parsed.command.runs_another {
-                watch::heed_reader();
+                watch::heed(watch::Heeded::Reader);
                 sys::let_orphans_come();
             }
             if let Some(status) = parsed.command.own_failure {

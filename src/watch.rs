@@ -17,8 +17,12 @@ pub use waiting::{Until, pause, send, uninterrupted, wait, wait_readable, write_
 use std::ffi::c_int;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU8, AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rustix::fs::FileType;
+
+use crate::sys;
 
 /// The signals whose default ends a process, but for SIGKILL, the faults (SIGSEGV and its like: the program cannot go
 /// on), and those that real-time systems number ([`real_time`]).
@@ -85,11 +89,18 @@ static NOTING: AtomicU32 = AtomicU32::new(0);
 /// The first signal that has come, or 0.
 static SIGNALLED: AtomicI32 = AtomicI32::new(0);
 
-/// Whether the reader of standard output is heeded.
-static HEEDED: AtomicBool = AtomicBool::new(false);
+/// Who is heeded, as a [`Heeded`].
+static HEEDED: AtomicU8 = AtomicU8::new(Heeded::Nobody as u8);
 
-/// Whether standard output is a pipe. The first wait asks; what waits for nothing need not.
-static PIPE: OnceLock<bool> = OnceLock::new();
+/// Who may be waited for in vain.
+#[derive(Clone, Copy)]
+pub enum Heeded {
+    Nobody,
+    /// Who reads the pipe at standard output.
+    Reader,
+    /// Who is at the other end of the socket at standard input.
+    Asker,
+}
 
 /// Can be read once a signal has come, so that every thread that waits wakes up.
 struct Wake {
@@ -243,22 +254,28 @@ fn wake() -> Option<&'static Wake> {
     wake.filter(|wake| wake.process == std::process::id())
 }
 
-/// From now on, when nobody reads the pipe at standard output any more, every wait ends as if SIGPIPE had come: what is
-/// looked up can reach nobody.
-pub fn heed_reader() {
-    HEEDED.store(true, Ordering::SeqCst);
+/// From now on every wait ends, as if SIGPIPE had come, when they have gone: what is looked up can reach nobody then.
+pub fn heed(whom: Heeded) {
+    HEEDED.store(whom as u8, Ordering::SeqCst);
 }
 
-/// The pipe whose reader is heeded.
+/// Whether who is heeded has gone.
+pub fn is_alone() -> bool {
+    signalled() == Some(libc::SIGPIPE)
+}
+
+/// What hangs up when who is heeded goes. Asked at every wait: what waits for nothing need not know.
 fn heeded() -> Option<BorrowedFd<'static>> {
-    let is_pipe = || {
-        let output = rustix::fs::fstat(crate::sys::stdout());
-        output.is_ok_and(|file| {
-            rustix::fs::FileType::from_raw_mode(file.st_mode) == rustix::fs::FileType::Fifo
-        })
+    let heeded = HEEDED.load(Ordering::SeqCst);
+    let (stream, kind) = if heeded == Heeded::Reader as u8 {
+        (sys::stdout(), FileType::Fifo)
+    } else if heeded == Heeded::Asker as u8 {
+        (sys::stdin(), FileType::Socket)
+    } else {
+        return None;
     };
-    let heeded = HEEDED.load(Ordering::SeqCst) && *PIPE.get_or_init(is_pipe);
-    heeded.then(crate::sys::stdout)
+    let file = rustix::fs::fstat(stream).ok()?;
+    (FileType::from_raw_mode(file.st_mode) == kind).then_some(stream)
 }
 
 /// Notes that it is gone.

@@ -5,11 +5,12 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
-use crate::support::{Home, STRANGER, Transcript, emulated, python, transcript};
+use crate::support::{Home, STRANGER, Transcript, emulated, left_by, python, transcript};
 
 /// A home with a secret in its store, which `trader.service` may have.
 fn home(credentials_for: &str) -> Home {
@@ -42,16 +43,21 @@ fn called(unit: &str, id: &str) -> Vec<u8> {
 
 /// Runs the program on a socket whose other end has that name; what it does, and what comes out at the other end.
 fn answer(home: &Home, name: &[u8]) -> (Transcript, Vec<u8>) {
-    let listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(name).unwrap()).unwrap();
-    let stdin = UnixStream::connect_addr(&listener.local_addr().unwrap()).unwrap();
-    let (mut systemd, _) = listener.accept().unwrap();
+    let (mut systemd, stdin) = connected(name);
     let reads = std::thread::spawn(move || {
         let mut all = Vec::new();
         systemd.read_to_end(&mut all).unwrap();
         all
     });
-    let seen = with_stdin(home, OwnedFd::from(stdin));
+    let seen = with_stdin(home, stdin);
     (seen, reads.join().unwrap())
+}
+
+/// systemd's end, which has that name, and ours.
+fn connected(name: &[u8]) -> (UnixStream, OwnedFd) {
+    let listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(name).unwrap()).unwrap();
+    let stdin = UnixStream::connect_addr(&listener.local_addr().unwrap()).unwrap();
+    (listener.accept().unwrap().0, stdin.into())
 }
 
 fn with_stdin(home: &Home, stdin: impl Into<Stdio>) -> Transcript {
@@ -244,6 +250,11 @@ fn what_is_no_socket_of_systemd_gets_nothing() {
     let path = home.path().join("socket");
     let named = UnixListener::bind(&path).unwrap();
     refused(UnixStream::connect(&path).unwrap().into());
+    with_stdin(&home, OwnedFd::from(UnixStream::connect(&path).unwrap())).has(
+        2,
+        "",
+        &["its other end has no abstract name"],
+    );
     drop(named);
     // Odd names, and IDs that are none.
     let good = String::from_utf8(called("trader.service", "prod_api-key")).unwrap();
@@ -335,20 +346,72 @@ fn what_is_too_large_for_systemd_is_said() {
     assert_eq!(handed.len(), most + 1);
 }
 
+/// What waits for nothing notices only when it hands over.
 #[test]
 fn systemd_may_have_gone() {
-    let home = home(TRADER);
-    let listener = UnixListener::bind_addr(
-        &SocketAddr::from_abstract_name(called("trader.service", "prod_api-key")).unwrap(),
-    )
-    .unwrap();
-    let stdin = UnixStream::connect_addr(&listener.local_addr().unwrap()).unwrap();
-    drop(listener.accept().unwrap());
-    with_stdin(&home, OwnedFd::from(stdin)).has(
+    let mut home = home(TRADER);
+    let text = format!("mxm_secrets:\n  backends: [env]\n{TRADER}\n");
+    home.write(".config/mxm-secrets/config.yaml", text);
+    home.set("PROD_API_KEY", "value");
+    let (systemd, stdin) = connected(&called("trader.service", "prod_api-key"));
+    drop(systemd);
+    with_stdin(&home, stdin).has(
         4,
         "",
         &["trader.service: cannot hand over the credential prod_api-key: "],
     );
+}
+
+/// A unit that asks for what takes a minute; gives systemd's end and the program, once it looks up.
+fn waiting(home: &Home) -> (UnixStream, std::process::Child) {
+    home.link(&["sh", "sleep"]);
+    let text = format!(
+        "mxm_secrets:\n  backends: [slow]\n  slow: {{command: [sh, -c, \"echo $1 >started; sleep 60\", \"{{name}}\"]}}\n{TRADER}\n"
+    );
+    home.write(".config/mxm-secrets/config.yaml", text);
+    let (systemd, stdin) = connected(&called("trader.service", "prod_api-key"));
+    let mut command = home.mxm_secrets(["credential"]);
+    command.stdin(stdin);
+    let running = command.stderr(Stdio::piped()).spawn().unwrap();
+    crate::exec::waits_for(|| home.path().join("started").exists());
+    (systemd, running)
+}
+
+/// A signal says nothing by itself, and the unit starts with an empty credential.
+#[test]
+fn what_a_signal_ends_is_told() {
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        let home = home(TRADER);
+        let (mut systemd, running) = waiting(&home);
+        // SAFETY: it has not been waited for.
+        unsafe { libc::kill(running.id().cast_signed(), signal) };
+        let ended = running.wait_with_output().unwrap();
+        assert_eq!(ended.status.signal(), Some(signal));
+        assert_eq!(
+            String::from_utf8_lossy(&ended.stderr),
+            "mxm-secrets: interrupted: trader.service gets an empty credential prod_api-key\n"
+        );
+        let mut handed = Vec::new();
+        systemd.read_to_end(&mut handed).unwrap();
+        assert_eq!((handed, left_by(&home)), (Vec::new(), Vec::new()));
+    }
+}
+
+/// Its unit may be stopped; what nobody waits for any more would take a place from others.
+#[test]
+fn it_ends_with_who_has_asked() {
+    let home = home(TRADER);
+    let (systemd, running) = waiting(&home);
+    let began = Instant::now();
+    drop(systemd);
+    let ended = running.wait_with_output().unwrap();
+    assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
+    assert_eq!(
+        String::from_utf8_lossy(&ended.stderr),
+        "mxm-secrets: trader.service waits no longer for its credential prod_api-key\n"
+    );
+    assert_eq!(ended.status.signal(), Some(libc::SIGPIPE));
+    assert_eq!(left_by(&home), Vec::<String>::new());
 }
 
 /// The other end is there, and reads nothing, or only a part.
@@ -357,17 +420,13 @@ fn a_hand_over_that_nobody_reads_ends_in_time() {
     let home = home("  timeout: 1\n  credentials_for: {trader.service: [big]}");
     home.write("store/big", vec![b'x'; 1_000_000]);
     for part in [0, 100_000] {
-        let name = called("trader.service", "big");
-        let listener =
-            UnixListener::bind_addr(&SocketAddr::from_abstract_name(name).unwrap()).unwrap();
-        let stdin = UnixStream::connect_addr(&listener.local_addr().unwrap()).unwrap();
-        let (mut systemd, _) = listener.accept().unwrap();
+        let (mut systemd, stdin) = connected(&called("trader.service", "big"));
         let reads = std::thread::spawn(move || {
             systemd.read_exact(&mut vec![0; part]).unwrap();
             systemd
         });
         let began = Instant::now();
-        with_stdin(&home, OwnedFd::from(stdin)).has(
+        with_stdin(&home, stdin).has(
             4,
             "",
             &["trader.service: cannot hand over the credential big: it was not read in time"],

@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use crate::config::Settings;
 use crate::credential::{self, Asked, LIMIT};
-use crate::deadline::Deadline;
+use crate::deadline::{self, Deadline};
 use crate::name::Name;
 use crate::request::{self, Answers, Content, Made, Request, Target};
 use crate::schema::UsageError;
 use crate::secret::Secret;
-use crate::watch;
+use crate::watch::{self, Heeded};
 use crate::{sys, text};
 use anyhow::Context as _;
 
-use super::message::problem;
+use super::message::{last_words, problem};
 use super::{Parsed, Status, watched};
 
 pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
@@ -24,19 +24,30 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
         return Err(UsageError::new("credential takes no name: systemd says which").into());
     }
     let asked = asked()?;
-    let Asked { unit, id } = &asked;
+    watched(|| answer(parsed, &asked))
+}
+
+/// Looks up what is asked for, and hands it over. Of what ends by a signal, too, the journal says which unit has got nothing.
+fn answer(parsed: &Parsed, asked: &Asked) -> anyhow::Result<Status> {
+    let Asked { unit, id } = asked;
     // systemd cannot be told that there is none.
     let empty = || {
-        let text = format!("{unit} gets an empty credential {id}");
-        problem("failed", None, &text.into());
+        last_words(&match deadline::interrupted() {
+            true if watch::is_alone() => format!("{unit} waits no longer for its credential {id}"),
+            true => format!("interrupted: {unit} gets an empty credential {id}"),
+            false => format!("{unit} gets an empty credential {id}"),
+        });
     };
-    let (value, timeout) = match find(parsed, &asked).inspect_err(|_| empty())? {
+    watch::heed(Heeded::Asker);
+    let (value, timeout) = match find(parsed, asked).inspect_err(|_| empty())? {
         Ok(found) => found,
         Err(status) => {
             empty();
             return Ok(status);
         }
     };
+    // Of a hand-over, the socket itself says more.
+    watch::heed(Heeded::Nobody);
     let bytes = value.expose();
     let handed_over = hand_over(bytes, Deadline::after(timeout));
     if id.len() + bytes.len() > LIMIT {
@@ -44,10 +55,15 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
         // Having seen enough, it may have closed the socket.
         let size = bytes.len();
         let text = format!(
-            "{unit} is not started: its credential {id} has {size} bytes, and systemd takes 1 MiB at most"
+            "{unit} is not started: its credential {id} has {size} bytes, and systemd takes 1 MiB at most, with the ID"
         );
         problem("failed", None, &text.into());
         return Ok(Status::Failed);
+    }
+    if deadline::interrupted() && handed_over.is_err() {
+        last_words(&format!(
+            "interrupted: {unit} does not get all of its credential {id}"
+        ));
     }
     handed_over.with_context(|| format!("{unit}: cannot hand over the credential {id}"))?;
     Ok(Status::Found)
@@ -100,7 +116,7 @@ fn find(parsed: &Parsed, asked: &Asked) -> anyhow::Result<Result<(Secret, Durati
     request.load()?;
     let messages = parsed.messages();
     let names = request::names(Vec::new(), std::slice::from_ref(&request));
-    let lookups = watched(|| Ok(settings.open()?.find_each(&names, false, &messages)?))?;
+    let lookups = settings.open()?.find_each(&names, false, &messages)?;
     lookups.iter().for_each(|lookup| messages.outcome(lookup));
     let statuses = lookups.iter().map(|lookup| Status::from(&lookup.outcome));
     Ok(match Answers::of(&lookups).make(&request) {

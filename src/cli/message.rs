@@ -41,10 +41,14 @@ pub fn problem(what: &str, name: Option<&Name>, problem: &Reason) {
 
 /// Says one thing; `what` is the kind of problem that it is.
 fn say(what: Option<&str>, name: Option<&Name>, said: &Reason) {
-    write(&match AS_JSON.load(Ordering::Relaxed) {
+    write(&line(what, name, said));
+}
+
+fn line(what: Option<&str>, name: Option<&Name>, said: &Reason) -> String {
+    match AS_JSON.load(Ordering::Relaxed) {
         true => object(what, name, said),
         false => format!("mxm-secrets: {}", text::line(&said.text)),
-    });
+    }
 }
 
 /// The same as JSON, on a line of its own.
@@ -58,18 +62,32 @@ pub fn object(what: Option<&str>, name: Option<&Name>, said: &Reason) -> String 
         .end()
 }
 
+/// Tells of a failure even where a signal has come: then only to a standard error that takes it at once.
+pub fn last_words(text: &str) {
+    if !deadline::interrupted() {
+        problem("failed", None, &text.into());
+    } else if watch::wait(sys::stderr(), Until::Writable, false, Some(Duration::ZERO))
+        .unwrap_or(false)
+    {
+        put(&line(Some("failed"), None, &text.into()));
+    }
+}
+
 /// Writes a line. What a signal has interrupted ends by that signal, which says all there is to say.
 fn write(line: &str) {
-    let line = format!("{line}\n");
     while !deadline::interrupted() {
         // A signal ends this wait even if it comes just before; it would not end a write that then waits.
         if watch::wait(sys::stderr(), Until::Writable, true, None).unwrap_or(true) {
-            // There is no one left to tell when standard error cannot be written.
-            let write = || watch::write_all(sys::stderr(), &[line.as_bytes()]);
-            let _ = watch::without_sigpipe(write);
-            return;
+            return put(line);
         }
     }
+}
+
+/// Writes a line to a standard error that takes it.
+fn put(line: &str) {
+    // There is no one left to tell when standard error cannot be written.
+    let write = || watch::write_all(sys::stderr(), &[line.as_bytes(), b"\n"]);
+    let _ = watch::without_sigpipe(write);
 }
 
 impl Messages {

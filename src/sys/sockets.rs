@@ -82,7 +82,8 @@ pub fn send(socket: BorrowedFd, bytes: &[u8]) -> io::Result<usize> {
 pub fn peer(socket: BorrowedFd) -> io::Result<(Vec<u8>, u32)> {
     let address = rustix::net::getpeername(socket)?.ok_or(Errno::AFNOSUPPORT)?;
     let address = SocketAddrUnix::try_from(address)?;
-    let name = address.abstract_name().ok_or(Errno::ADDRNOTAVAIL)?;
+    let name = address.abstract_name();
+    let name = name.ok_or_else(|| io::Error::other("its other end has no abstract name"))?;
     let user = rustix::net::sockopt::socket_peercred(socket)?.uid;
     Ok((name.to_vec(), user.as_raw()))
 }

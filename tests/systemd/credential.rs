@@ -208,29 +208,53 @@ fn the_units_are_hardened() {
     seen.is(0, "600:root\n", "");
 }
 
+/// The shipped units once more, at a socket of their own and with a configuration of their own.
+fn beside(machine: &Machine, name: &str, configuration: &str) {
+    machine.output(&format!(
+        "cat >/etc/mxm-secrets/{name}.yaml <<'END'\n{configuration}\nEND
+        systemctl cat mxm-secrets-credential.socket | sed s,/credential,/{name}, >/run/systemd/system/{name}.socket
+        systemctl cat mxm-secrets-credential@.service | sed s,secrets/config,secrets/{name}, >/run/systemd/system/{name}@.service
+        systemctl daemon-reload; systemctl start {name}.socket"
+    ));
+}
+
+/// Starts a unit that has its credential from there.
+fn ask_beside(name: &str, unit: &str) -> String {
+    let at = format!("/run/mxm-secrets/{name}");
+    ask(unit, "prod_key").replace("/run/mxm-secrets/credential", &at)
+}
+
+/// What the services there have said.
+fn said_beside(machine: &Machine, name: &str) -> String {
+    machine.output(&format!(
+        "journalctl --sync; journalctl --no-pager --output=cat -u '{name}@*.service'"
+    ))
+}
+
 /// Vault itself, as it dies: it hangs, and then it is gone. Nothing is handed over, within the deadline.
 #[test]
 fn a_server_that_dies_hands_nothing_over() {
     let Some(machine) = machine() else { return };
     let vault = program("vault").unwrap();
+    let vault = vault.display();
     machine.output(&format!(
-        "systemd-run --quiet --unit=mortal '{}' server -dev -dev-root-token-id=root -dev-no-store-token \
+        "systemd-run --quiet --unit=mortal '{vault}' server -dev -dev-root-token-id=root -dev-no-store-token \
             -dev-listen-address=127.0.0.1:8300
         export VAULT_ADDR=http://127.0.0.1:8300 VAULT_TOKEN=root
-        until '{}' kv put secret/prod/key value=m0rtal >/dev/null 2>&1; do sleep 0.1; done
-        printf 'mxm_secrets:\\n  backends: [vault]\\n  timeout: 1\\n  vault: {{address: \"%s\"}}\\n  credentials_for: {{\"*.service\": [prod_key]}}\\n' \
-            \"$VAULT_ADDR\" >/etc/mxm-secrets/mortal.yaml
-        systemctl cat mxm-secrets-credential.socket | sed s,/credential,/mortal, >/run/systemd/system/mortal.socket
-        systemctl cat mxm-secrets-credential@.service | sed s,secrets/config,secrets/mortal, >/run/systemd/system/mortal@.service
-        systemctl daemon-reload; systemctl start mortal.socket",
-        vault.display(),
-        vault.display()
+        until '{vault}' kv put secret/prod/key value=m0rtal >/dev/null 2>&1; do sleep 0.1; done"
     ));
+    beside(
+        machine,
+        "mortal",
+        "mxm_secrets:
+  backends: [vault]
+  timeout: 1
+  vault: {address: \"http://127.0.0.1:8300\"}
+  credentials_for: {\"*.service\": [prod_key]}",
+    );
     let ask = |unit: &str| {
-        let ask =
-            ask(unit, "prod_key").replace("/run/mxm-secrets/credential", "/run/mxm-secrets/mortal");
         let began = std::time::Instant::now();
-        let seen = machine.run(&ask);
+        let seen = machine.run(&ask_beside("mortal", unit));
         assert!(began.elapsed().as_secs() < 30, "{:?}", began.elapsed());
         seen
     };
@@ -244,8 +268,7 @@ fn a_server_that_dies_hands_nothing_over() {
             format!("mxm-secrets: {unit}.service gets an empty credential prod_key\n")
         );
     }
-    let ended = machine
-        .output("journalctl --sync; journalctl --no-pager --output=cat -u 'mortal@*.service'");
+    let ended = said_beside(machine, "mortal");
     assert_eq!(
         ended
             .matches("mxm-secrets: prod/key: failed: vault: ")
@@ -255,4 +278,91 @@ fn a_server_that_dies_hands_nothing_over() {
     );
     assert_eq!(ended.matches("status=4/NOPERMISSION").count(), 2, "{ended}");
     machine.is_not_told("m0rtal");
+}
+
+/// All that it sees of the system is a read-only mount of its own, and others can write there all the same.
+#[test]
+fn what_others_may_write_is_not_read() {
+    let Some(machine) = machine() else { return };
+    beside(
+        machine,
+        "open",
+        "mxm_secrets:
+  backends: [opened]
+  opened: {command: [echo, 0pened, \"{name}\"]}
+  credentials_for: {\"*.service\": [prod_key]}",
+    );
+    let value = "0pened prod/key\n";
+    machine
+        .run(&ask_beside("open", "open-well"))
+        .is(0, value, "");
+    machine.output("chmod 666 /etc/mxm-secrets/open.yaml");
+    machine.run(&ask_beside("open", "open-file")).is(0, "", "");
+    machine.output(
+        "chmod 644 /etc/mxm-secrets/open.yaml; cp /bin/echo /opt/opened; chmod 777 /opt/opened
+        sed -i 's,echo,/opt/opened,' /etc/mxm-secrets/open.yaml",
+    );
+    machine
+        .run(&ask_beside("open", "open-program"))
+        .is(0, "", "");
+    let said = said_beside(machine, "open");
+    for path in ["/etc/mxm-secrets/open.yaml", "/opt/opened"] {
+        let why = format!("everyone can write to {path}, which belongs to ");
+        assert_eq!(said.matches(&why).count(), 1, "{said}");
+    }
+}
+
+/// What is written elsewhere, and units in there, would outlive it.
+#[test]
+fn its_programs_can_write_to_its_home_alone() {
+    let Some(machine) = machine() else { return };
+    let seen = machine.run(&ask("asks-writing", "writing"));
+    // The homes of others are an empty directory in memory, which goes with it.
+    let stays = machine.output(
+        "cd /; for place in run run/systemd/system run/lock dev/shm home var/lib/mxm-secrets; do
+            [ ! -e $place/probe ] || { echo $place; rm $place/probe; }
+        done",
+    );
+    seen.is(0, "/var/lib/mxm-secrets\n/home\nend\n", "");
+    assert_eq!(stays, "var/lib/mxm-secrets\n");
+}
+
+/// A unit that is stopped while it waits waits no longer; what is stopped itself says whom it leaves with nothing.
+#[test]
+fn what_is_stopped_is_told_and_leaves_nothing() {
+    let Some(machine) = machine() else { return };
+    beside(
+        machine,
+        "slow",
+        "mxm_secrets:
+  backends: [slow]
+  timeout: 60
+  slow: {command: [sh, -c, exec sleep 59, \"{name}\"]}
+  credentials_for: {\"*.service\": [prod_key]}",
+    );
+    for (unit, stopped, said) in [
+        (
+            "slow-asker",
+            "slow-asker.service",
+            "slow-asker.service waits no longer for its credential prod_key\n",
+        ),
+        (
+            "slow-answer",
+            "'slow@*.service'",
+            "interrupted: slow-answer.service gets an empty credential prod_key\n",
+        ),
+    ] {
+        let ask = ask_beside("slow", unit);
+        let seen = machine.run(&format!(
+            "{ask} & for _ in $(seq 200); do ! pgrep -f '^sleep 59$' >/dev/null || break; sleep 0.05; done
+            systemctl stop {stopped}; wait || :"
+        ));
+        assert_eq!(seen.status, Some(0), "{seen:?}");
+        crate::exec::waits_for(|| {
+            let left = "pgrep -f '^sleep 59$' || systemctl list-units --no-legend 'slow@*'";
+            machine.run(left).stdout.is_empty()
+        });
+        let journal = said_beside(machine, "slow");
+        assert!(journal.contains(said), "{journal}");
+    }
 }
