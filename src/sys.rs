@@ -6,7 +6,7 @@
 //! | `memory` | no core files, no debuggers; the end for want of memory |
 //! | `descriptors` | the standard ones, and who inherits them |
 //! | `files` | opened without waiting; sealed ones in memory |
-//! | `rights` | this user, the home directory, access lists |
+//! | `rights` | this user, the home directory, access lists, read-only mounts |
 //! | `sockets` | begun without waiting; writing without SIGPIPE; who is at the other end |
 //! | `children` | their end |
 //!
@@ -34,7 +34,9 @@ pub use memory::{
     NO_MEMORY, protect_memory, restore_core_limit, set_message_without_memory,
     set_status_without_memory,
 };
-pub use rights::{access_list, group, home, home_or_root, is_at_a_strange_home, user};
+pub use rights::{
+    access_list, group, home, home_or_root, is_at_a_strange_home, is_read_only, user,
+};
 pub use rustix::stdio::{stderr, stdin, stdout};
 pub use sockets::{connect_unix, peer, send, start_connecting};
 

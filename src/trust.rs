@@ -2,16 +2,16 @@
 //!
 //! Nobody but root and this user may be able to write the file or any directory on the way to it, those of symbolic
 //! links included, and root or this user must own each of them. Access lists count. A group counts as this user if
-//! nobody else is in it. In a directory with the sticky bit, the owner of an entry decides. A mount that is read-only here
-//! says nothing: elsewhere the same files may be written. Who owns `/` counts as root: in some user namespaces root has
-//! no number.
+//! nobody else is in it. In a directory with the sticky bit, the owner of an entry decides. Who owns `/` counts as root: in
+//! some user namespaces root has no number. A mount that is read-only here says nothing, since the same files may be
+//! written elsewhere; but what mounts a volume of Kubernetes or a secret of a container is trusted.
 
 use std::cell::OnceCell;
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use crate::text::shell;
@@ -114,7 +114,8 @@ impl Trust {
     /// The doubt.
     fn check(&mut self, path: &Path, data: &Metadata) -> Result<Option<PathBuf>, Doubt> {
         // What has no path, such as a pipe or a file in memory, cannot be changed through one.
-        if !data.is_file() || data.nlink() == 0 {
+        let is_named_pipe = data.file_type().is_fifo() && !is_descriptor(path);
+        if !data.is_file() && !is_named_pipe || data.nlink() == 0 {
             return match Doubt::of(self.owner(path, data).into_iter().collect()) {
                 Some(doubt) => Err(doubt),
                 None => Ok(None),
@@ -237,14 +238,19 @@ impl Trust {
         let ours = |user: &u32| self.trusts(*user) || self.any_owner && *user == data.uid();
         let members = accounts.members(group);
         match members.is_empty() {
-            // In a container, a user that was made up has a group of the same number.
-            true => group == 0 || group == self.user && group == sys::group(),
+            // In a container, a user that was made up has a group of the same number, and so has the owner of what is
+            // mounted there.
+            true => {
+                group == 0
+                    || group == self.user && group == sys::group()
+                    || self.any_owner && group == data.uid()
+            }
             false => group == 0 || members.iter().all(ours),
         }
     }
 
     fn owner(&self, path: &Path, data: &Metadata) -> Option<Fault> {
-        if self.any_owner || self.trusts(data.uid()) {
+        if self.any_owner || self.trusts(data.uid()) || is_secret_of_container(path) {
             return None;
         }
         let text = format!(
@@ -263,7 +269,7 @@ impl Trust {
     fn others(&self, path: &Path, data: &Metadata, rights: u32) -> Result<Vec<Fault>, Doubt> {
         let mode = data.mode();
         // With an access list, the group's bits are the most that anyone named in it may do.
-        if mode & (rights | rights << 3) == 0 {
+        if mode & (rights | rights << 3) == 0 || rights == WRITE && is_volume(path, data) {
             return Ok(Vec::new());
         }
         let mut entries = match sys::access_list(path) {
@@ -388,6 +394,28 @@ impl From<io::Error> for Stop {
     }
 }
 
+/// Whether `path` is that of a descriptor, which the caller has opened.
+fn is_descriptor(path: &Path) -> bool {
+    std::path::absolute(path)
+        .is_ok_and(|path| path.starts_with("/dev") || path.starts_with("/proc"))
+}
+
+/// Whether it is mounted into a container, as Docker, Podman and Compose do with secrets: it has the owner that it has
+/// outside. Nobody but root can put one there.
+fn is_secret_of_container(path: &Path) -> bool {
+    path.parent() == Some(Path::new("/run/secrets"))
+}
+
+/// Whether the directory is a volume that the kubelet has filled and mounted (its AtomicWriter, which makes it with mode
+/// 777): read-only here, and elsewhere where no other user gets.
+fn is_volume(path: &Path, data: &Metadata) -> bool {
+    let of_root = |link: Metadata| link.is_symlink() && link.uid() == 0;
+    data.is_dir()
+        && data.uid() == 0
+        && path.join("..data").symlink_metadata().is_ok_and(of_root)
+        && sys::is_read_only(path)
+}
+
 fn is_absent(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -472,15 +500,16 @@ impl Accounts {
     /// The users of a group; none if it is not known. A member that is no account here has the number of nobody.
     fn members(&self, group: u32) -> Vec<u32> {
         let number = group.to_string();
-        let Some(list) = lines(&self.groups).find(|fields| fields.get(2) == Some(&&*number)) else {
+        // Several groups may have one number.
+        let mut lists = lines(&self.groups)
+            .filter(|fields| fields.get(2) == Some(&&*number))
+            .peekable();
+        if lists.peek().is_none() {
             return Vec::new();
-        };
+        }
         let primary = lines(&self.passwd).filter(|fields| fields.get(3) == Some(&&*number));
-        let listed = list
-            .get(3)
-            .unwrap_or(&"")
-            .split(',')
-            .filter(|name| !name.is_empty());
+        let names = lists.flat_map(|fields| fields.into_iter().nth(3).unwrap_or("").split(','));
+        let listed = names.filter(|name| !name.is_empty());
         let listed = listed.map(|name| {
             let account = lines(&self.passwd).find(|fields| fields.first() == Some(&name));
             account.map_or(u32::MAX, user_of)
@@ -518,13 +547,15 @@ mod tests {
         let accounts = Accounts {
             passwd: "root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/:\nbob:x:1001:1000::/:\n"
                 .to_owned(),
-            groups: "root:x:0:\nann:x:1000:\nboth:x:7:ann,bob\ngone:x:8:ann,who\nnone:x:9:\n"
+            groups: "root:x:0:\nann:x:1000:\nboth:x:7:ann,bob\ngone:x:8:ann,who\nnone:x:9:\none:x:6:ann\n\
+                two:x:6:bob\n"
                 .to_owned(),
         };
         for (group, members) in [
             (0, &[0][..]),
             (1000, &[1000, 1001]),
             (7, &[1000, 1001]),
+            (6, &[1000, 1001]),
             (8, &[1000, u32::MAX]),
             (9, &[]),
             (5, &[]),
@@ -534,6 +565,38 @@ mod tests {
         assert_eq!(accounts.user(1001), "bob (1001)");
         assert_eq!(accounts.user(5), "5");
         assert_eq!(accounts.group(7), "both (7)");
+    }
+
+    #[test]
+    fn a_named_pipe_can_be_changed_through_its_name() {
+        let directory = std::env::temp_dir().join(format!("mxm-trust-{}", std::process::id()));
+        let pipe = directory.join("pipe");
+        let shell = format!(
+            "mkdir -m 700 {0} && mkfifo -m 600 {0}/pipe",
+            shell(&directory.to_string_lossy())
+        );
+        let made = std::process::Command::new("sh")
+            .args(["-c", &shell])
+            .status();
+        assert!(made.unwrap().success());
+        // Opened for both, it waits for nobody.
+        let file = File::options().read(true).write(true).open(&pipe).unwrap();
+        let check = || key_file(&pipe, &file);
+        let mode = |path: &Path, mode| {
+            use std::os::unix::fs::PermissionsExt;
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        assert_eq!(check(), Ok(None));
+        mode(&pipe, 0o666);
+        assert!(check().is_err_and(|doubt| doubt.text.contains("everyone can write to ")));
+        mode(&pipe, 0o600);
+        mode(&directory, 0o777);
+        assert!(check().is_err_and(|doubt| doubt.text.contains("everyone can write to ")));
+        fs::remove_dir_all(&directory).unwrap();
+        let (unnamed, _end) = io::pipe().unwrap();
+        let unnamed = File::from(std::os::fd::OwnedFd::from(unnamed));
+        let path = format!("/dev/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&unnamed));
+        assert_eq!(key_file(path.as_ref(), &unnamed), Ok(None));
     }
 
     #[test]

@@ -40,8 +40,7 @@ fn home_of_account() -> Option<PathBuf> {
     line.nth(5).map(PathBuf::from)
 }
 
-/// Whether $HOME is, or lies in, a directory of another user which this one may not search: neither this user's own, nor
-/// the one that the system says this user has.
+/// Whether $HOME is, or lies in, a directory of another user, root included, which this one may not search.
 pub fn is_at_a_strange_home() -> bool {
     let Some(home) = home() else { return false };
     let barred = home
@@ -50,8 +49,7 @@ pub fn is_at_a_strange_home() -> bool {
         .is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
     // Where it lies below what may not be searched, whose that is decides.
     let mut seen = home.ancestors().filter_map(|path| path.metadata().ok());
-    let of_another = seen.next().is_some_and(|data| data.uid() != user());
-    barred && of_another && home_of_account().as_deref() != Some(&home)
+    barred && seen.next().is_some_and(|data| data.uid() != user())
 }
 
 /// The access list of the file at `path`, as Linux stores it; `None`: it has none, or this system stores none.
@@ -81,4 +79,11 @@ pub fn access_list(path: &Path) -> io::Result<Option<Vec<u8>>> {
 #[cfg(any(not(target_os = "linux"), mxm_secrets_portable))]
 pub fn access_list(_: &Path) -> io::Result<Option<Vec<u8>>> {
     Ok(None)
+}
+
+/// Whether `path` is on a read-only mount. False if that cannot be found out.
+pub fn is_read_only(path: &Path) -> bool {
+    use rustix::fs::{StatVfsMountFlags, statvfs};
+
+    statvfs(path).is_ok_and(|mount| mount.f_flag.contains(StatVfsMountFlags::RDONLY))
 }

@@ -106,6 +106,19 @@ fn every_layer_of_a_store_and_every_link_on_the_way_counts() {
         .has(2, "", &["everyone can write to "]);
 }
 
+/// Runs the program where `home` is on a read-only mount, after `script`.
+fn read_only(home: &Home, script: &str, arguments: &str) -> Transcript {
+    let script = format!(
+        "mount --bind . . && mount -o remount,bind,ro . && cd \"$PWD\" && ! touch x 2>/dev/null && {script} && exec \"$0\" {arguments}"
+    );
+    let mut command = home.command(find("unshare").unwrap());
+    command
+        .args(["--mount", "/bin/sh", "-c", &script])
+        .arg(program_under_test())
+        .env("PATH", std::env::var_os("PATH").unwrap());
+    transcript(&mut command)
+}
+
 /// A service has a mount of its own that is read-only for it alone: where the file really is, it can be written.
 #[test]
 fn a_read_only_mount_vouches_for_nothing() {
@@ -115,17 +128,7 @@ fn a_read_only_mount_vouches_for_nothing() {
     let home = home();
     let file = home.path().join(FILE);
     let shown = file.display();
-    let mounted = |arguments: &str| {
-        let script = format!(
-            "mount --bind . . && mount -o remount,bind,ro . && cd \"$PWD\" && ! touch x 2>/dev/null && exec \"$0\" {arguments}"
-        );
-        let mut command = home.command(find("unshare").unwrap());
-        command
-            .args(["--mount", "/bin/sh", "-c", &script])
-            .arg(program_under_test());
-        command.env("PATH", std::env::var_os("PATH").unwrap());
-        transcript(&mut command)
-    };
+    let mounted = |arguments: &str| read_only(&home, "true", arguments);
     let seen = mounted("get a");
     if seen.status == Some(1) && seen.stderr.contains("unshare") {
         return not_run("mounts are not allowed here");
@@ -142,6 +145,74 @@ fn a_read_only_mount_vouches_for_nothing() {
     chown(&file, Some(1), Some(1)).unwrap();
     let why = format!("{shown} belongs to daemon (1), who is neither root nor you");
     mounted("get a").has(2, "", &[&why]);
+}
+
+/// What the kubelet makes of a ConfigMap: a directory of mode 777 whose files are links into a directory of root.
+#[test]
+fn a_volume_of_kubernetes_is_trusted_where_it_is_mounted() {
+    if !is_root() {
+        return;
+    }
+    let home = home();
+    home.write("map/..1/config.yaml", TEXT);
+    let path = |name: &str| home.path().join("map").join(name);
+    symlink("..1", path("..data")).unwrap();
+    symlink("..data/config.yaml", path("config.yaml")).unwrap();
+    mode(path(""), 0o777);
+    let get = "get a --config map/config.yaml";
+    let seen = read_only(&home, "true", get);
+    if seen.status == Some(1) && seen.stderr.contains("unshare") {
+        return not_run("mounts are not allowed here");
+    }
+    seen.is(0, "1\n", "");
+    let why = format!("everyone can write to {}", path("").display());
+    let why = why.trim_end_matches('/');
+    // Where it can be written, or anybody may have made it.
+    home.run(get.split(' ')).has(2, "", &[why]);
+    std::os::unix::fs::lchown(path("..data"), Some(1), Some(1)).unwrap();
+    read_only(&home, "true", get).has(2, "", &[why]);
+    fs::remove_file(path("..data")).unwrap();
+    fs::create_dir(path("..data")).unwrap();
+    home.write("map/..data/config.yaml", TEXT);
+    read_only(&home, "true", get).has(2, "", &[why]);
+}
+
+/// Compose mounts a file as it is, with the owner that it has outside.
+#[test]
+fn a_secret_of_a_container_may_have_any_owner() {
+    if !is_root() {
+        return;
+    }
+    let home = home();
+    let file = home.path().join(FILE);
+    home.write("secret.yaml", TEXT);
+    chown(home.path().join("secret.yaml"), Some(1), Some(1)).unwrap();
+    let owner = Some("belongs to daemon (1)");
+    for (place, why) in [
+        ("secrets", None),
+        ("secrets/deeper", owner),
+        ("other", owner),
+    ] {
+        let target = format!("/run/{place}/config");
+        let _ = fs::remove_file(&file);
+        symlink(&target, &file).unwrap();
+        let script = format!(
+            "mount -t tmpfs -o mode=755 none /run && mkdir -p /run/{place} && : >{target} && mount --bind secret.yaml {target}"
+        );
+        let seen = read_only(&home, &script, "get a");
+        if seen.status == Some(1) && seen.stderr.contains("unshare") {
+            return not_run("mounts are not allowed here");
+        }
+        match why {
+            None => seen.is(0, "1\n", ""),
+            Some(why) => seen.has(2, "", &[why]),
+        }
+        // What others may write stays untrusted.
+        mode(home.path().join("secret.yaml"), 0o666);
+        let seen = read_only(&home, &script, "get a");
+        seen.has(2, "", &[why.unwrap_or("everyone can write to ")]);
+        mode(home.path().join("secret.yaml"), 0o644);
+    }
 }
 
 #[test]
@@ -227,6 +298,11 @@ fn a_group_counts_as_oneself_if_nobody_else_is_in_it() {
     run_as(&home, 54321, &["get", "a"]).is(0, "1\n", "");
     owned(54321, 54322);
     refused_in_a_group(&run_as(&home, 54321, &["get", "a"]), "54322");
+    // Of a file that is named, its owner may be one.
+    owned(54321, 54321);
+    home.run(["get", "a", "--config", FILE]).is(0, "1\n", "");
+    owned(54321, 54322);
+    refused_in_a_group(&home.run(["get", "a", "--config", FILE]), "54322");
     // Root's own.
     owned(1, 0);
     run_as(&home, 1, &["get", "a"]).is(0, "1\n", "");
