@@ -133,8 +133,11 @@ impl Watch {
     pub fn end(self) -> Option<c_int> {
         let signal = self.release();
         std::mem::forget(self);
-        if let Some(signal) = signal {
-            send_again(signal);
+        match signal {
+            // Whoever has this process ignore it wants no message of it, either.
+            Some(libc::SIGPIPE) => die_of_closed_pipe(),
+            Some(signal) => send_again(signal),
+            None => {}
         }
         signal
     }

@@ -1,7 +1,7 @@
 //! Signals: every one that ends a program ends what it has started, too. Fakes, since no real program can be made to hang.
 
 use std::fs;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -97,6 +97,31 @@ fn standard_output_that_nobody_reads_any_more_ends_what_we_have_started() {
             "{command}"
         );
         assert!(is_gone(inner) && is_gone(grandchild), "{command}");
+    }
+}
+
+/// As below Python and systemd, which have it ignored: it ends all the same, and says as little.
+#[test]
+fn an_ignored_sigpipe_says_nothing() {
+    for command in ["get a --raw", "resolve a --explain"] {
+        let home = hanging();
+        let (reader, writer) = std::io::pipe().unwrap();
+        let mut ignoring = home.mxm_secrets(command.split(' '));
+        // SAFETY: signal() may be called there.
+        unsafe {
+            ignoring.pre_exec(|| {
+                libc::signal(libc::SIGPIPE, libc::SIG_IGN);
+                Ok(())
+            });
+        }
+        ignoring.stdout(writer).stderr(Stdio::piped());
+        let child = ignoring.spawn().unwrap();
+        drop(ignoring);
+        pid(&home, "grandchild");
+        drop(reader);
+        let ended = child.wait_with_output().unwrap();
+        assert_eq!(ended.status.signal(), Some(libc::SIGPIPE));
+        assert_eq!(String::from_utf8_lossy(&ended.stderr), "", "{command}");
     }
 }
 

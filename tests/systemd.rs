@@ -233,6 +233,20 @@ fn the_strictest_hardening_is_none_too_strict() {
 }
 
 #[test]
+fn a_home_that_is_closed_is_no_error_where_nothing_of_it_is_needed() {
+    let Some(machine) = Machine::shared() else {
+        return;
+    };
+    machine.output("useradd --create-home --uid 4244 trader44");
+    for closed in ["ProtectHome=yes", "InaccessiblePaths=/home/trader44"] {
+        let properties = format!("-p User=trader44 -p Environment=A=cl0sed -p {closed}");
+        service(machine, &properties, "get --backend env a").is(0, "cl0sed\n", "");
+        let seen = service(machine, &properties, "get a");
+        seen.has(2, "", &["cannot be read: Permission denied"]);
+    }
+}
+
+#[test]
 fn a_users_own_manager_hands_credentials_over() {
     let Some(machine) = Machine::shared() else {
         return;

@@ -12,7 +12,7 @@ use crate::name::Name;
 use crate::request::{self, Answers, Content, Made, Request, Target};
 use crate::schema::UsageError;
 use crate::secret::Secret;
-use crate::watch::{self, Heeded};
+use crate::watch::{self, Heeded, Until};
 use crate::{sys, text};
 use anyhow::Context as _;
 
@@ -60,24 +60,23 @@ fn answer(parsed: &Parsed, asked: &Asked) -> anyhow::Result<Status> {
         problem("failed", None, &text.into());
         return Ok(Status::Failed);
     }
-    if deadline::interrupted() && handed_over.is_err() {
-        last_words(&format!(
-            "interrupted: {unit} does not get all of its credential {id}"
-        ));
-    }
     handed_over.with_context(|| format!("{unit}: cannot hand over the credential {id}"))?;
     Ok(Status::Found)
 }
 
-/// Writes to where the question came from: standard output may be the journal.
+/// Writes to where the question came from: standard output may be the journal. No signal ends it before the deadline,
+/// since a part of the value would be a credential, too.
 fn hand_over(bytes: &[u8], deadline: Deadline) -> io::Result<()> {
     let mut left = bytes;
     while !left.is_empty() {
-        match watch::send(sys::stdin(), left, deadline.remaining())? {
-            0 => deadline
-                .go_on()
-                .map_err(|ended| io::Error::other(format!("it {}", ended.before_it_was("read"))))?,
-            sent => left = left.get(sent..).unwrap_or_default(),
+        match watch::uninterrupted(|| sys::send(sys::stdin(), left)) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && !deadline.passed() => {
+                watch::wait(sys::stdin(), Until::Writable, false, deadline.remaining())?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Err(io::Error::other("it was not read in time"));
+            }
+            sent => left = left.get(sent?..).unwrap_or_default(),
         }
     }
     Ok(())

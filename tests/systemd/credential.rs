@@ -364,5 +364,6 @@ fn what_is_stopped_is_told_and_leaves_nothing() {
         });
         let journal = said_beside(machine, "slow");
         assert!(journal.contains(said), "{journal}");
+        assert!(!journal.contains("Failed with result"), "{journal}");
     }
 }
