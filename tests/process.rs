@@ -505,10 +505,10 @@ fn daemons_stay_and_nothing_else() {
     end_all_in(&home);
     let home = Home::new();
     home.link(&["sleep", "setsid"]);
-    home.fake("keyboxd", "echo $$ >daemon; while :; do sleep 1; done");
+    home.fake("rbw-agent", "echo $$ >daemon; while :; do sleep 1; done");
     home.fake(
         "gopass",
-        "setsid keyboxd >/dev/null 2>&1 &\nsetsid sleep 1000 &\nsleep 1000",
+        "setsid rbw-agent >/dev/null 2>&1 &\nsetsid sleep 1000 &\nsleep 1000",
     );
     let mut command = home.mxm_secrets(["get", "a", "--timeout", "120"]);
     let mut us = command.stderr(Stdio::null()).spawn().unwrap();

@@ -23,13 +23,14 @@ const OUR_MOMENT: Duration = Duration::from_secs(4);
 const QUIET: u32 = 2;
 
 /// The daemons that programs start by design, for others to use later: by their names, which the kernel cuts.
-const DAEMONS: [&str; 9] = [
+const DAEMONS: [&str; 10] = [
     "gpg-agent",
     "keyboxd",
     "dirmngr",
     "scdaemon",
     "tpm2daemon",
     "ssh-agent",
+    "rbw-agent",
     "dbus-daemon",
     "dbus-launch",
     "gnome-keyring-d",
