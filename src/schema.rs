@@ -108,29 +108,41 @@ pub struct Rule {
     pub status: Option<u8>,
     /// A text that its standard error has; empty: it says nothing there.
     pub says: Option<String>,
+    /// All that its standard error has, but for a newline at the end.
+    pub says_only: Option<String>,
 }
 
 impl Rule {
     /// Whether this one applies wherever `other` does.
     pub fn covers(&self, other: &Rule) -> bool {
-        let says = match (&self.says, &other.says) {
+        let said = other.says_only.as_ref().or(other.says.as_ref());
+        let says = match (&self.says, said) {
             (None, _) => true,
             (Some(text), Some(other)) if text.is_empty() => other.is_empty(),
             (Some(text), Some(other)) => other.contains(text.as_str()),
             (Some(_), None) => false,
         };
-        says && (self.status == other.status || self.status.is_none() && other.status != Some(0))
+        let says_only = self.says_only.is_none() || self.says_only == other.says_only;
+        says && says_only
+            && (self.status == other.status || self.status.is_none() && other.status != Some(0))
     }
 }
 
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.status, &self.says) {
-            (Some(0), None) => f.write_str("empty"),
-            (Some(0), Some(text)) => write!(f, "{{status: empty, says: {text:?}}}"),
-            (Some(status), None) => write!(f, "{status}"),
-            (Some(status), Some(text)) => write!(f, "{{status: {status}, says: {text:?}}}"),
-            (None, text) => write!(f, "{{says: {:?}}}", text.as_deref().unwrap_or_default()),
+        let status = self.status.map(|status| match status {
+            0 => "empty".to_owned(),
+            status => status.to_string(),
+        });
+        let texts = [("says", &self.says), ("says_only", &self.says_only)];
+        let texts = texts
+            .into_iter()
+            .filter_map(|(key, text)| Some(format!("{key}: {:?}", text.as_ref()?)));
+        let texts: Vec<String> = texts.collect();
+        match status {
+            Some(status) if texts.is_empty() => f.write_str(&status),
+            Some(status) => write!(f, "{{status: {status}, {}}}", texts.join(", ")),
+            None => write!(f, "{{{}}}", texts.join(", ")),
         }
     }
 }

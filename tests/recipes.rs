@@ -2,6 +2,8 @@
 //! these, and the backend reads at the paths that they mount.
 
 #[cfg(feature = "config")]
+mod bitwarden;
+#[cfg(feature = "config")]
 mod services;
 #[cfg(feature = "config")]
 mod stand_ins;

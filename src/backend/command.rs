@@ -88,6 +88,13 @@ pub const DECLARATION: Declaration = Declaration {
             about: "what {field} is for a name without a field",
         },
         Key {
+            name: "fields",
+            kind: Kind::Texts,
+            default: "",
+            variable: None,
+            about: "the fields that may be asked for, since by any other the program finds what is only similar",
+        },
+        Key {
             name: "confirm",
             kind: Kind::Command,
             default: "",
@@ -126,6 +133,7 @@ struct Own {
     drop_newline: bool,
     separator: String,
     field: Option<String>,
+    fields: Vec<String>,
     unattended: Vec<String>,
     let_through: Vec<String>,
 }
@@ -166,6 +174,7 @@ impl Own {
                 .text("field")
                 .map(str::to_owned)
                 .filter(|field| !field.is_empty()),
+            fields: section.texts("fields").unwrap_or_default().to_vec(),
             unattended: section.texts("unattended").unwrap_or_default().to_vec(),
             let_through: section.texts(LET_THROUGH.name).unwrap_or_default().to_vec(),
         }
@@ -241,6 +250,23 @@ impl Own {
         Some(Reason::from(format!("the name {name} {why}")).hint(hint))
     }
 
+    /// Why its program is not asked for such a field.
+    fn unknown(&self, field: &str) -> Option<Reason> {
+        if self.fields.is_empty() || self.fields.iter().any(|known| known == field) {
+            return None;
+        }
+        let reason = format!(
+            "{} finds what is only similar by the field {field}",
+            self.shown_program()
+        );
+        let hint = format!(
+            "ask for {}, or set `fields: []` in the section {}",
+            text::list(&self.fields),
+            self.name
+        );
+        Some(Reason::from(reason).hint(hint))
+    }
+
     /// Why a miss does not count: the command that is to confirm it does not.
     fn unconfirmed(&self, name: &Name, context: &Context) -> Option<Reason> {
         let words = self.confirm.as_ref()?.words.as_slice();
@@ -251,7 +277,7 @@ impl Own {
         let why = match process::run(&mut self.prepared(words, name, context), context) {
             Ok(output) if !output.status.success() => format!("ended with {}", output.ending()),
             Ok(output) => {
-                if self.confirmed.is_empty() || prints(&output, &self.confirmed) {
+                if self.confirmed.is_empty() || only(&output.stdout, &self.confirmed) {
                     return None;
                 }
                 "says that the store is not open".to_owned()
@@ -335,10 +361,10 @@ impl Own {
     }
 }
 
-/// Whether `text` is all that a program has printed, with or without one newline at the end.
-fn prints(output: &Output, text: &str) -> bool {
-    let said = output.stdout.expose();
-    said == text.as_bytes() || said.strip_suffix(b"\n") == Some(text.as_bytes())
+/// Whether `text` is all that a program has written, with or without one newline at the end.
+fn only(written: &Secret, text: &str) -> bool {
+    let written = written.expose();
+    written == text.as_bytes() || written.strip_suffix(b"\n") == Some(text.as_bytes())
 }
 
 /// What a shell at the other end (ssh passes it its arguments) takes as it is, and no program takes for an option: zsh runs
@@ -372,6 +398,9 @@ impl Backend for Own {
         if let Some(reason) = self.refused(name, field) {
             return Answer::Failed(reason);
         }
+        if let Some(reason) = field.and_then(|field| self.unknown(field)) {
+            return Answer::Failed(reason);
+        }
         if let Err(reason) = self.trusted() {
             return Answer::Failed(reason);
         }
@@ -385,7 +414,7 @@ impl Backend for Own {
             Err(problem) => return Answer::failed(format!("{program} {problem} ({name})")),
         };
         let none = self.none.as_deref().filter(|none| !none.is_empty());
-        if none.is_some_and(|none| prints(&output, none)) && output.status.success() {
+        if none.is_some_and(|none| only(&output.stdout, none)) && output.status.success() {
             let words = format!("{name} not found: {program} printed what stands for no value");
             return Answer::miss(NoSecret::Said, words);
         }
@@ -424,7 +453,10 @@ impl Backend for Own {
                 "" => output.stderr.is_empty(),
                 text => output.stderr_has(text),
             };
-            status && rule.says.as_deref().is_none_or(says)
+            let says_only = |text: &str| only(&output.stderr, &self.fill_in(text, name));
+            status
+                && rule.says.as_deref().is_none_or(says)
+                && rule.says_only.as_deref().is_none_or(says_only)
         };
         let recognized = self.miss.is_empty() && output.status.code() == Some(1);
         match (
@@ -463,7 +495,8 @@ impl Backend for Own {
                         "any error of a program can be status 1; if it means \"not found\", add `miss: [1]` to the section {}, or `miss: {{status: 1, says: TEXT}}`; ",
                         self.name
                     ),
-                    Some(0) if both.is_none() => format!(
+                    // What has rules for that has been thought of.
+                    Some(0) if self.miss.iter().all(|rule| rule.status != Some(0)) => format!(
                         "if no output means \"not found\", add `empty` to `miss` in the section {}; ",
                         self.name
                     ),

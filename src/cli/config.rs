@@ -100,13 +100,16 @@ pub fn rule(rule: &Rule) -> String {
         Some(0) => text::json("empty"),
         status => status.map_or("null".to_owned(), |status| status.to_string()),
     };
-    match &rule.says {
-        None => status,
-        says => Object::default()
-            .number("status", &status)
-            .optional("says", says.as_deref())
-            .end(),
+    let texts = [("says", &rule.says), ("says_only", &rule.says_only)];
+    if texts.iter().all(|(_, text)| text.is_none()) {
+        return status;
     }
+    let object = Object::default().number("status", &status);
+    let add = |object: Object, (key, text): (_, &Option<String>)| {
+        text.iter()
+            .fold(object, |object, text| object.text(key, text))
+    };
+    texts.into_iter().fold(object, add).end()
 }
 
 fn json(key: &str, given: &Given) -> String {

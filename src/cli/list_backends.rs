@@ -166,6 +166,10 @@ fn recipe_json(recipe: &Recipe) -> String {
             Value::Text(value) => object.text(given.key, value),
             _ => object,
         });
-    let unattended = section.texts("unattended").unwrap_or_default();
-    format!("{}\n", object.list("unattended", &texts(unattended)).end())
+    let object = ["fields", "unattended"]
+        .into_iter()
+        .fold(object, |object, key| {
+            object.list(key, &texts(section.texts(key).unwrap_or_default()))
+        });
+    format!("{}\n", object.end())
 }

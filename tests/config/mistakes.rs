@@ -335,7 +335,7 @@ const CORPUS: &[(&[u8], &str)] = &[
     ),
     (
         b"mxm_secrets: {own: {recipe: sops, file: x, region: y}}\n",
-        "1:44: mxm_secrets.own.region: unknown key: expected one of command, miss, unavailable, names, recipe, newline, none, separator, field, confirm, confirmed, unattended, env, file, required",
+        "1:44: mxm_secrets.own.region: unknown key: expected one of command, miss, unavailable, names, recipe, newline, none, separator, field, fields, confirm, confirmed, unattended, env, file, required",
     ),
     (
         b"mxm_secrets: {own: {recipe: [sops], file: x}}\n",
@@ -347,7 +347,7 @@ const CORPUS: &[(&[u8], &str)] = &[
     ),
     (
         b"mxm_secrets: {own: {command: [a, \"{name}\"], region: y}}\n",
-        "1:45: mxm_secrets.own.region: unknown key: expected one of command, miss, unavailable, names, recipe, newline, none, separator, field, confirm, confirmed, unattended, env, required",
+        "1:45: mxm_secrets.own.region: unknown key: expected one of command, miss, unavailable, names, recipe, newline, none, separator, field, fields, confirm, confirmed, unattended, env, required",
     ),
     (
         b"mxm_secrets: {own: {command: [a, \"{name}\"], unattended: [X]}}\n",

@@ -946,7 +946,7 @@ fn a_recipe_is_its_section_and_every_key_of_it_can_be_overridden() {
              --query=join('', [SecretString]), --output=text, --region=eu-west-1] {at}\n\
              own.miss {rule} {at}\nown.unavailable [] built in\nown.names plain built in\n\
              own.recipe aws-secretsmanager {at}\nown.newline drop {at}\nown.none built in\nown.separator / built in\n\
-             own.field built in\nown.confirm built in\nown.confirmed built in\n\
+             own.field built in\nown.fields [] built in\nown.confirm built in\nown.confirmed built in\n\
              own.unattended [] built in\nown.env [] built in\nown.region eu-west-1 {at}\n\
              own.profile built in\nown.required no built in\n"
         )
@@ -1107,6 +1107,63 @@ fn silence_is_a_text_too() {
     assert_eq!(status("exit 1"), Some(3));
     assert_eq!(status("echo locked >&2; exit 1"), Some(4));
     assert_eq!(status("exit 2"), Some(4));
+}
+
+/// After errors, a text says something else.
+#[test]
+fn a_text_may_be_all_that_is_said() {
+    let keys = "command: [tool, \"{name}\"], miss: [{status: 1, says_only: Not found.}, {status: empty, says_only: 'no {name}'}]";
+    let own = |script: &str| recipe(keys, "tool", script);
+    for (script, status) in [
+        ("printf 'Not found.' >&2; exit 1", 3),
+        ("echo 'Not found.' >&2; exit 1", 3),
+        ("echo 'ERROR' >&2; echo 'Not found.' >&2; exit 1", 4),
+        ("echo 'Not found. Sorry' >&2; exit 1", 4),
+        ("echo 'Not found.' >&2; echo >&2; exit 1", 4),
+        ("echo 'no a' >&2", 3),
+        ("echo 'no b' >&2", 4),
+        ("exit 1", 4),
+        ("", 4),
+    ] {
+        let seen = own(script).run(["get", "a", "--default", "d"]);
+        assert_eq!(seen.status, Some(status), "{script}");
+    }
+    let shown = own("").run(["config", "--json"]);
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    let rules =
+        r#"[{"status":1,"says_only":"Not found."},{"status":"empty","says_only":"no {name}"}]"#;
+    assert!(shown.contains(rules), "{shown}");
+    let shown = own("").run(["config"]);
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(
+        shown.contains("{status: 1, says_only: \"Not found.\"}"),
+        "{shown}"
+    );
+    let both = "command: [tool, \"{name}\"], miss: {says: found}, unavailable: {status: 1, says_only: Not found.}";
+    recipe(both, "tool", "").run(["get", "a"]).has(
+        2,
+        "",
+        &["own.miss: {says: \"found\"} overlaps with {status: 1, says_only: \"Not found.\"}"],
+    );
+}
+
+/// By any other, a program finds what is only similar.
+#[test]
+fn a_program_is_asked_for_the_fields_that_it_knows() {
+    let keys = "command: [tool, \"{name}\", \"{field}\"], field: other, fields: [user, notes]";
+    let own = recipe(keys, "tool", "echo \"$2\"");
+    own.run(["get", "a"]).is(0, "other\n", "");
+    own.run(["get", "a#notes"]).is(0, "notes\n", "");
+    own.run(["get", "a#note", "--default", "d"]).is(
+        4,
+        "",
+        "mxm-secrets: a#note: failed: own: tool finds what is only similar by the field note\n\
+         mxm-secrets: hint: ask for user, notes, or set `fields: []` in the section own\n",
+    );
+    assert_eq!(own.log("tool").len(), 2);
+    let keys = keys.replace("[user, notes]", "[]");
+    let own = recipe(&keys, "tool", "echo \"$2\"");
+    own.run(["get", "a#note"]).is(0, "note\n", "");
 }
 
 #[test]

@@ -68,53 +68,6 @@ fn azure_keyvault() {
     fails(&home, "az", &cases);
 }
 
-const ID: &str = "0f5fb5d2-6a9e-4c44-b1c7-0d6ae1d6a2c5";
-const NOT_THERE: &str = "00000000-6a9e-4c44-b1c7-0d6ae1d6a2c5";
-const LOCKED: &str = "11111111-6a9e-4c44-b1c7-0d6ae1d6a2c5";
-
-/// The package @bitwarden/cli 2026.6.0, build/bw.js: models/response.ts, base-program.ts and commands/get.command.ts, which
-/// searches for what is not an id. Of the program itself, run without a server: `You are not logged in.`, status 1.
-#[test]
-fn bitwarden() {
-    let cases = format!(
-        r#"
-        "get password {ID} --nointeraction --raw") printf s3cret ;;
-        "get notes {ID} --nointeraction --raw") printf 'one\ntwo\n' ;;
-        *{NOT_THERE}*) printf 'Not found.' >&2; exit 1 ;;
-        *{LOCKED}*) printf 'Vault is locked.' >&2; exit 1 ;;
-        *) printf 'You are not logged in.' >&2; exit 1 ;;"#
-    );
-    let home = stand_in("recipe: bitwarden", "bw", "\"$*\"", &cases);
-    hit(&home, ID, "s3cret");
-    hit(&home, &format!("{ID}#notes"), "one\ntwo\n");
-    miss(&home, NOT_THERE);
-    fails(
-        &home,
-        "bw",
-        &[(LOCKED, 1), ("22222222-6a9e-4c44-b1c7-0d6ae1d6a2c5", 1)],
-    );
-    failed(&home, "prod/api-key", "the name prod/api-key is not a UUID");
-}
-
-/// github.com/doy/rbw, src/bin/rbw/commands.rs: find_entry, unlocked, and main.rs for what is before it.
-#[test]
-fn rbw() {
-    let cases = format!(
-        r#"
-        unlocked) [ ! -e locked ] || {{ echo 'rbw unlocked: agent is locked' >&2; exit 1; }} ;;
-        "get --field=password {ID}") echo s3cret ;;
-        "get --field=password {LOCKED}") echo "rbw get: failed to unlock database: pinentry error" >&2; exit 1 ;;
-        *) echo "rbw get: couldn't find entry for '{NOT_THERE}': no entry found" >&2; exit 1 ;;"#
-    );
-    let home = stand_in("recipe: rbw", "rbw", "\"$*\"", &cases);
-    hit(&home, ID, "s3cret");
-    miss(&home, NOT_THERE);
-    fails(&home, "rbw", &[(LOCKED, 1)]);
-    failed(&home, "api-key", "the name api-key is not a UUID");
-    home.write("locked", "");
-    failed(&home, NOT_THERE, "rbw did not find ");
-}
-
 /// github.com/Infisical/cli, packages/cmd/secrets.go: with --plain, what is not found is left out without a word.
 #[test]
 fn infisical() {

@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use crate::support::{Home, find, program, say_not_run, transcript};
 
 /// Values of several lines, with other letters, with fields, and with a newline at the end.
-const VALUES: &[(&str, &str)] = &[
+pub const VALUES: &[(&str, &str)] = &[
     ("text", "s3cret"),
     ("lines", "one\ntwo\n\n"),
     ("letters", "Zürich € 日本"),

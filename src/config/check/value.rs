@@ -145,6 +145,7 @@ impl<'c> Checker<'c> {
         let mut rule = Rule {
             status: None,
             says: None,
+            says_only: None,
         };
         let mut written = Vec::new();
         let found = self.follow(node, way)?;
@@ -178,14 +179,19 @@ impl<'c> Checker<'c> {
                         .is_none()
                         .then_some("a number from 1 to 255, or empty")
                 }
-                "says" => {
+                key @ ("says" | "says_only") => {
                     let text = word.map(|word| word.text.into_owned());
                     // A variable that is empty is a mistake; what is written as empty is silence.
-                    rule.says = text.filter(|text| from_variable.is_none() || !text.is_empty());
-                    rule.says.is_none().then_some("a string")
+                    let text = text.filter(|text| from_variable.is_none() || !text.is_empty());
+                    let is_none = text.is_none();
+                    match key {
+                        "says" => rule.says = text,
+                        _ => rule.says_only = text,
+                    }
+                    is_none.then_some("a string")
                 }
                 unknown => {
-                    let advice = advice(unknown, &["status", "says"]);
+                    let advice = advice(unknown, &["status", "says", "says_only"]);
                     self.mistake(name.place, way, format!("unknown key: {advice}"));
                     return None;
                 }
@@ -195,7 +201,7 @@ impl<'c> Checker<'c> {
                 return None;
             }
         }
-        if rule.status.is_none() && rule.says.is_none() {
+        if (rule.status, &rule.says, &rule.says_only) == (None, &None, &None) {
             self.mistake(node.place, way, format!("expected {}", takes(Kind::Rules)));
             return None;
         }

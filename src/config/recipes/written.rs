@@ -111,12 +111,19 @@ fn key((name, node): &(yaml::Key, Node)) -> Key {
 fn rule(node: &Node) -> Rule {
     match &node.data {
         Data::Map(_) => Rule {
-            status: node.get("status").and_then(|node| text(node).parse().ok()),
+            status: node
+                .get("status")
+                .and_then(|node| match text(node).as_str() {
+                    "empty" => Some(0),
+                    number => number.parse().ok(),
+                }),
             says: node.get("says").map(text),
+            says_only: node.get("says_only").map(text),
         },
         _ => Rule {
             status: Some(0),
             says: None,
+            says_only: None,
         },
     }
 }
@@ -183,7 +190,9 @@ mod tests {
                 .iter();
             assert!(unattended.all(|pair| pair.contains('=')));
             // A status alone proves nothing, unless it is that of an empty value.
-            let proves = |rule: &Rule| rule.status == Some(0) || rule.says.is_some();
+            let proves = |rule: &Rule| {
+                rule.status == Some(0) || rule.says.is_some() || rule.says_only.is_some()
+            };
             let mut rules = recipe.section.rules("miss").unwrap_or_default().iter();
             assert!(rules.all(proves), "{name}");
         }
