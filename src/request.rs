@@ -212,7 +212,7 @@ impl Request {
             let shown = path.display();
             let file = sys::open_to_read(path)
                 .map_err(|error| UsageError::new(format!("{shown} cannot be read: {error}")))?;
-            let text = Trust::of_any_owner().read(path, file, SECRETS);
+            let text = Trust::of_any_owner().read(path, file.into(), SECRETS);
             let text = text.map_err(|why| UsageError::new(format!("{shown} {why}")))?;
             let text = Text::parse(&text).map_err(|wrong| {
                 let (line, column) = (wrong.line, wrong.column);

@@ -28,7 +28,7 @@ pub use descriptors::{
     fill_standard_streams, keep_at_exec, make_stdin, out_of_the_way, terminal_path,
 };
 pub use exec::{NOT_A_PROGRAM, execve};
-pub use files::{NONBLOCK, open_to_read, sealed_file};
+pub use files::{NONBLOCK, open_no_link, open_to_read, sealed_file};
 pub(crate) use memory::end_without_memory;
 pub use memory::{
     NO_MEMORY, protect_memory, restore_core_limit, set_message_without_memory,

@@ -40,6 +40,21 @@ pub(crate) struct Doubt {
     pub fix: Option<String>,
 }
 
+/// A file that was opened to be read.
+pub struct Opened {
+    pub file: File,
+    /// Whether no part of its path is a link, and nobody else could change one of its directories when it was opened, so
+    /// that it is what its path leads to.
+    direct: bool,
+}
+
+impl From<File> for Opened {
+    fn from(file: File) -> Opened {
+        let direct = false;
+        Opened { file, direct }
+    }
+}
+
 /// Checks files; what several have in common is looked at once.
 pub struct Trust {
     user: u32,
@@ -107,6 +122,27 @@ impl Trust {
         }
     }
 
+    /// Looks at `directory` and all above it before files in it are opened, each of which needs one look less then. What
+    /// is wrong there is said of the files.
+    pub fn enter(&mut self, directory: &Path) {
+        if self.walk(directory).is_err() {
+            self.seen.clear();
+        }
+    }
+
+    /// Opens a file to read from without waiting for anyone.
+    ///
+    /// # Errors
+    /// What `open` says.
+    pub fn open(&self, path: &Path) -> io::Result<Opened> {
+        if path.parent().is_some_and(|parent| self.has_seen(parent))
+            && let Ok(file) = sys::open_no_link(path)
+        {
+            return Ok(Opened { file, direct: true });
+        }
+        sys::open_to_read(path).map(Opened::from)
+    }
+
     /// Whether nobody but root and this user can change what was opened and has this `data`. Gives what the path leads to;
     /// `None`: the file has no path, such as a pipe.
     ///
@@ -134,13 +170,18 @@ impl Trust {
     ///
     /// # Errors
     /// What is wrong with it, to be said after its path.
-    pub fn read(&mut self, path: &Path, mut file: File, why: &str) -> Result<Vec<u8>, String> {
+    pub fn read(&mut self, path: &Path, opened: Opened, why: &str) -> Result<Vec<u8>, String> {
+        let Opened { mut file, direct } = opened;
         let unreadable = |error: io::Error| format!("cannot be read: {error}");
         let data = file.metadata().map_err(unreadable)?;
         if !data.is_file() {
             return Err("is not a regular file".to_owned());
         }
-        self.check(path, &data).map_err(|doubt| {
+        let trusted = match direct {
+            true => self.one(path, &data),
+            false => self.check(path, &data).map(|_| ()),
+        };
+        trusted.map_err(|doubt| {
             let fix = doubt.fix.map(|fix| format!("; fix it with: {fix}"));
             let fix = fix.unwrap_or_default();
             format!("is not read, since {why}: {}{fix}", doubt.text)
@@ -162,6 +203,13 @@ impl Trust {
         }
         text.truncate(filled);
         Ok(text)
+    }
+
+    /// Whether nobody but root and this user can change what was opened and has this `data`, all above it being good.
+    fn one(&self, path: &Path, data: &Metadata) -> Result<(), Doubt> {
+        let mut faults = Vec::from_iter(self.owner(path, data));
+        faults.extend(self.others(path, data, WRITE)?);
+        Doubt::of(faults).map_or(Ok(()), Err)
     }
 
     /// Goes from `/` to what `path` leads to, and checks everything on the way.
@@ -207,11 +255,11 @@ impl Trust {
             if !(data.is_dir() && data.mode() & STICKY != 0) {
                 faults.extend(self.others(&here, &data, WRITE)?);
             }
+            if data.is_dir() && faults.len() == before {
+                self.seen.push(here.clone());
+            }
             if rest.is_empty() {
                 break data;
-            }
-            if faults.len() == before {
-                self.seen.push(here.clone());
             }
         };
         match Doubt::of(faults) {

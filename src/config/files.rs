@@ -1,6 +1,5 @@
 //! The files of the configuration: where they are, and how they are read.
 
-use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +13,7 @@ use crate::deadline::{Deadline, Ended};
 use crate::request::SECRETS;
 use crate::schema::UsageError;
 use crate::text::clipped;
-use crate::trust::Trust;
+use crate::trust::{Opened, Trust};
 use crate::{file, sys};
 
 /// Why a configuration must be trusted.
@@ -97,8 +96,8 @@ pub fn find(options: &Options, deadline: Deadline) -> Result<Raw, UsageError> {
         // What the file names is relative to it, and must not depend on where we go.
         let path = std::path::absolute(&path).unwrap_or(path);
         trust = Trust::of_any_owner();
-        let file = open(&path, raw.deadline)?;
-        let data = file.as_ref().and_then(|file| file.metadata().ok());
+        let file = open(&path, &trust, raw.deadline)?;
+        let data = file.as_ref().and_then(|opened| opened.file.metadata().ok());
         // A full disk leaves a file like this.
         if data.is_some_and(|data| data.is_file() && data.len() == 0) {
             return Err(UsageError::new(format!(
@@ -118,10 +117,10 @@ pub fn find(options: &Options, deadline: Deadline) -> Result<Raw, UsageError> {
     } else if let Some(root) = raw.store(&mut trust, &mut wrong)? {
         raw.is_store = true;
         for dimension in &DIMENSIONS {
-            let path = root.join(dimension.name).with_extension("yaml");
+            let path = root.join(format!("{}.yaml", dimension.name));
             let file = raw.files.len();
             if let Some(tree) = raw.take(
-                open(&path, raw.deadline)?,
+                open(&path, &trust, raw.deadline)?,
                 &path,
                 (&mut trust, PROGRAMS),
                 &mut wrong,
@@ -135,7 +134,7 @@ pub fn find(options: &Options, deadline: Deadline) -> Result<Raw, UsageError> {
         }
     } else if let Some(path) = user_file() {
         raw.base = raw.take(
-            open(&path, raw.deadline)?,
+            open(&path, &trust, raw.deadline)?,
             &path,
             (&mut trust, PROGRAMS),
             &mut wrong,
@@ -177,7 +176,7 @@ pub fn read_set(path: &Path, deadline: Deadline) -> Result<Raw, UsageError> {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let mut trust = Trust::of_any_owner();
     raw.base = raw.take(
-        open(&path, raw.deadline)?,
+        open(&path, &trust, raw.deadline)?,
         &path,
         (&mut trust, SECRETS),
         &mut wrong,
@@ -211,8 +210,8 @@ fn user_file() -> Option<PathBuf> {
 
 /// Opens a file or directory; `None`: there is nothing. A link to nothing is an error, wherever on the way it is: what
 /// it leads to may be on a disk that is not there.
-fn open(path: &Path, deadline: Deadline) -> Result<Option<File>, UsageError> {
-    match sys::open_to_read(path) {
+fn open(path: &Path, trust: &Trust, deadline: Deadline) -> Result<Option<Opened>, UsageError> {
+    match trust.open(path) {
         Ok(file) => Ok(Some(file)),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             // Most have no file, so that is found out with few calls.
@@ -228,7 +227,9 @@ fn open(path: &Path, deadline: Deadline) -> Result<Option<File>, UsageError> {
                     None => Ok(None),
                 };
             }
-            file::open(path, deadline).map_err(|error| UsageError::new(error.to_string()))
+            let file = file::open(path, deadline);
+            let file = file.map_err(|error| UsageError::new(error.to_string()))?;
+            Ok(file.map(Opened::from))
         }
         Err(error) => Err(UsageError::new(format!(
             "{} cannot be read: {error}",
@@ -271,8 +272,9 @@ impl Raw {
         }
         let root = store.join("apps").join(name);
         let default = root.join("default.yaml");
+        trust.enter(&root);
         self.base = self.take(
-            open(&default, self.deadline)?,
+            open(&default, trust, self.deadline)?,
             &default,
             (trust, PROGRAMS),
             wrong,
@@ -281,7 +283,7 @@ impl Raw {
             return Ok(Some(root));
         }
         // Opened, not looked at: with the user's own file, this is all that a program without a configuration costs.
-        if open(&root, self.deadline)?.is_some() {
+        if open(&root, trust, self.deadline)?.is_some() {
             return Err(UsageError::new(format!(
                 "{} does not exist, but a configuration store has one for each program",
                 default.display()
@@ -310,15 +312,15 @@ impl Raw {
     /// Reads one more file; `None`: it does not exist. What is wrong in it goes to `wrong`.
     fn take(
         &mut self,
-        file: Option<File>,
+        opened: Option<Opened>,
         path: &Path,
         (trust, why): (&mut Trust, &str),
         wrong: &mut Vec<Wrong>,
     ) -> Result<Option<Node>, UsageError> {
-        let Some(file) = file else {
+        let Some(opened) = opened else {
             return Ok(None);
         };
-        let text = trust.read(path, file, why);
+        let text = trust.read(path, opened, why);
         let text = text.map_err(|why| UsageError::new(format!("{} {why}", path.display())))?;
         let number = self.files.len();
         self.files.push(path.into());

@@ -16,8 +16,21 @@ pub const NONBLOCK: i32 = OFlags::NONBLOCK.bits().cast_signed();
 /// # Errors
 /// What `open` says.
 pub fn open_to_read(path: &Path) -> io::Result<File> {
+    open(path, OFlags::empty())
+}
+
+/// The same for what is no symbolic link.
+///
+/// # Errors
+/// What `open` says, of a link, too.
+pub fn open_no_link(path: &Path) -> io::Result<File> {
+    open(path, OFlags::NOFOLLOW)
+}
+
+fn open(path: &Path, more: OFlags) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
+    let file = rustix::fs::open(path, flags | more, Mode::empty())?;
+    Ok(File::from(file))
 }
 
 /// A file in memory that holds `content` and that nobody can change, for a program that is started in our place:

@@ -537,6 +537,43 @@ fn without_a_configuration_three_opens_fail() {
     assert!(looked.len() <= 3 + 3 * 3, "{looked:?}");
 }
 
+/// What the layers have in common is looked at once, and each of them where it is open.
+#[test]
+fn each_further_layer_costs_one_look() {
+    let Some(strace) = find("strace") else {
+        return not_run("strace is not installed");
+    };
+    if emulated("strace sees the runner's own calls as well") {
+        return;
+    }
+    let mut home = Home::new();
+    home.write(
+        &format!("{STORE}/default.yaml"),
+        "mxm_secrets: {backends: [env]}\n",
+    );
+    for (layer, block) in [("environment", "prod"), ("role", "trader")] {
+        home.write(&format!("{STORE}/{layer}.yaml"), format!("{block}: {{}}\n"));
+    }
+    home.set("MXM_ENVIRONMENT", "prod")
+        .set("MXM_ROLE", "trader")
+        .set("A", "1");
+    let trace = home.path().join("trace");
+    let mut command = home.command(strace);
+    command.args(["-f", "-e", "trace=%file", "-o"]);
+    command.arg(&trace).arg(program_under_test());
+    command.args(["get", "a"]);
+    transcript(&mut command).is(0, "1\n", "");
+    let trace = fs::read_to_string(trace).unwrap();
+    for layer in ["default", "environment", "role"] {
+        let path = format!("/{layer}.yaml\"");
+        let looks: Vec<&str> = trace.lines().filter(|line| line.contains(&path)).collect();
+        assert!(
+            matches!(looks[..], [look] if look.contains("open")),
+            "{looks:?}"
+        );
+    }
+}
+
 /// As in a container, or under systemd, whose user is not the one that HOME is of.
 #[test]
 fn a_home_that_may_not_be_searched_is_no_error_where_nothing_of_it_is_needed() {

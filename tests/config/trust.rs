@@ -215,6 +215,58 @@ fn a_secret_of_a_container_may_have_any_owner() {
     }
 }
 
+/// The layers of a store are read without a second look at what they have in common.
+#[test]
+fn each_layer_counts_for_itself() {
+    let mut home = home();
+    let store = home.path().join("mxm-config-store/apps/mxm-secrets");
+    home.write("mxm-config-store/apps/mxm-secrets/default.yaml", TEXT);
+    let layer = home.write(
+        "mxm-config-store/apps/mxm-secrets/environment.yaml",
+        "prod: {}\n",
+    );
+    home.set("MXM_ENVIRONMENT", "prod");
+    let get = || home.run(["get", "a"]);
+    get().is(0, "1\n", "");
+    if is_root() {
+        chown(&layer, Some(1), Some(1)).unwrap();
+        let fix = format!("chown 0 {}", layer.display());
+        refused(&get(), "belongs to daemon (1)", &fix);
+        chown(&layer, Some(0), Some(0)).unwrap();
+    }
+    // All that is above, whichever it is.
+    for above in [store.as_path(), store.parent().unwrap(), home.path()] {
+        mode(above, 0o777);
+        let fix = format!("chmod o-w {}", above.display());
+        refused(&get(), "everyone can write to ", &fix);
+        mode(above, 0o755);
+    }
+    // A link, to where others can write.
+    let open = home.path().join("open");
+    fs::create_dir(&open).unwrap();
+    fs::rename(&layer, open.join("layer")).unwrap();
+    symlink(open.join("layer"), &layer).unwrap();
+    get().is(0, "1\n", "");
+    mode(&open, 0o777);
+    refused(
+        &get(),
+        "open, which",
+        &format!("chmod o-w {}", open.display()),
+    );
+    // The whole store is one.
+    mode(&open, 0o755);
+    let root = home.path().join("mxm-config-store");
+    fs::rename(&root, open.join("store")).unwrap();
+    symlink("open/store", &root).unwrap();
+    get().is(0, "1\n", "");
+    mode(&open, 0o777);
+    refused(
+        &get(),
+        "open, which",
+        &format!("chmod o-w {}", open.display()),
+    );
+}
+
 #[test]
 fn a_file_of_another_owner_is_read_only_if_the_caller_names_it() {
     if !is_root() {
