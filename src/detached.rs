@@ -3,12 +3,12 @@
 
 use std::io::{self, PipeReader};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::mpsc::{self, Receiver};
+use std::thread::JoinHandle;
 
 /// Work that is under way.
 pub struct Detached<R> {
     done: PipeReader,
-    result: Receiver<R>,
+    work: JoinHandle<R>,
 }
 
 impl<R: Send + 'static> Detached<R> {
@@ -18,12 +18,13 @@ impl<R: Send + 'static> Detached<R> {
     /// What the system says that has no thread or descriptor for it.
     pub fn begin(work: impl FnOnce() -> R + Send + 'static) -> io::Result<Detached<R>> {
         let (done, open_until_done) = io::pipe()?;
-        let (sender, result) = mpsc::channel();
-        std::thread::Builder::new().spawn(move || {
-            let _ = sender.send(work());
+        // No channel: its thread-local variables would not fit beside the others into what musl has for them from the start.
+        let work = std::thread::Builder::new().spawn(move || {
+            let result = work();
             drop(open_until_done);
+            result
         })?;
-        Ok(Detached { done, result })
+        Ok(Detached { done, work })
     }
 
     /// What can be read, that is: has been hung up, once it is done.
@@ -37,13 +38,14 @@ impl<R: Send + 'static> Detached<R> {
     /// It has ended without a result.
     pub fn result(self) -> io::Result<R> {
         let none = |_| io::Error::other("the work has ended without a result");
-        self.result.recv().map_err(none)
+        self.work.join().map_err(none)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::mpsc;
     use std::time::Duration;
 
     use crate::watch;
