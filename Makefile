@@ -43,8 +43,11 @@ export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER ?= $(CC_aarch64_unknown_li
 CARGO_FILES := $(or $(CARGO_HOME),$(HOME)/.cargo)
 REMAP   := --remap-path-prefix=$(CURDIR)=mxm-secrets --remap-path-prefix=$(CARGO_FILES)=cargo
 REMAP_C := -ffile-prefix-map=$(CURDIR)=mxm-secrets -ffile-prefix-map=$(CARGO_FILES)=cargo
-export CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_RUSTFLAGS ?= $(REMAP)
-export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_RUSTFLAGS ?= $(REMAP)
+# What runs at every start lies together in it: .ci/order. The names there are those of the newer mangling, which say all
+# of a function.
+ORDER   := -C symbol-mangling-version=v0 -C link-arg=-Wl,-T,.ci/order.ld
+export CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_RUSTFLAGS ?= $(REMAP) $(ORDER)
+export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_RUSTFLAGS ?= $(REMAP) $(ORDER)
 export CFLAGS_x86_64_unknown_linux_musl ?= $(REMAP_C)
 export CFLAGS_aarch64_unknown_linux_musl ?= $(REMAP_C)
 

@@ -1,7 +1,7 @@
 //! The core: the environment backend against the cheapest program there is.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::Bench;
 use crate::support::store::Store;
@@ -28,6 +28,7 @@ pub fn run(bench: &Bench) {
         }
     }
     bench.figure("env get, instructions", 75_000, || instructions(get()));
+    bench.figure("env get, page faults", 45, || page_faults(get()));
     bench.figure("the program, bytes", 6 << 20, || {
         Some(bench.program.metadata().ok()?.len())
     });
@@ -85,6 +86,19 @@ fn own_peak(mut command: Command) -> Option<u64> {
     drop(command);
     reader.read_to_end(&mut Vec::new()).ok()?;
     peak
+}
+
+/// How often the kernel had to give the program a page, or map some of its file: read while its end is not waited for.
+fn page_faults(mut command: Command) -> Option<u64> {
+    let child = command.stdout(Stdio::null()).spawn().ok()?;
+    let path = format!("/proc/{}/stat", child.id());
+    loop {
+        let stat = std::fs::read_to_string(&path).ok()?;
+        let mut fields = stat.rsplit_once(") ")?.1.split(' ');
+        if fields.next()? == "Z" {
+            return fields.nth(6)?.parse().ok();
+        }
+    }
 }
 
 /// What callgrind counts.
