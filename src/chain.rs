@@ -307,7 +307,7 @@ impl Chain {
                 "{name} was not asked for: the {seconds} s for all lookups together are over"
             );
             let hint = "give more time with --timeout, or ask for fewer names at once";
-            return Answer::Failed(Reason::from(reason).hint(hint));
+            return Answer::Failed(Reason::from(reason).hint(hint).transient(true));
         }
         let context = Context {
             deadline: if self.waits_for_person(link) {
@@ -325,7 +325,7 @@ impl Chain {
         if !matches!(answer, Answer::Failed(_))
             && let Err(ended) = context.deadline.go_on()
         {
-            return Answer::failed(format!("{name} {}", ended.before_it_was("looked up")));
+            return Answer::Failed(ended.before_it_was("looked up").after(name));
         }
         match answer {
             Answer::Hit { secret, locator } if name.is_first_line() => {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::reason::Reason;
 use crate::watch;
 
 /// Whether a signal has come that ends this program, so that no further work makes sense.
@@ -61,7 +62,7 @@ impl Deadline {
 
 /// What has ended something before it was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub(crate) enum Ended {
     /// A signal that ends this program.
     Interrupted,
     /// The deadline.
@@ -70,10 +71,10 @@ pub enum Ended {
 
 impl Ended {
     /// What to say of something that it has kept from being `done`: it goes on after the name of that.
-    pub fn before_it_was(self, done: &str) -> String {
+    pub fn before_it_was(self, done: &str) -> Reason {
         match self {
-            Ended::Interrupted => format!("was not {done}: interrupted"),
-            Ended::TimedOut => format!("was not {done} in time"),
+            Ended::Interrupted => format!("was not {done}: interrupted").into(),
+            Ended::TimedOut => Reason::from(format!("was not {done} in time")).transient(true),
         }
     }
 }

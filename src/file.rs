@@ -11,10 +11,10 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use crate::deadline::Deadline;
-use crate::schema::Reason;
+use crate::reason::Reason;
 use crate::secret::{Progress, Secret, SecretBuffer};
 #[cfg(feature = "vault")]
-use crate::trust::{self, Doubt};
+use crate::trust;
 use crate::{sys, watch};
 
 /// Reads the file at `path`, of at most `limit` bytes.
@@ -22,7 +22,7 @@ use crate::{sys, watch};
 /// # Errors
 /// What is wrong, naming the file.
 #[cfg(feature = "vault")]
-pub fn read(path: &Path, limit: usize, deadline: Deadline) -> Result<Secret, String> {
+pub fn read(path: &Path, limit: usize, deadline: Deadline) -> Result<Secret, Reason> {
     read_opened(path, &open_at_once(path)?, limit, deadline)
 }
 
@@ -36,20 +36,26 @@ pub fn read_key(
     path: &Path,
     limit: usize,
     deadline: Deadline,
-) -> Result<(Secret, Option<Doubt>), String> {
+) -> Result<(Secret, Option<Reason>), Reason> {
     let file = open_at_once(path)?;
     let exposed = trust::key_file(path, &file).map_err(|doubt| {
         let fix = doubt
-            .fix
+            .hint
+            .as_ref()
             .map_or(String::new(), |fix| format!("; fix it with: {fix}"));
-        format!("{} is not read: {}{fix}", path.display(), doubt.text)
+        let text = format!("{} is not read: {doubt}{fix}", path.display());
+        Reason {
+            text,
+            hint: None,
+            ..doubt
+        }
     })?;
     Ok((read_opened(path, &file, limit, deadline)?, exposed))
 }
 
 #[cfg(feature = "vault")]
-fn open_at_once(path: &Path) -> Result<File, String> {
-    sys::open_to_read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
+fn open_at_once(path: &Path) -> Result<File, Reason> {
+    sys::open_to_read(path).map_err(|error| cannot_read(path, &error))
 }
 
 #[cfg(feature = "vault")]
@@ -58,8 +64,8 @@ fn read_opened(
     file: &File,
     limit: usize,
     deadline: Deadline,
-) -> Result<Secret, String> {
-    read_all(file, limit, deadline).map_err(|problem| format!("{} {problem}", path.display()))
+) -> Result<Secret, Reason> {
+    read_all(file, limit, deadline).map_err(|problem| problem.after(path.display()))
 }
 
 /// Opens the file at `path`; `None` when there is nothing at all: see [`is_absent`].
@@ -70,7 +76,7 @@ fn read_opened(
 ///
 /// # Errors
 /// What is wrong, naming the file.
-pub fn open(path: &Path, deadline: Deadline) -> io::Result<Option<File>> {
+pub fn open(path: &Path, deadline: Deadline) -> Result<Option<File>, Reason> {
     let mut before = None;
     loop {
         let absent = match sys::open_to_read(path) {
@@ -83,10 +89,9 @@ pub fn open(path: &Path, deadline: Deadline) -> io::Result<Option<File>> {
             return absent.map(|_| None);
         }
         before = Some(now);
-        deadline.go_on().map_err(|ended| {
-            let shown = path.display();
-            io::Error::other(format!("{shown} {}", ended.before_it_was("opened")))
-        })?;
+        deadline
+            .go_on()
+            .map_err(|ended| ended.before_it_was("opened").after(path.display()))?;
     }
 }
 
@@ -94,7 +99,7 @@ pub fn open(path: &Path, deadline: Deadline) -> io::Result<Option<File>> {
 ///
 /// # Errors
 /// The same.
-pub fn is_absent(path: &Path) -> io::Result<bool> {
+pub fn is_absent(path: &Path) -> Result<bool, Reason> {
     look(path).map(|found| found.is_none())
 }
 
@@ -103,7 +108,7 @@ pub fn is_absent(path: &Path) -> io::Result<bool> {
 ///
 /// # Errors
 /// What is in the way, so that nobody can tell, naming the part.
-pub fn look(path: &Path) -> io::Result<Option<fs::Metadata>> {
+pub fn look(path: &Path) -> Result<Option<fs::Metadata>, Reason> {
     let mut first = match reach(path) {
         Ok(data) => return Ok(Some(data)),
         Err(error) => (path, error),
@@ -120,7 +125,7 @@ pub fn look(path: &Path) -> io::Result<Option<fs::Metadata>> {
     let (part, error) = first;
     match error.kind() {
         // What `reach` says in its own words.
-        _ if error.get_ref().is_some() => Err(error),
+        _ if error.get_ref().is_some() => Err(error.to_string().into()),
         // A whole path that is too long may lead to a file; a part that is too long never does.
         io::ErrorKind::InvalidFilename if path.as_os_str().len() >= 4096 => {
             Err(cannot_read(path, &error))
@@ -171,15 +176,13 @@ pub fn is_not_hollow(root: &Path, path: &Path, deadline: Deadline) -> Result<(),
         }
         deadline
             .go_on()
-            .map_err(|ended| format!("{} {}", here.display(), ended.before_it_was("searched")))?;
+            .map_err(|ended| ended.before_it_was("searched").after(here.display()))?;
     }
 }
 
-fn cannot_read(path: &Path, error: &io::Error) -> io::Error {
-    io::Error::new(
-        error.kind(),
-        format!("cannot read {}: {error}", path.display()),
-    )
+/// The file at `path` cannot be read, because of `error`.
+pub fn cannot_read(path: &Path, error: &io::Error) -> Reason {
+    Reason::of(format_args!("cannot read {}", path.display()), error)
 }
 
 fn is_no_entry(error: &io::Error) -> bool {
@@ -205,11 +208,11 @@ fn links(path: &Path) -> Vec<(u64, i64, i64)> {
 ///
 /// # Errors
 /// What is wrong with it, to be put behind its name.
-pub fn read_all(mut file: &File, limit: usize, deadline: Deadline) -> Result<Secret, String> {
-    let cannot = |error: io::Error| format!("cannot be read: {error}");
+pub fn read_all(mut file: &File, limit: usize, deadline: Deadline) -> Result<Secret, Reason> {
+    let cannot = |error: io::Error| Reason::of("cannot be read", &error);
     let data = file.metadata().map_err(cannot)?;
     if data.is_dir() {
-        return Err("is a directory".to_owned());
+        return Err("is a directory".into());
     }
     let length = usize::try_from(data.len()).unwrap_or(limit);
     let mut buffer = SecretBuffer::with_room(limit, length);
@@ -223,7 +226,9 @@ pub fn read_all(mut file: &File, limit: usize, deadline: Deadline) -> Result<Sec
                 watch::wait_readable([Some(file.as_fd())], deadline.remaining()).map_err(cannot)?;
             }
             Ok(Progress::End) => return Ok(buffer.finish()),
-            Ok(Progress::TooLarge) => return Err(format!("is larger than {} MiB", limit >> 20)),
+            Ok(Progress::TooLarge) => {
+                return Err(format!("is larger than {} MiB", limit >> 20).into());
+            }
             // A FIFO or the like, and nobody has written to it yet.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 watch::wait_readable([Some(file.as_fd())], deadline.remaining()).map_err(cannot)?;

@@ -48,6 +48,7 @@
 //! | `compose`, `request` | values inside other text; what a command is to have |
 //! | `credential` | what systemd asks for, and which unit may have it |
 //! | `file` | a file that holds a value |
+//! | `reason` | why something did not happen: the one shape of every failure |
 //! | `once` | what is made once, and tried again after a failure |
 //! | `secret` | the only type that holds a value |
 //! | `nearest` | what was meant by a word that is not known |
@@ -100,6 +101,7 @@ mod nearest;
 mod once;
 mod parallel;
 mod process;
+mod reason;
 #[cfg_attr(
     not(feature = "config"),
     allow(dead_code, reason = "only a configuration has refs")
@@ -123,8 +125,9 @@ use std::fmt;
 
 pub use chain::OnError;
 pub use config::Options;
+pub use reason::Reason;
 pub use report::{Report, Step, Verdict};
-pub use schema::{Reason, UsageError};
+pub use schema::UsageError;
 pub use secret::Secret;
 
 use chain::Outcome;
@@ -153,7 +156,7 @@ pub enum Error {
     Usage(UsageError),
     /// Every backend asked said that it has no such secret.
     Missing(Report),
-    /// A backend could not tell, or none was available.
+    /// A backend could not tell, or none was available. [`Reason::transient`] says whether another try may do.
     Failed(Report),
 }
 

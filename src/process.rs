@@ -35,6 +35,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use crate::deadline::{Deadline, Ended};
+use crate::reason::Reason;
 use crate::schema::Context;
 use crate::secret::{LIMIT, Progress, Secret, SecretBuffer};
 use crate::sys;
@@ -79,7 +80,7 @@ impl Output {
 
 /// Why there is no output.
 #[derive(Debug)]
-pub enum Problem {
+pub(crate) enum Problem {
     /// There is no such program.
     NotInstalled,
     /// It is there, and cannot be started, or its output cannot be read.
@@ -99,20 +100,21 @@ pub enum Problem {
     TooMany,
 }
 
-impl std::fmt::Display for Problem {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Problem::NotInstalled => f.write_str("is not on PATH"),
-            Problem::Io(error) => write!(f, "cannot be run: {error}"),
-            Problem::TimedOut => f.write_str("gave no answer in time and was killed"),
-            Problem::Held => f.write_str("ended, but a process it started kept its output open"),
-            Problem::TooLarge => f.write_str("wrote more than 16 MiB and was killed"),
-            Problem::Interrupted => f.write_str("was interrupted"),
-            Problem::Circular => f.write_str("was not started again: its command leads back to it"),
-            Problem::TooMany => {
-                f.write_str("was not started: too many commands lead back to mxm-secrets")
-            }
-        }
+/// In words that go on after the name of the program.
+impl From<Problem> for Reason {
+    fn from(problem: Problem) -> Reason {
+        let late = matches!(problem, Problem::TimedOut | Problem::Held);
+        Reason::from(match problem {
+            Problem::NotInstalled => "is not on PATH",
+            Problem::Io(error) => return Reason::of("cannot be run", &error),
+            Problem::TimedOut => "gave no answer in time and was killed",
+            Problem::Held => "ended, but a process it started kept its output open",
+            Problem::TooLarge => "wrote more than 16 MiB and was killed",
+            Problem::Interrupted => "was interrupted",
+            Problem::Circular => "was not started again: its command leads back to it",
+            Problem::TooMany => "was not started: too many commands lead back to mxm-secrets",
+        })
+        .transient(late)
     }
 }
 
@@ -369,21 +371,22 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_told() {
+        let said = |problem: Problem| Reason::from(problem).text;
         let soon = by(Deadline::after(Duration::from_millis(50)));
         let slow = run(&mut shell("exec sleep 5"), &soon).unwrap_err();
-        assert!(matches!(slow, Problem::TimedOut), "{slow}");
-        assert_eq!(slow.to_string(), "gave no answer in time and was killed");
+        assert!(matches!(slow, Problem::TimedOut), "{slow:?}");
+        assert_eq!(said(slow), "gave no answer in time and was killed");
         let context = by(Deadline::never());
         let absent = run(&mut Command::new("/nowhere/program"), &context).unwrap_err();
-        assert!(matches!(absent, Problem::NotInstalled), "{absent}");
-        assert_eq!(absent.to_string(), "is not on PATH");
+        assert!(matches!(absent, Problem::NotInstalled), "{absent:?}");
+        assert_eq!(said(absent), "is not on PATH");
         let other = run(&mut Command::new("/etc/passwd"), &context).unwrap_err();
-        assert!(other.to_string().starts_with("cannot be run: "), "{other}");
+        assert!(said(other).starts_with("cannot be run: "));
         assert_eq!(
-            Problem::TooLarge.to_string(),
+            said(Problem::TooLarge),
             "wrote more than 16 MiB and was killed"
         );
-        assert_eq!(Problem::Interrupted.to_string(), "was interrupted");
+        assert_eq!(said(Problem::Interrupted), "was interrupted");
     }
 
     #[test]
@@ -403,7 +406,7 @@ mod tests {
         let moment = by(Deadline::after(Duration::from_millis(500)));
         let held = run(&mut shell("sleep 1000 & printf value"), &moment).unwrap_err();
         assert_eq!(
-            held.to_string(),
+            Reason::from(held).text,
             "ended, but a process it started kept its output open"
         );
     }

@@ -4,8 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::name::Name;
+use crate::reason::Reason;
 use crate::refs::Target;
-use crate::schema::Reason;
 
 /// Who was asked, and what they said, without the value.
 #[derive(Debug)]
@@ -113,7 +113,7 @@ impl Report {
             let why = why.unwrap_or(&reason.text);
             Some(Reason {
                 text: format!("{name}: {what}: {backend}{after}: {why}"),
-                hint: reason.hint.clone(),
+                ..reason.clone()
             })
         });
         lines.collect()

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::deadline::Deadline;
-use crate::trust::Doubt;
 use crate::{sys, text};
+
+pub use crate::reason::Reason;
 
 /// One key of a backend's section.
 #[allow(dead_code, reason = "the man page is drawn from it, in a test")]
@@ -496,47 +497,6 @@ impl fmt::Debug for Context<'_> {
             .field("deadline", &self.deadline)
             .field("unattended", &self.unattended)
             .finish_non_exhaustive()
-    }
-}
-
-/// Why a backend answered as it did, in words that name the secret or the store and never hold a value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reason {
-    /// One line, lower case, no final period.
-    pub text: String,
-    /// What the user can do about it, one line.
-    pub hint: Option<String>,
-}
-
-impl Reason {
-    /// Adds what the user can do about it.
-    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Reason {
-        self.hint = Some(text::line(&hint.into()));
-        self
-    }
-}
-
-impl<T: Into<String>> From<T> for Reason {
-    fn from(text: T) -> Reason {
-        Reason {
-            text: text::line(&text.into()),
-            hint: None,
-        }
-    }
-}
-
-impl From<Doubt> for Reason {
-    fn from(doubt: Doubt) -> Reason {
-        Reason {
-            text: text::line(&doubt.text),
-            hint: doubt.fix.map(|fix| text::line(&fix)),
-        }
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
     }
 }
 

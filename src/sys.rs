@@ -41,11 +41,23 @@ pub use rustix::stdio::{stderr, stdin, stdout};
 pub use sockets::{connect_unix, peer, send, start_connecting};
 
 use std::ffi::OsString;
+use std::io;
 use std::os::unix::ffi::OsStringExt;
+
+use rustix::io::Errno;
 
 /// The environment variable `name`; an empty one counts as not given.
 pub fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// Whether there were not enough files, processes or memory just now.
+pub fn is_shortage(error: &io::Error) -> bool {
+    let number = Errno::from_io_error(error);
+    matches!(
+        number,
+        Some(Errno::AGAIN | Errno::MFILE | Errno::NFILE | Errno::NOMEM)
+    )
 }
 
 /// The name of this host.

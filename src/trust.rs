@@ -8,12 +8,12 @@
 
 use std::cell::OnceCell;
 use std::ffi::OsString;
-use std::fmt::Display;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use crate::reason::Reason;
 use crate::text::shell;
 use crate::{sys, watch};
 
@@ -30,15 +30,6 @@ const LINKS: usize = 40;
 
 /// The largest list of accounts that is read, in bytes.
 const ACCOUNTS: u64 = 8 << 20;
-
-/// What is wrong with the rights of a file.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Doubt {
-    /// Which file or directory it is, whose it is, and who else can do what with it.
-    pub text: String,
-    /// The command that fixes it.
-    pub fix: Option<String>,
-}
 
 /// A file that was opened to be read.
 pub struct Opened {
@@ -70,7 +61,7 @@ pub struct Trust {
 ///
 /// # Errors
 /// The doubt.
-pub fn program(path: &Path) -> Result<(), Doubt> {
+pub fn program(path: &Path) -> Result<(), Reason> {
     match Trust::of_root_or_user().walk(path) {
         Err(Stop::Doubt(doubt)) => Err(doubt),
         Err(Stop::Io(error)) if !is_absent(&error) => Err(unknown(path, &error)),
@@ -82,7 +73,7 @@ pub fn program(path: &Path) -> Result<(), Doubt> {
 ///
 /// # Errors
 /// The doubt.
-pub fn named_program(program: &str) -> Result<(), Doubt> {
+pub fn named_program(program: &str) -> Result<(), Reason> {
     match program.contains('/') {
         true => self::program(program.as_ref()),
         false => Ok(()),
@@ -94,11 +85,11 @@ pub fn named_program(program: &str) -> Result<(), Doubt> {
 ///
 /// # Errors
 /// The doubt.
-pub fn key_file(path: &Path, file: &File) -> Result<Option<Doubt>, Doubt> {
+pub fn key_file(path: &Path, file: &File) -> Result<Option<Reason>, Reason> {
     let mut trust = Trust::of_root_or_user();
     let data = file.metadata().map_err(|error| unknown(path, &error))?;
     match trust.check(path, &data)? {
-        Some(path) => Ok(Doubt::of(trust.others(&path, &data, READ)?)),
+        Some(path) => Ok(doubt(trust.others(&path, &data, READ)?)),
         None => Ok(None),
     }
 }
@@ -148,18 +139,21 @@ impl Trust {
     ///
     /// # Errors
     /// The doubt.
-    fn check(&mut self, path: &Path, data: &Metadata) -> Result<Option<PathBuf>, Doubt> {
+    fn check(&mut self, path: &Path, data: &Metadata) -> Result<Option<PathBuf>, Reason> {
         // What has no path, such as a pipe or a file in memory, cannot be changed through one.
         let is_named_pipe = data.file_type().is_fifo() && !is_descriptor(path);
         if !data.is_file() && !is_named_pipe || data.nlink() == 0 {
-            return match Doubt::of(self.owner(path, data).into_iter().collect()) {
+            return match doubt(self.owner(path, data).into_iter().collect()) {
                 Some(doubt) => Err(doubt),
                 None => Ok(None),
             };
         }
         match self.walk(path) {
             Ok((path, end)) if (end.dev(), end.ino()) == (data.dev(), data.ino()) => Ok(Some(path)),
-            Ok(_) => Err(unknown(path, "it was replaced while it was being read")),
+            Ok(_) => {
+                let error = io::Error::other("it was replaced while it was being read");
+                Err(unknown(path, &error))
+            }
             Err(Stop::Doubt(doubt)) => Err(doubt),
             Err(Stop::Io(error)) => Err(unknown(path, &error)),
         }
@@ -182,7 +176,7 @@ impl Trust {
             false => self.check(path, &data).map(|_| ()),
         };
         trusted.map_err(|doubt| {
-            let fix = doubt.fix.map(|fix| format!("; fix it with: {fix}"));
+            let fix = doubt.hint.map(|fix| format!("; fix it with: {fix}"));
             let fix = fix.unwrap_or_default();
             format!("is not read, since {why}: {}{fix}", doubt.text)
         })?;
@@ -206,10 +200,10 @@ impl Trust {
     }
 
     /// Whether nobody but root and this user can change what was opened and has this `data`, all above it being good.
-    fn one(&self, path: &Path, data: &Metadata) -> Result<(), Doubt> {
+    fn one(&self, path: &Path, data: &Metadata) -> Result<(), Reason> {
         let mut faults = Vec::from_iter(self.owner(path, data));
         faults.extend(self.others(path, data, WRITE)?);
-        Doubt::of(faults).map_or(Ok(()), Err)
+        doubt(faults).map_or(Ok(()), Err)
     }
 
     /// Goes from `/` to what `path` leads to, and checks everything on the way.
@@ -262,7 +256,7 @@ impl Trust {
                 break data;
             }
         };
-        match Doubt::of(faults) {
+        match doubt(faults) {
             Some(doubt) => Err(doubt.into()),
             None => Ok((here, end)),
         }
@@ -314,7 +308,7 @@ impl Trust {
     }
 
     /// Who else has one of the `rights` to a file, once for each command that is needed to change it.
-    fn others(&self, path: &Path, data: &Metadata, rights: u32) -> Result<Vec<Fault>, Doubt> {
+    fn others(&self, path: &Path, data: &Metadata, rights: u32) -> Result<Vec<Fault>, Reason> {
         let mode = data.mode();
         // With an access list, the group's bits are the most that anyone named in it may do.
         if mode & (rights | rights << 3) == 0 || rights == WRITE && is_volume(path, data) {
@@ -393,45 +387,42 @@ struct Fault {
     path: String,
 }
 
-impl Doubt {
-    /// All that is wrong on one way, with one command for all of it.
-    fn of(faults: Vec<Fault>) -> Option<Doubt> {
-        let mut changes: Vec<(&str, Vec<&str>)> = Vec::new();
-        let mut all: Vec<&str> = Vec::new();
-        for Fault { change, path, .. } in &faults {
-            // Links may lead the same way twice.
-            if !all.contains(&&**path) {
-                all.push(path);
-            }
-            match changes.iter_mut().find(|(known, _)| known == change) {
-                Some((_, paths)) if paths.contains(&&**path) => {}
-                Some((_, paths)) => paths.push(path),
-                None => changes.push((change, vec![path])),
-            }
+/// All that is wrong on one way: which file or directory it is, whose it is, and who else can do what with it. The hint
+/// is one command that fixes all of it.
+fn doubt(faults: Vec<Fault>) -> Option<Reason> {
+    let mut changes: Vec<(&str, Vec<&str>)> = Vec::new();
+    let mut all: Vec<&str> = Vec::new();
+    for Fault { change, path, .. } in &faults {
+        // Links may lead the same way twice.
+        if !all.contains(&&**path) {
+            all.push(path);
         }
-        let commands = changes.iter();
-        let commands: Vec<String> = commands
-            .map(|(change, paths)| format!("{change} {}", paths.join(" ")))
-            .collect();
-        let more = match all.len().saturating_sub(1) {
-            0 => String::new(),
-            more => format!(" ({more} more in the same path must be changed)"),
-        };
-        Some(Doubt {
-            text: format!("{}{more}", faults.first()?.text),
-            fix: Some(commands.join(" && ")),
-        })
+        match changes.iter_mut().find(|(known, _)| known == change) {
+            Some((_, paths)) if paths.contains(&&**path) => {}
+            Some((_, paths)) => paths.push(path),
+            None => changes.push((change, vec![path])),
+        }
     }
+    let commands = changes.iter();
+    let commands: Vec<String> = commands
+        .map(|(change, paths)| format!("{change} {}", paths.join(" ")))
+        .collect();
+    let more = match all.len().saturating_sub(1) {
+        0 => String::new(),
+        more => format!(" ({more} more in the same path must be changed)"),
+    };
+    let text = format!("{}{more}", faults.first()?.text);
+    Some(Reason::from(text).hint(commands.join(" && ")))
 }
 
 /// Why a walk has ended before its end.
 enum Stop {
-    Doubt(Doubt),
+    Doubt(Reason),
     Io(io::Error),
 }
 
-impl From<Doubt> for Stop {
-    fn from(doubt: Doubt) -> Stop {
+impl From<Reason> for Stop {
+    fn from(doubt: Reason) -> Stop {
         Stop::Doubt(doubt)
     }
 }
@@ -472,11 +463,9 @@ fn is_absent(error: &io::Error) -> bool {
 }
 
 /// The doubt about a file of which it is not known who can change it.
-fn unknown(path: &Path, why: impl Display) -> Doubt {
-    Doubt {
-        text: format!("cannot tell who can write to {}: {why}", path.display()),
-        fix: None,
-    }
+fn unknown(path: &Path, error: &io::Error) -> Reason {
+    let path = path.display();
+    Reason::of(format_args!("cannot tell who can write to {path}"), error)
 }
 
 /// Who is named by an entry of an access list.

@@ -18,7 +18,7 @@ const FLOORS: &[&[&str]] = &[
     &["field", "file", "name", "nearest"],
     &["json", "schema"],
     &["arena", "deadline", "trust"],
-    &["detached", "once", "watch"],
+    &["detached", "once", "reason", "watch"],
     &["sys", "text"],
     &["secret"],
 ];

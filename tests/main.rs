@@ -83,6 +83,8 @@ mod signals;
 ))]
 mod systemd;
 mod text;
+#[cfg(all(feature = "age", feature = "config", feature = "vault"))]
+mod transient;
 #[cfg(feature = "vault")]
 mod vault;
 #[cfg(feature = "vault")]

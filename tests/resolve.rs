@@ -147,9 +147,9 @@ for line in open('report'):
     );
     parsed.is(
         0,
-        r#"{"schema": 1, "name": "both", "outcome": "found", "backend": "gopass", "locator": "gopass show both", "chain": [{"backend": "gopass", "locator": "gopass show both", "answer": "hit", "reason": null, "hint": null, "seconds": 0}, {"backend": "env", "locator": "$BOTH", "answer": "shadowed", "reason": null, "hint": null, "seconds": 0}]}
-{"schema": 1, "name": "none", "outcome": "missing", "backend": null, "locator": null, "chain": [{"backend": "gopass", "locator": "gopass show none", "answer": "miss", "reason": "none is not in the password store", "hint": null, "seconds": 0}, {"backend": "env", "locator": "$NONE", "answer": "miss", "reason": "$NONE is not set for none", "hint": null, "seconds": 0}]}
-{"schema": 1, "name": "locked", "outcome": "failed", "backend": null, "locator": null, "chain": [{"backend": "gopass", "locator": "gopass show locked", "answer": "failed", "reason": "gopass show ended with status 9 for locked", "hint": "to see its error output, run: gopass show -- locked", "seconds": 0}, {"backend": "env", "locator": "$LOCKED", "answer": "miss", "reason": "$LOCKED is not set for locked", "hint": null, "seconds": 0}]}
+        r#"{"schema": 1, "name": "both", "outcome": "found", "backend": "gopass", "locator": "gopass show both", "chain": [{"backend": "gopass", "locator": "gopass show both", "answer": "hit", "reason": null, "hint": null, "transient": null, "seconds": 0}, {"backend": "env", "locator": "$BOTH", "answer": "shadowed", "reason": null, "hint": null, "transient": null, "seconds": 0}]}
+{"schema": 1, "name": "none", "outcome": "missing", "backend": null, "locator": null, "chain": [{"backend": "gopass", "locator": "gopass show none", "answer": "miss", "reason": "none is not in the password store", "hint": null, "transient": false, "seconds": 0}, {"backend": "env", "locator": "$NONE", "answer": "miss", "reason": "$NONE is not set for none", "hint": null, "transient": false, "seconds": 0}]}
+{"schema": 1, "name": "locked", "outcome": "failed", "backend": null, "locator": null, "chain": [{"backend": "gopass", "locator": "gopass show locked", "answer": "failed", "reason": "gopass show ended with status 9 for locked", "hint": "to see its error output, run: gopass show -- locked", "transient": false, "seconds": 0}, {"backend": "env", "locator": "$LOCKED", "answer": "miss", "reason": "$LOCKED is not set for locked", "hint": null, "transient": false, "seconds": 0}]}
 "#,
         "",
     );

@@ -315,7 +315,7 @@ fn a_preflight_for_programs_has_every_problem() {
 for line in open(sys.argv[1]):
     it = json.loads(line)
     if 'problem' in it:
-        assert list(it) == ['schema', 'problem', 'name', 'message', 'hint'] and it['schema'] == 1, it
+        assert list(it) == ['schema', 'problem', 'name', 'message', 'hint', 'transient'] and it['schema'] == 1, it
         print(it['problem'], it['name'], it['message'].replace(sys.argv[2], ''))
     else:
         print(it['outcome'], it['name'])";

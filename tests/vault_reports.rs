@@ -52,7 +52,7 @@ fn resolve_tells_the_whole_place() {
     let json = stdout(&seen);
     let chain = format!(
         "{{\"schema\":1,\"name\":\"reports/a\",\"outcome\":\"found\",\"backend\":\"vault\",\"locator\":\"{place}\",\
-         \"chain\":[{{\"backend\":\"vault\",\"locator\":\"{place}\",\"answer\":\"hit\",\"reason\":null,\"hint\":null,\"seconds\":"
+         \"chain\":[{{\"backend\":\"vault\",\"locator\":\"{place}\",\"answer\":\"hit\",\"reason\":null,\"hint\":null,\"transient\":null,\"seconds\":"
     );
     assert!(json.starts_with(&chain), "{json}");
     // What is not there has a place, too.

@@ -108,7 +108,7 @@ impl Age {
                     ),
                 });
             }
-            Err(problem) => return Err(Answer::failed(problem.to_string())),
+            Err(problem) => return Err(Answer::Failed(problem)),
         };
         if file.metadata().is_ok_and(|data| data.is_dir()) {
             return Err(Answer::miss(
@@ -117,7 +117,7 @@ impl Age {
             ));
         }
         file::read_all(&file, FILE_LIMIT, context.deadline)
-            .map_err(|problem| Answer::failed(format!("{shown} {problem}")))
+            .map_err(|problem| Answer::Failed(problem.after(shown)))
     }
 
     fn is_absolute(&self) -> Result<(), Answer> {
@@ -154,7 +154,10 @@ impl Age {
                     false => Answer::unavailable(NoStore::NoTrace, reason),
                 })
             }
-            Err(problem) => Err(Answer::failed(format!("the age store {shown}: {problem}"))),
+            Err(problem) => {
+                let start = format!("the age store {shown}:");
+                Err(Answer::Failed(problem.after(start)))
+            }
         }
     }
 
@@ -167,7 +170,7 @@ impl Age {
     /// The plaintext of `data`, or what is wrong with the file.
     fn decrypt(&self, data: &[u8], context: &Context) -> Result<Secret, Problem> {
         if data.is_empty() {
-            return Err(Problem::File("is empty, so it is not an age file"));
+            return Err(Problem::File("is empty, so it is not an age file".into()));
         }
         let decoded;
         let data = if armor::is_armored(data) {
@@ -179,7 +182,9 @@ impl Age {
         let file = File::parse(data, context.deadline).map_err(|damage| {
             Problem::File(match damage {
                 _ if data.starts_with(format::MAGIC) || !armor::is_below_text(data) => damage,
-                _ => "has text before the line -----BEGIN AGE ENCRYPTED FILE-----: remove it",
+                _ => {
+                    "has text before the line -----BEGIN AGE ENCRYPTED FILE-----: remove it".into()
+                }
             })
         })?;
         // What has taken the time is the file, and not what comes next.
@@ -197,7 +202,7 @@ impl Age {
 /// What stands in the way of a plaintext.
 enum Problem {
     /// The file is to blame; how it goes on after its name.
-    File(&'static str),
+    File(Damage),
     /// It is encrypted for other keys, of these kinds.
     OtherKeys(Vec<&'static str>),
     /// The identities, or a plugin.
@@ -218,15 +223,14 @@ impl Backend for Age {
         };
         match self.decrypt(data.expose(), context) {
             Ok(secret) => Answer::text(secret, name, shown.to_string(), context.deadline),
-            Err(Problem::File(problem)) => Answer::failed(format!("{shown} {problem}")),
+            Err(Problem::File(problem)) => Answer::Failed(problem.after(shown)),
             Err(Problem::OtherKeys(kinds)) => Answer::failed(format!(
                 "no identity in {} can decrypt {shown} (encrypted to: {})",
                 self.identities_file.display(),
                 kinds.join(", ")
             )),
-            Err(Problem::Identities(mut reason)) => {
-                reason.text = format!("cannot decrypt {shown}: {}", reason.text);
-                Answer::Failed(reason)
+            Err(Problem::Identities(reason)) => {
+                Answer::Failed(reason.after(format_args!("cannot decrypt {shown}:")))
             }
         }
     }
@@ -273,7 +277,7 @@ impl Attempt<'_> {
                 Ok(None) => {}
                 Ok(Some(Ok(key))) => return Ok(key),
                 // Who was not tried may be the one it is for.
-                Ok(Some(Err(_))) => return Err(self.problem(UNAUTHENTIC)),
+                Ok(Some(Err(_))) => return Err(self.problem(UNAUTHENTIC.into())),
                 Err(late) => return Err(self.problem(late)),
             }
         }
@@ -356,7 +360,7 @@ mod tests {
     use crate::deadline::Deadline;
 
     /// What is said of a well-formed file for nobody, once the time is up.
-    fn late(age: &Age) -> &'static str {
+    fn late(age: &Age) -> String {
         let mut file = b"age-encryption.org/v1\n-> X25519 a\nYWdl\n--- ".to_vec();
         file.extend([b'A'; 43]);
         file.extend(*b"\n0123456789abcdef");
@@ -368,8 +372,8 @@ mod tests {
             warn: &|_| {},
         };
         match age.decrypt(&file, &context) {
-            Err(Problem::File(said)) => said,
-            _ => "something else",
+            Err(Problem::File(said)) => said.text,
+            _ => "something else".to_owned(),
         }
     }
 

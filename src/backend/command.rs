@@ -272,28 +272,30 @@ impl Own {
         let words = self.confirm.as_ref()?.words.as_slice();
         let program = words.first()?;
         if let Err(doubt) = trust::named_program(program) {
-            return Some(Reason::from(doubt));
+            return Some(doubt);
         }
         let why = match process::run(&mut self.prepared(words, name, context), context) {
-            Ok(output) if !output.status.success() => format!("ended with {}", output.ending()),
+            Ok(output) if !output.status.success() => {
+                Reason::from(format!("ended with {}", output.ending()))
+            }
             Ok(output) => {
                 if self.confirmed.is_empty() || only(&output.stdout, &self.confirmed) {
                     return None;
                 }
-                "says that the store is not open".to_owned()
+                "says that the store is not open".into()
             }
-            Err(problem) => problem.to_string(),
+            Err(problem) => problem.into(),
         };
-        let reason = format!(
-            "{} did not find {name}, but that proves nothing: {program} {why}",
+        let start = format!(
+            "{} did not find {name}, but that proves nothing: {program}",
             self.shown_program()
         );
-        Some(Reason::from(reason).hint("unlock the store, and try again"))
+        Some(why.after(start).hint("unlock the store, and try again"))
     }
 
     /// Whether nobody else can change a program that is named by its path.
     fn trusted(&self) -> Result<(), Reason> {
-        trust::named_program(self.program()).map_err(Reason::from)
+        trust::named_program(self.program())
     }
 
     /// The answer when there is no program: one that is named by its path has to be there.
@@ -411,7 +413,11 @@ impl Backend for Own {
         let output = match process::run_up_to(most, &mut command, context) {
             Ok(output) => output,
             Err(Problem::NotInstalled) => return self.absent(),
-            Err(problem) => return Answer::failed(format!("{program} {problem} ({name})")),
+            Err(problem) => {
+                let reason = Reason::from(problem);
+                let text = format!("{program} {reason} ({name})");
+                return Answer::Failed(Reason { text, ..reason });
+            }
         };
         let none = self.none.as_deref().filter(|none| !none.is_empty());
         if none.is_some_and(|none| only(&output.stdout, none)) && output.status.success() {

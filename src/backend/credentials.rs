@@ -233,23 +233,29 @@ fn check(directory: &Path) -> Result<(), Reason> {
 /// The same of any directory.
 fn is_there(directory: &Path, context: &Context) -> Result<bool, Reason> {
     let shown = directory.display();
+    let unsearchable = |error| {
+        permitted(Reason::of(
+            format_args!("{shown} cannot be searched"),
+            &error,
+        ))
+    };
     // The dot needs the permission that every file in it needs.
     match fs::metadata(directory.join(".")) {
         Ok(_) => {}
         Err(error) if error.kind() == ErrorKind::NotFound => {
             return match file::is_absent(directory) {
                 Ok(true) => Ok(false),
-                Ok(false) => Err(cannot(&error, format!("{shown} cannot be searched"))),
-                Err(error) => Err(Reason::from(error.to_string())),
+                Ok(false) => Err(unsearchable(error)),
+                Err(reason) => Err(reason),
             };
         }
-        Err(error) => return Err(cannot(&error, format!("{shown} cannot be searched"))),
+        Err(error) => return Err(unsearchable(error)),
     }
     // The files in a volume of Kubernetes are links through `..data`: without that, none of them is known.
     match file::open(&directory.join("..data"), context.deadline) {
         Ok(Some(_)) => return Ok(true),
         Ok(None) => {}
-        Err(error) => return Err(cannot(&error, "the volume is damaged".to_owned())),
+        Err(reason) => return Err(permitted(reason.after("the volume is damaged:"))),
     }
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_symlink())
@@ -264,16 +270,15 @@ fn is_there(directory: &Path, context: &Context) -> Result<bool, Reason> {
         context
             .deadline
             .go_on()
-            .map_err(|ended| format!("{shown} {}", ended.before_it_was("searched")))?;
+            .map_err(|ended| ended.before_it_was("searched").after(&shown))?;
     }
     Ok(true)
 }
 
-/// `what` cannot be done, because of `error`.
-fn cannot(error: &io::Error, what: String) -> Reason {
-    let reason = Reason::from(format!("{what}: {error}"));
-    match error.kind() {
-        ErrorKind::PermissionDenied => {
+/// What to do about a permission that is wanting, if `reason` is that.
+fn permitted(reason: Reason) -> Reason {
+    match reason.source.map(|number| io::Error::from(number).kind()) {
+        Some(ErrorKind::PermissionDenied) => {
             reason.hint("give the user that runs this the permission to read it")
         }
         _ => reason,
@@ -330,7 +335,9 @@ fn open(path: PathBuf, name: &Name, context: &Context) -> Result<Place, Reason> 
         Ok(Some(file)) => file,
         Ok(None) => return Ok(Place::Nothing),
         Err(_) if is_socket(&path) => return Err(not_a_file(&path, name, "a socket")),
-        Err(error) => return Err(cannot(&error, name.path().to_owned())),
+        Err(reason) => {
+            return Err(permitted(reason.after(format_args!("{}:", name.path()))));
+        }
     };
     // Asked of what is open, since the path may lead elsewhere by now.
     let data = file
@@ -360,10 +367,8 @@ fn not_a_file(path: &Path, name: &Name, what: &str) -> Reason {
 }
 
 fn cannot_read(path: &Path, name: &Name, error: &io::Error) -> Reason {
-    cannot(
-        error,
-        format!("{}: cannot read {}", name.path(), path.display()),
-    )
+    let reason = file::cannot_read(path, error);
+    permitted(reason.after(format_args!("{}:", name.path())))
 }
 
 /// Reads all of `file`, again when it was written meanwhile: it was in the state `before` when it was opened.
@@ -377,7 +382,7 @@ fn read(
     let failed = |error| cannot_read(path, name, &error);
     loop {
         let secret = file::read_all(&file, LIMIT, context.deadline)
-            .map_err(|what| format!("{}: {} {what}", name.path(), path.display()))?;
+            .map_err(|what| what.after(format_args!("{}: {}", name.path(), path.display())))?;
         let now = state(&file.metadata().map_err(failed)?);
         if now == before {
             return Ok(secret);

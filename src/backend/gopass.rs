@@ -193,8 +193,7 @@ impl Gopass {
         let there = match self.there(&program, path, context) {
             Ok(there) => there,
             Err(reason) => {
-                let text = format!("{name}: {}", reason.text);
-                return Ok(Answer::Failed(Reason { text, ..reason }));
+                return Ok(Answer::Failed(reason.after(format_args!("{name}:"))));
             }
         };
         match (dialect, &there) {
@@ -390,8 +389,8 @@ impl Gopass {
             There::NoStore if dialect != Dialect::Gopass => return self.uninitialized(),
             There::NoStore => format!("{name}: cannot tell which store {command} has searched"),
             There::Elsewhere(reason) => {
-                let text = format!("{name} is not known to be missing: {}", reason.text);
-                return Answer::Failed(Reason { text, ..reason });
+                let start = format!("{name} is not known to be missing:");
+                return Answer::Failed(reason.after(start));
             }
             There::File(file, ..) => {
                 format!(
@@ -498,7 +497,8 @@ impl Gopass {
             None => (program.dialect, self.command.clone()),
             Some(Ok(found)) => found,
             Some(Err(problem)) => {
-                return Status::failed(shown.to_string(), format!("{} {problem}", self.command));
+                let reason = Reason::from(problem).after(&self.command);
+                return Status::failed(shown.to_string(), reason);
             }
         };
         let uses = format!("{version} ({shown})");
@@ -529,13 +529,17 @@ impl Backend for Gopass {
 
     fn ask(&self, name: &Name, context: &Context) -> Answer {
         if let Err(reason) = trust::named_program(&self.command) {
-            return Answer::Failed(reason.into());
+            return Answer::Failed(reason);
         }
         let path = self.path(name);
         match self.answer(name, &path, context) {
             Ok(answer) => answer,
             Err(Problem::NotInstalled) => self.no_program(&path, context),
-            Err(problem) => Answer::failed(format!("{} {problem}, asked for {name}", self.command)),
+            Err(problem) => {
+                let reason = Reason::from(problem);
+                let text = format!("{} {reason}, asked for {name}", self.command);
+                Answer::Failed(Reason { text, ..reason })
+            }
         }
     }
 

@@ -106,8 +106,8 @@ mod kernel {
                     return Err(Answer::unavailable(NoStore::NotHere, refused(error)));
                 }
                 Err(error) => {
-                    let reason = format!("the {keyring}, for {name}: {}", words(error));
-                    return Err(Answer::failed(reason));
+                    let what = format!("the {keyring}, for {name}");
+                    return Err(Answer::Failed(cannot(&what, error)));
                 }
             };
             let possessed = if foreign { possess(id) } else { Ok(()) };
@@ -140,10 +140,8 @@ mod kernel {
                     let id = key.map_or_else(String::new, |key| {
                         format!("key {}, ", key.get_id().as_raw_id())
                     });
-                    let mut reason = Reason::from(format!(
-                        "{shown} in the {keyring} ({id}for {name}): {}",
-                        words(error)
-                    ));
+                    let what = format!("{shown} in the {keyring} ({id}for {name})");
+                    let mut reason = cannot(&what, error);
                     if error == KeyError::AccessDenied {
                         reason = reason.hint(
                             "see its permissions with keyctl describe: view, and search or read, are needed",
@@ -222,6 +220,11 @@ mod kernel {
     fn refused(error: KeyError) -> Reason {
         Reason::from(format!("no kernel keyrings here: {}", words(error)))
             .hint("allow keyctl in the container's seccomp profile; Docker's default forbids it")
+    }
+
+    fn cannot(what: &str, error: KeyError) -> Reason {
+        let reason = Reason::from(format!("{what}: {}", words(error)));
+        reason.transient(error == KeyError::OutOfMemory)
     }
 
     fn end(error: KeyError) -> &'static str {

@@ -114,9 +114,10 @@ fn grant(request: &Request, made: Made) -> Result<Option<Grant<'_>>, Reason> {
         let file = sys::sealed_file(secret.expose());
         file.map(sys::out_of_the_way).map_err(|error| {
             let what = request.shown();
-            Reason::from(format!(
-                "{what}: failed: cannot make a file in memory: {error}"
-            ))
+            Reason::of(
+                format_args!("{what}: failed: cannot make a file in memory"),
+                &error,
+            )
         })
     };
     Ok(Some(match (made, &request.target) {
@@ -210,8 +211,8 @@ fn replace(
             Grant::File(_, file) => sys::keep_at_exec(file.as_fd()),
             Grant::Stdin(file) => {
                 if let Err(error) = sys::make_stdin(file.as_fd()) {
-                    let text = format!("cannot replace the standard input: {error}");
-                    messages.problem("failed", None, &text.into());
+                    let reason = Reason::of("cannot replace the standard input", &error);
+                    messages.problem("failed", None, &reason);
                     return Status::Own;
                 }
             }

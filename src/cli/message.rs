@@ -31,7 +31,8 @@ static AS_JSON: AtomicBool = AtomicBool::new(false);
 /// From now on, says everything as JSON: `--json-errors`.
 pub fn speak_json() {
     AS_JSON.store(true, Ordering::Relaxed);
-    sys::set_message_without_memory(&object(Some("failed"), None, &sys::NO_MEMORY.into()));
+    let shortage = Reason::from(sys::NO_MEMORY).transient(true);
+    sys::set_message_without_memory(&object(Some("failed"), None, &shortage));
 }
 
 /// Tells of a problem: what it is, in one word, of which secret, and in words; as JSON with what can be done about it.
@@ -53,12 +54,14 @@ fn line(what: Option<&str>, name: Option<&Name>, said: &Reason) -> String {
 
 /// The same as JSON, on a line of its own.
 pub fn object(what: Option<&str>, name: Option<&Name>, said: &Reason) -> String {
+    let transient = what.map_or("null".to_owned(), |_| said.transient.to_string());
     Object::default()
         .number("schema", "1")
         .optional("problem", what)
         .optional("name", name.map(Name::as_str))
         .text("message", &said.text)
         .optional("hint", said.hint.as_deref())
+        .number("transient", &transient)
         .end()
 }
 
@@ -140,8 +143,11 @@ impl Messages {
     fn warning(&self, name: Option<&Name>, warning: &Reason) {
         if !self.quiet {
             let text = format!("warning: {warning}");
-            let hint = warning.hint.clone();
-            self.problem("warning", name, &Reason { text, hint });
+            let warning = Reason {
+                text,
+                ..warning.clone()
+            };
+            self.problem("warning", name, &warning);
         }
     }
 

@@ -229,19 +229,16 @@ pub(super) fn json(lookup: &Lookup, optional: bool) -> String {
     let report = &lookup.report;
     let hit = report.hit();
     let chain = report.steps.iter().map(|step| {
+        let reason = step.reason.as_ref();
         Object::default()
             .text("backend", &step.backend)
             .text("locator", &step.locator)
             .text("answer", step.verdict.word())
-            .optional(
-                "reason",
-                step.reason.as_ref().map(|reason| reason.text.as_str()),
-            )
-            .optional(
-                "hint",
-                step.reason
-                    .as_ref()
-                    .and_then(|reason| reason.hint.as_deref()),
+            .optional("reason", reason.map(|it| it.text.as_str()))
+            .optional("hint", reason.and_then(|it| it.hint.as_deref()))
+            .number(
+                "transient",
+                &reason.map_or("null".to_owned(), |it| it.transient.to_string()),
             )
             .number("seconds", &format!("{:.6}", step.took.as_secs_f64()))
             .end()

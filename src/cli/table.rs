@@ -377,8 +377,8 @@ pub const FLAGS: &[Flag] = &[
         commands: &["exec", "resolve"],
         about: "report problems as JSON, one object per line",
         more: "On standard error: schema (1), problem (missing, failed, denied, usage, command or warning; null for what \
-            -v reports), name (or null), message, hint (or null). All that mxm-secrets writes there is JSON then. With \
-            resolve, also what --json and --explain report.",
+            -v reports), name (or null), message, hint (or null), transient (whether another try may do, or null). All \
+            that mxm-secrets writes there is JSON then. With resolve, also what --json and --explain report.",
     },
     Flag {
         id: Id::Explain,

@@ -137,7 +137,7 @@ mod tests {
         let context = by(Deadline::after(Duration::from_millis(900)));
         let mut talk = Conversation::start(&mut shell("exec sleep 1000"), &context).unwrap();
         let slow = talk.say(&vec![0; 8 << 20]).unwrap_err();
-        assert!(matches!(slow, Problem::TimedOut), "{slow}");
+        assert!(matches!(slow, Problem::TimedOut), "{slow:?}");
     }
 
     #[test]

@@ -256,7 +256,8 @@ fn problems(home: &Home, arguments: &[&str]) -> Option<(Option<i32>, String)> {
     let read = "import json
 for line in open('problems'):
     it = json.loads(line)
-    assert list(it) == ['schema', 'problem', 'name', 'message', 'hint'] and it['schema'] == 1
+    assert list(it) == ['schema', 'problem', 'name', 'message', 'hint', 'transient'] and it['schema'] == 1
+    assert it['transient'] is (None if it['problem'] is None else False)
     print(it['problem'], it['name'], it['hint'] is not None)";
     let read = transcript(home.command(python).args(["-c", read]));
     assert_eq!(

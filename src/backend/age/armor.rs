@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use super::format::in_time;
+use super::format::{Damage, in_time};
 use crate::deadline::Deadline;
 
 /// With this line an armored file begins.
@@ -29,7 +29,7 @@ fn after_blank_lines(file: &[u8]) -> &[u8] {
 }
 
 /// The binary form, which is no secret.
-pub fn decode(file: &[u8], deadline: Deadline) -> Result<Vec<u8>, &'static str> {
+pub fn decode(file: &[u8], deadline: Deadline) -> Result<Vec<u8>, Damage> {
     let mut decoded = Vec::with_capacity(file.len() / 4 * 3);
     let mut reader = age::armor::ArmoredReader::new(after_blank_lines(file)).take(0);
     loop {
@@ -38,7 +38,7 @@ pub fn decode(file: &[u8], deadline: Deadline) -> Result<Vec<u8>, &'static str> 
         match reader.read_to_end(&mut decoded) {
             Ok(0) => return Ok(decoded),
             Ok(_) => {}
-            Err(_) => return Err("has a damaged armor"),
+            Err(_) => return Err("has a damaged armor".into()),
         }
     }
 }

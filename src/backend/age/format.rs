@@ -14,7 +14,8 @@ use chacha20poly1305::{ChaCha20Poly1305, Nonce, Tag};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
-use crate::deadline::{Deadline, Ended};
+use crate::backend::Reason;
+use crate::deadline::Deadline;
 use crate::secret::{LIMIT, Secret};
 
 /// With these bytes every age file begins, whatever its version.
@@ -37,10 +38,10 @@ const CHUNK: usize = 64 << 10;
 const TAG: usize = 16;
 
 /// What is wrong with a file; how a message about it goes on after its name.
-pub type Damage = &'static str;
+pub type Damage = Reason;
 
 /// Of a header that none of its recipients made.
-pub const UNAUTHENTIC: Damage = "has a damaged header: it does not authenticate";
+pub const UNAUTHENTIC: &str = "has a damaged header: it does not authenticate";
 
 /// An age file with a header that is well formed. Who made it is not known before it is opened.
 pub struct File<'a> {
@@ -55,8 +56,8 @@ pub struct File<'a> {
 impl<'a> File<'a> {
     /// The parts of the binary form of a file.
     pub fn parse(file: &'a [u8], deadline: Deadline) -> Result<File<'a>, Damage> {
-        const SHORT: Damage = "is cut short";
-        const DAMAGED: Damage = "has a damaged header";
+        const SHORT: &str = "is cut short";
+        const DAMAGED: &str = "has a damaged header";
         let rest = file.strip_prefix(MAGIC).ok_or("is not an age file")?;
         let rest = expect(rest, VERSION).map_err(|cut| match rest {
             _ if cut => SHORT,
@@ -76,7 +77,7 @@ impl<'a> File<'a> {
             in_time(deadline)?;
             let line = rest.split(|&byte| byte == b'\n').next().unwrap_or_default();
             if line.iter().filter(|&&byte| byte == b' ').count() > ARGUMENTS + 1 {
-                return Err("has a header with too many arguments");
+                return Err("has a header with too many arguments".into());
             }
             let (after, stanza) = age_stanza(rest).map_err(|error| match error {
                 _ if cut || error.is_incomplete() => short,
@@ -93,7 +94,7 @@ impl<'a> File<'a> {
         let (nonce, payload) = rest.split_at_checked(16).ok_or(SHORT)?;
         let passphrase = stanzas.iter().any(|stanza| stanza.tag == "scrypt");
         if stanzas.is_empty() || passphrase && stanzas.len() > 1 {
-            return Err(DAMAGED);
+            return Err(DAMAGED.into());
         }
         Ok(File {
             stanzas,
@@ -128,10 +129,9 @@ impl<'a> File<'a> {
 
 /// Whether there is time to go on.
 pub fn in_time(deadline: Deadline) -> Result<(), Damage> {
-    deadline.go_on().map_err(|ended| match ended {
-        Ended::Interrupted => "was not decrypted: interrupted",
-        Ended::TimedOut => "was not decrypted in time",
-    })
+    deadline
+        .go_on()
+        .map_err(|ended| ended.before_it_was("decrypted"))
 }
 
 /// What follows `prefix` in `input`; or else whether `input` is but a piece of it.
@@ -148,18 +148,18 @@ fn decrypt(
     payload: &[u8],
     deadline: Deadline,
 ) -> Result<Secret, Damage> {
-    const DAMAGED: Damage = "is damaged or cut short: its content does not authenticate";
+    const DAMAGED: &str = "is damaged or cut short: its content does not authenticate";
     let chunks = payload.len().div_ceil(CHUNK + TAG);
     // Only a plaintext without a byte has a chunk without one.
     match payload.len() % (CHUNK + TAG) {
-        0 if chunks == 0 => return Err(DAMAGED),
-        1..TAG => return Err(DAMAGED),
-        TAG if chunks > 1 => return Err(DAMAGED),
+        0 if chunks == 0 => return Err(DAMAGED.into()),
+        1..TAG => return Err(DAMAGED.into()),
+        TAG if chunks > 1 => return Err(DAMAGED.into()),
         _ => {}
     }
     let length = payload.len() - chunks * TAG;
     if length > LIMIT {
-        return Err("holds more than 16 MiB");
+        return Err("holds more than 16 MiB".into());
     }
     let mut plain = Secret::take(vec![0; length]);
     let mut places = plain.expose_mut().chunks_mut(CHUNK);

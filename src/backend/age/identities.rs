@@ -1,7 +1,6 @@
 //! The identities file: its kinds, and how it is unlocked.
 
 use std::fmt::Write;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use age::secrecy::SecretString;
@@ -67,27 +66,25 @@ impl Identities {
     /// Reads `path`, if nobody else may write it, and warns if others can read it.
     pub fn read(path: &Path, context: &Context) -> Result<Identities, Reason> {
         let shown = path.display();
-        let about = |what: String| Reason::from(format!("the identities file {shown} {what}"));
+        let about = |what: Reason| what.after(format_args!("the identities file {shown}"));
         let file = match file::open(path, context.deadline) {
             Ok(Some(file)) => file,
             Ok(None) => {
-                return Err(about("does not exist".to_owned()).hint(format!(
+                return Err(about("does not exist".into()).hint(format!(
                     "create one with age-keygen -o {}, or set PASSAGE_IDENTITIES_FILE",
                     shell(&path.to_string_lossy())
                 )));
             }
-            Err(error) => return Err(about(format!("cannot be used: {error}"))),
+            Err(error) => return Err(about(error.after("cannot be used:"))),
         };
         // Its plugins are programs.
         let exposed = trust::key_file(path, &file)?;
         let text = file::read_all(&file, LIMIT, context.deadline).map_err(about)?;
         if let Some(data) = armored_or_binary(text.expose(), context.deadline) {
-            return Ok(Identities::Protected(
-                data.map_err(|what| about(what.to_owned()))?,
-            ));
+            return Ok(Identities::Protected(data.map_err(about)?));
         }
         if let Some(exposed) = exposed {
-            (context.warn)(&exposed.into());
+            (context.warn)(&exposed);
         }
         let identities = parse(text.expose(), path, context.deadline)?;
         Ok(Identities::Open(identities))
@@ -100,7 +97,8 @@ impl Identities {
             Identities::Protected(data) => data,
         };
         let shown = path.display();
-        let problem = |what: &str| Reason::from(format!("the identities file {shown} {what}"));
+        let about = |what: Reason| what.after(format_args!("the identities file {shown}"));
+        let problem = |what: &str| about(what.into());
         const DAMAGED: &str = "is a damaged age file";
         let file = File::parse(&data, context.deadline).map_err(|_| problem(DAMAGED))?;
         if !file.has_passphrase() {
@@ -122,7 +120,7 @@ impl Identities {
             }
             Some(Err(_)) => return Err(problem(DAMAGED)),
         };
-        let text = file.open(&key, context.deadline).map_err(problem)?;
+        let text = file.open(&key, context.deadline).map_err(about)?;
         parse(text.expose(), path, context.deadline)
     }
 
@@ -223,7 +221,8 @@ fn passphrase(path: &Path, context: &Context) -> Result<SecretString, Reason> {
     let typed = terminal::ask(&question, Echo::Off, context).map_err(|none| match none {
         NoAnswer::Interrupted => Reason::from("interrupted at the passphrase"),
         none => Reason::from(format!("{shown} {LOCKED}{none}"))
-            .hint("for unattended use, set up identities without a passphrase"),
+            .hint("for unattended use, set up identities without a passphrase")
+            .transient(none == NoAnswer::TimedOut),
     })?;
     // A copy of exactly this size, wiped by the type it is for.
     match std::str::from_utf8(typed.expose()) {
@@ -239,7 +238,7 @@ fn hard_work<R: Send + 'static>(
     work: impl FnOnce() -> R + Send + 'static,
 ) -> Result<R, Reason> {
     let shown = path.display();
-    let cannot = |error: io::Error| Reason::from(format!("cannot unlock {shown}: {error}"));
+    let cannot = |error| Reason::of(format_args!("cannot unlock {shown}"), &error);
     let work = Detached::begin(work).map_err(cannot)?;
     loop {
         let [done] = watch::wait_readable([Some(work.done())], context.deadline.remaining())
@@ -250,7 +249,7 @@ fn hard_work<R: Send + 'static>(
         context
             .deadline
             .go_on()
-            .map_err(|ended| format!("{shown} {}", ended.before_it_was("unlocked")))?;
+            .map_err(|ended| ended.before_it_was("unlocked").after(&shown))?;
     }
 }
 
@@ -259,7 +258,7 @@ fn wrong(path: &Path) -> Reason {
 }
 
 /// The age file that `text` is, if it is one.
-pub fn armored_or_binary(text: &[u8], deadline: Deadline) -> Option<Result<Vec<u8>, &'static str>> {
+pub fn armored_or_binary(text: &[u8], deadline: Deadline) -> Option<Result<Vec<u8>, Reason>> {
     if armor::is_armored(text) {
         Some(armor::decode(text, deadline))
     } else {
@@ -275,12 +274,10 @@ pub fn parse(text: &[u8], path: &Path, deadline: Deadline) -> Result<Vec<Identit
     }
     let (mut identities, mut plugins) = (Vec::new(), Vec::<Plugin>::new());
     for (number, line) in (1..).zip(text.split(|&byte| byte == b'\n')) {
-        deadline.go_on().map_err(|ended| {
-            format!(
-                "the identities file {shown} {}",
-                ended.before_it_was("read")
-            )
-        })?;
+        let late = deadline
+            .go_on()
+            .map_err(|ended| ended.before_it_was("read"));
+        late.map_err(|late| late.after(format_args!("the identities file {shown}")))?;
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         if line.starts_with(b"#") || line.iter().all(u8::is_ascii_whitespace) {
             continue;

@@ -69,8 +69,8 @@ impl Plugin {
         Ok(found)
     }
 
-    fn says(&self, what: impl std::fmt::Display) -> Reason {
-        Reason::from(format!("{} {what}", self.program))
+    fn says(&self, what: impl Into<Reason>) -> Reason {
+        what.into().after(&self.program)
     }
 }
 
@@ -175,7 +175,10 @@ impl Dialogue<'_> {
         match terminal::ask(&question, echo, self.context) {
             Ok(answer) => Ok(Some(answer)),
             Err(NoAnswer::Unattended | NoAnswer::NoTerminal | NoAnswer::Declined) => Ok(None),
-            Err(none) => Err(self.plugin.says(format!("asked, and {none}"))),
+            Err(none) => {
+                let said = self.plugin.says(format!("asked, and {none}"));
+                Err(said.transient(none == NoAnswer::TimedOut))
+            }
         }
     }
 

@@ -4,7 +4,6 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
-use super::store::look;
 use crate::backend::Reason;
 use crate::deadline::{Deadline, Ended};
 use crate::{file, sys};
@@ -144,7 +143,7 @@ pub fn variable(name: &str) -> Option<PathBuf> {
 
 /// The settings in the file at `path` and in those that it includes; `None`: there is no such file.
 fn read_file(path: &Path, deadline: Deadline) -> Result<Option<Vec<Setting>>, Reason> {
-    if look(path)?.is_none() {
+    if file::look(path)?.is_none() {
         return Ok(None);
     }
     let mut all = Vec::new();
@@ -152,26 +151,23 @@ fn read_file(path: &Path, deadline: Deadline) -> Result<Option<Vec<Setting>>, Re
     let mut read: Vec<PathBuf> = Vec::new();
     let mut size = 0;
     while let Some(path) = files.pop_front() {
-        let wrong = |what: &str| {
-            Reason::from(format!(
-                "the configuration of gopass, {}, {what}",
-                path.display()
-            ))
-        };
+        let start = format!("the configuration of gopass, {},", path.display());
+        let wrong = |what: Reason| what.after(&start);
         if read.len() == FILES {
-            return Err(wrong(&format!(
-                "is the end of a chain of more than {FILES} files"
-            )));
+            let what = format!("is the end of a chain of more than {FILES} files");
+            return Err(wrong(what.into()));
         }
-        let file =
-            sys::open_to_read(&path).map_err(|error| wrong(&format!("cannot be read: {error}")))?;
-        let text = file::read_all(&file, LIMIT, deadline).map_err(|problem| wrong(&problem))?;
+        let file = sys::open_to_read(&path)
+            .map_err(|error| wrong(Reason::of("cannot be read", &error)))?;
+        let text = file::read_all(&file, LIMIT, deadline).map_err(wrong)?;
         size += text.len();
         if size > LIMIT {
-            return Err(wrong("is, with those that include it, larger than 1 MiB"));
+            return Err(wrong(
+                "is, with those that include it, larger than 1 MiB".into(),
+            ));
         }
         let settings = parse(&String::from_utf8_lossy(text.expose()), deadline)
-            .map_err(|ended| wrong(&ended.before_it_was("read")))?;
+            .map_err(|ended| wrong(ended.before_it_was("read")))?;
         read.push(path.clone());
         for (_, other) in settings.iter().filter(|(key, _)| key == "include.path") {
             let other = match other.strip_prefix("~/") {

@@ -1,9 +1,8 @@
 //! Where the password stores are, and whether they are whole: a program that finds nothing says the same of a store
 //! that is gone, of one that may not be read, and of one that has no such secret.
 
-use std::fs::{self, Metadata};
-use std::io::Error;
-use std::path::{Path, PathBuf, absolute};
+use std::fs;
+use std::path::{PathBuf, absolute};
 
 use super::settings::{Settings, data_directory, home, variable};
 use crate::backend::Reason;
@@ -108,7 +107,7 @@ impl Store {
                     ..store("", root, named)
                 }
             }
-            None if look(&old)?.is_some() => store("", old, false),
+            None if file::look(&old)?.is_some() => store("", old, false),
             None => store("", new, false),
         })
     }
@@ -141,14 +140,14 @@ impl Store {
             )));
         }
         // Where there is no directory, each of its files need not be looked for.
-        let there = look(&self.root)?.is_some();
-        if there && look(&self.root.join(HIDDEN_NAMES))?.is_some() {
+        let there = file::look(&self.root)?.is_some();
+        if there && file::look(&self.root.join(HIDDEN_NAMES))?.is_some() {
             return Ok(Entry::Hidden);
         }
         let shown = self.root.display();
         let mut kinds = Vec::new();
         for (mark, kind) in MARKS {
-            if there && look(&self.root.join(mark))?.is_some() {
+            if there && file::look(&self.root.join(mark))?.is_some() {
                 kinds.push(kind);
             }
         }
@@ -157,7 +156,7 @@ impl Store {
             let made = self.made
                 && there
                 && fs::read_dir(&self.root)
-                    .map_err(|error| cannot(&self.root, &error))?
+                    .map_err(|error| file::cannot_read(&self.root, &error))?
                     .next()
                     .is_none();
             if made || !there && !self.named {
@@ -177,16 +176,16 @@ impl Store {
             let file = self
                 .root
                 .join(format!("{}.{}", self.below, kind.extension()));
-            if let Some(data) = look(&file)? {
+            if let Some(data) = file::look(&file)? {
                 if !data.is_file() {
                     return Err(format!("{} is not a regular file", file.display()).into());
                 }
-                sys::open_to_read(&file).map_err(|error| cannot(&file, &error))?;
+                sys::open_to_read(&file).map_err(|error| file::cannot_read(&file, &error))?;
                 return Ok(Entry::File(file, kind, data.len()));
             }
         }
         let place = self.root.join(&self.below);
-        if look(&place)?.is_some_and(|data| data.is_dir()) {
+        if file::look(&place)?.is_some_and(|data| data.is_dir()) {
             return Ok(Entry::Folder);
         }
         file::is_not_hollow(&self.root, &place, deadline)?;
@@ -201,36 +200,22 @@ impl Store {
 
     /// Whether a file has a name as they are made for secrets whose names are hidden: the SHA-256 of the name.
     fn has_hidden_name(&self, deadline: Deadline) -> Result<bool, Reason> {
-        for entry in fs::read_dir(&self.root).map_err(|error| cannot(&self.root, &error))? {
+        for entry in
+            fs::read_dir(&self.root).map_err(|error| file::cannot_read(&self.root, &error))?
+        {
             let name = entry
-                .map_err(|error| cannot(&self.root, &error))?
+                .map_err(|error| file::cannot_read(&self.root, &error))?
                 .file_name();
             let name = name.as_encoded_bytes();
             if name.len() == 64 && name.iter().all(u8::is_ascii_hexdigit) {
                 return Ok(true);
             }
-            deadline.go_on().map_err(|ended| {
-                format!(
-                    "{} {}",
-                    self.root.display(),
-                    ended.before_it_was("searched")
-                )
-            })?;
+            deadline
+                .go_on()
+                .map_err(|ended| ended.before_it_was("searched").after(self.root.display()))?;
         }
         Ok(false)
     }
-}
-
-/// What is at `path`; `None`: nothing at all.
-///
-/// # Errors
-/// A link on the way leads to nothing, or the way is barred.
-pub fn look(path: &Path) -> Result<Option<Metadata>, Reason> {
-    file::look(path).map_err(|error| error.to_string().into())
-}
-
-fn cannot(path: &Path, error: &Error) -> Reason {
-    format!("cannot read {}: {error}", path.display()).into()
 }
 
 /// A path of the configuration of gopass, as gopass reads it.

@@ -3,8 +3,8 @@
 use std::sync::{Mutex, PoisonError};
 
 use super::address::Address;
-use super::http::{Client, Proxy};
-use super::message::{Request, Response};
+use super::http::{Client, Proxy, late};
+use super::message::{Request, Response, is_temporary};
 use super::socket::Patience;
 use crate::backend::Reason;
 use crate::deadline::Deadline;
@@ -139,7 +139,7 @@ impl Api {
         };
         // What took so long to arrive or to check is not looked at any further.
         if until.is_some_and(|deadline| deadline.go_on().is_err()) {
-            return Err(format!("{} gave no answer in time", self.address()).into());
+            return Err(late(self.address()));
         }
         reply.said = reply.read_said();
         Ok(reply)
@@ -147,6 +147,11 @@ impl Api {
 
     /// Why the server does not do what it was asked for, as far as the status says it by itself. `what` was it.
     pub fn refusal(&self, reply: &Reply, what: &str) -> Reason {
+        let reason = self.status(reply, what);
+        reason.transient(is_temporary(reply.response.status))
+    }
+
+    fn status(&self, reply: &Reply, what: &str) -> Reason {
         let address = self.address();
         let status = reply.response.status;
         let told = reply.told_after_colon();

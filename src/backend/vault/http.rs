@@ -10,13 +10,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::address::{Address, Place};
-use super::message::{HEAD_LIMIT, Problem, Request, Response, is_close, read_head, read_response};
+use super::message::{
+    HEAD_LIMIT, Problem, Request, Response, is_close, is_temporary, read_head, read_response,
+};
 use super::socket::{Patience, Socket};
 use super::tls::{self, Bytes, Tls, Trust};
 use crate::backend::Reason;
 use crate::deadline;
 use crate::secret::{Secret, SecretBuffer};
-use crate::trust::Doubt;
 use crate::watch;
 
 /// The pause before a retry.
@@ -45,9 +46,9 @@ pub struct Client {
 pub struct Warnings(Mutex<Vec<Reason>>);
 
 impl Warnings {
-    pub fn add(&self, doubt: Option<Doubt>) {
+    pub fn add(&self, doubt: Option<Reason>) {
         let mut warnings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        warnings.extend(doubt.map(Reason::from));
+        warnings.extend(doubt);
     }
 
     pub fn take(&self) -> Vec<Reason> {
@@ -178,10 +179,10 @@ impl Client {
             let result = self.follow(request, self.limited(patience));
             // A proxy answers for a server that may have done it.
             let again = match &result {
-                Ok(response) => match response.status {
-                    412 | 429 | 503 => true,
-                    status => status >= 500 && status != 501 && !request.once,
-                },
+                Ok(response) => {
+                    let undone = matches!(response.status, 412 | 429 | 503);
+                    is_temporary(response.status) && (undone || !request.once)
+                }
                 Err(failure) => match failure.kind {
                     Kind::Unreached => true,
                     Kind::Closed | Kind::Broken => !request.once,
@@ -390,8 +391,9 @@ impl Failure {
         let error = match problem {
             Problem::Io(error) => error,
             Problem::Closed => {
+                let text = format!("{address} closed the connection without an answer");
                 return Failure {
-                    reason: format!("{address} closed the connection without an answer").into(),
+                    reason: Reason::from(text).transient(true),
                     kind: Kind::Closed,
                 };
             }
@@ -409,15 +411,22 @@ impl Failure {
             return reason.into();
         }
         match error.kind() {
-            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => {
-                format!("{address} gave no answer in time").into()
-            }
-            _ => Failure {
-                reason: format!("{what} {address}: {error}").into(),
+            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => late(address).into(),
+            // Whatever else it is, the server is not there, or not any more.
+            kind => Failure {
+                reason: Reason::of(format_args!("{what} {address}"), &error).transient(!matches!(
+                    kind,
+                    io::ErrorKind::PermissionDenied | io::ErrorKind::Other
+                )),
                 kind: Kind::Broken,
             },
         }
     }
+}
+
+/// The server at `address` was too slow.
+pub fn late(address: &Address) -> Reason {
+    Reason::from(format!("{address} gave no answer in time")).transient(true)
 }
 
 /// Asks `proxy` for a way through to `host`.
@@ -446,9 +455,8 @@ fn tunnel(socket: &mut Socket, proxy: &Proxy, host: &str, port: u16) -> Result<(
     let head = read_head(socket, &mut raw).map_err(failure)?;
     if head.status / 100 != 2 {
         let (status, proxy) = (head.status, &proxy.address);
-        return Err(
-            format!("the proxy {proxy} does not connect to {host}: status {status}").into(),
-        );
+        let text = format!("the proxy {proxy} does not connect to {host}: status {status}");
+        return Err(Reason::from(text).transient(is_temporary(status)).into());
     }
     Ok(())
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::address::{Address, encode, encode_path};
 use super::api::{Api, Call, Reply};
-use super::http::{Client, Warnings};
-use super::message::Request;
+use super::http::{self, Client, Warnings};
+use super::message::{Request, is_temporary};
 use super::proxy;
 use super::settings::{Auth, Method, official_name, secret_variable, variable};
 use super::socket::Patience;
@@ -202,13 +202,13 @@ impl Identity {
             let reply = reach.call(&call, Patience::whatever_comes(ABANDONED))?;
             token_of(&reply, &reach).ok_or_else(|| refused(&auth, &reach, &reply))
         })
-        .map_err(|error| format!("cannot start the login: {error}"))?;
+        .map_err(|error| Reason::of("cannot start the login", &error))?;
         if api.client.limited(patience).wait(login.done()).is_err() {
             let logins = late.0.lock();
             logins.unwrap_or_else(PoisonError::into_inner).push(login);
             return Err(match deadline::interrupted() {
                 true => "interrupted".into(),
-                false => format!("{} gave no answer in time", api.address()).into(),
+                false => http::late(api.address()),
             });
         }
         login
@@ -290,7 +290,8 @@ fn unwrap(wrapped: &Secret, api: &Api, patience: Patience) -> Result<Secret, Rea
     };
     api.client.connect(patience)?;
     let reply = api.call(&call, patience).map_err(|reason| {
-        reason.hint("it may be unwrapped all the same: create a new wrapped secret_id")
+        let hint = "it may be unwrapped all the same: create a new wrapped secret_id";
+        reason.hint(hint).transient(false)
     })?;
     let secret_id = reply
         .data()
@@ -353,7 +354,8 @@ fn github_actions(audience: Option<&str>, patience: Patience) -> Result<Option<S
             "{} gives no token for this workflow: status {}",
             client.address, response.status
         ))
-        .hint("the job needs permissions: id-token: write")),
+        .hint("the job needs permissions: id-token: write")
+        .transient(is_temporary(response.status))),
     }
 }
 
@@ -381,8 +383,7 @@ fn credential(
 ) -> Result<Secret, Missing> {
     let whole = match (secret_variable(variable), file) {
         (Some(value), _) => value,
-        (None, Some(file)) => read_key(file, warnings, deadline)
-            .map_err(|problem| Missing::Unreadable(problem.into()))?,
+        (None, Some(file)) => read_key(file, warnings, deadline).map_err(Missing::Unreadable)?,
         (None, None) => {
             return Err(Missing::NotGiven(
                 Reason::from(format!("no {what} is given to log in with"))
@@ -399,7 +400,7 @@ fn credential(
     Ok(credential)
 }
 
-fn read_key(path: &Path, warnings: &Warnings, deadline: Deadline) -> Result<Secret, String> {
+fn read_key(path: &Path, warnings: &Warnings, deadline: Deadline) -> Result<Secret, Reason> {
     let (key, exposed) = file::read_key(path, FILE_LIMIT, deadline)?;
     // The rights of this one are the kubelet's choice.
     if path != Path::new(SERVICE_ACCOUNT) {

@@ -92,6 +92,11 @@ impl Response {
     }
 }
 
+/// Whether a server may answer another time that has answered with `status`.
+pub fn is_temporary(status: u16) -> bool {
+    matches!(status, 412 | 429) || status >= 500 && status != 501
+}
+
 /// What went wrong on a connection.
 #[derive(Debug)]
 pub enum Problem {

@@ -257,7 +257,7 @@ impl Setup {
                 let deadline = question.patience.deadline;
                 deadline
                     .go_on()
-                    .map_err(|ended| format!("{place} {}", ended.before_it_was("read")))?;
+                    .map_err(|ended| ended.before_it_was("read").after(place))?;
             }
             count += 1;
             if key.says(wanted) && found.replace(value).is_some() {

@@ -81,7 +81,8 @@ impl Setup {
         if !is("sealed", b"false") {
             let reason = Reason::from(format!("{} is sealed", api.address()));
             let release = format!("{release}, sealed");
-            return Ok((release, Err(reason.hint("vault operator unseal"))));
+            let reason = reason.hint("vault operator unseal").transient(true);
+            return Ok((release, Err(reason)));
         }
         Ok((format!("{release}, unsealed"), Ok(true)))
     }

@@ -359,12 +359,11 @@ fn files_below(
     deadline: Deadline,
     files: &mut Vec<PathBuf>,
 ) -> Result<(), Reason> {
-    let shown = directory.display();
-    let unreadable = |error: io::Error| Reason::from(format!("cannot read {shown}: {error}"));
+    let unreadable = |error| file::cannot_read(directory, &error);
     for entry in std::fs::read_dir(directory).map_err(unreadable)? {
         deadline
             .go_on()
-            .map_err(|ended| format!("{shown} {}", ended.before_it_was("read")))?;
+            .map_err(|ended| ended.before_it_was("read").after(directory.display()))?;
         let path = entry.map_err(unreadable)?.path();
         if path.is_dir() && depth < 8 {
             files_below(&path, depth + 1, deadline, files)?;
