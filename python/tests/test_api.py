@@ -57,6 +57,13 @@ class Answers(Home):
         script = "print(get_secret('k', on_error='continue'), get_secret('no', 'd', on_error='continue'))"
         self.assertEqual(self.said(script, K="v"), "v d\n")
 
+    def test_a_failure_says_whether_another_try_may_do(self) -> None:
+        script = "try:\n    get_secret('k', timeout=0.5)\nexcept SecretFailed as error:\n    print(error.transient)"
+        self.fake("gopass", "exit 9")
+        self.assertEqual(self.said(script), "False\n")
+        self.fake("gopass", "exec /bin/sleep 5")
+        self.assertEqual(self.said(script), "True\n")
+
     def test_a_value_that_is_not_text_is_in_no_error(self) -> None:
         script = f"""
             import gc, traceback

@@ -9,10 +9,12 @@ class SecretsError(Exception):
     Attributes:
         key: The name that was asked for; empty if there is none.
         reasons: What each backend said, one line each, never a value.
+        transient: Whether the same call may do a moment later: a store was away, busy or too slow.
     """
 
     key: str
     reasons: tuple[str, ...]
+    transient: bool = False
 
     def __init__(
         self,

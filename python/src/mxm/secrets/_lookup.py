@@ -29,7 +29,7 @@ _VALUE = b',"value_base64":'
 class _Answer:
     """What the program says of one name."""
 
-    __slots__ = ("hints", "key", "outcome", "reasons", "value")
+    __slots__ = ("hints", "key", "outcome", "reasons", "transient", "value")
 
     def __init__(self, record: dict[str, Any], value: bytearray | None) -> None:
         steps = [step for step in record["chain"] if step["reason"] is not None]
@@ -37,6 +37,7 @@ class _Answer:
         self.outcome: str = record["outcome"]
         self.reasons = tuple(f"{step['backend']}: {step['answer']}: {step['reason']}" for step in steps)
         self.hints = tuple(dict.fromkeys(step["hint"] for step in steps if step["hint"] is not None))
+        self.transient = any(step["transient"] for step in steps)
         self.value = value
 
 
@@ -206,7 +207,9 @@ def found(answer: _Answer) -> bool:
     """
     if answer.outcome == "failed":
         # Nothing of the value is here: a failure has none.
-        raise SecretFailed(_message(answer), answer.key, answer.reasons, answer.hints)
+        error = SecretFailed(_message(answer), answer.key, answer.reasons, answer.hints)
+        error.transient = answer.transient
+        raise error
     return answer.outcome == "found"
 
 
