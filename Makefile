@@ -126,7 +126,7 @@ fmt: ## format the source
 lint: ## clippy, warnings denied; shellcheck on the scripts
 	$(CARGO) clippy --all-features --all-targets -- -D warnings
 	$(CARGO) clippy --no-default-features --all-targets -- -D warnings
-	if command -v shellcheck >/dev/null; then shellcheck tests/programs/build tests/programs/install tests/systemd/boot tests/systemd/stores tests/podman/set-up $(filter-out .ci/sbom .ci/wheel .ci/systemd,$(wildcard .ci/*)); \
+	if command -v shellcheck >/dev/null; then shellcheck tests/programs/build tests/programs/install tests/systemd/boot tests/systemd/stores tests/podman/set-up $(filter-out .ci/order .ci/order.ld .ci/sbom .ci/wheel .ci/systemd,$(wildcard .ci/*)); \
 	else echo 'make lint: shellcheck is not installed: the scripts are not checked' >&2; test -z "$$CI"; fi
 
 type: ## cargo check: all features and targets, and none; the same for macOS and FreeBSD

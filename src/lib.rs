@@ -156,7 +156,7 @@ pub enum Error {
     Usage(UsageError),
     /// Every backend asked said that it has no such secret.
     Missing(Report),
-    /// A backend could not tell, or none was available. [`Reason::transient`] says whether another try may do.
+    /// A backend could not tell, or none was available. `transient` of a [`Reason`] says whether another try may do.
     Failed(Report),
 }
 
