@@ -16,7 +16,7 @@ pub fn age_identities(text: &[u8]) {
                 Err(reason) => is_clean(&reason),
             }
         }
-        Some(Err(problem)) => assert!(!problem.is_empty()),
+        Some(Err(problem)) => assert!(!problem.text.is_empty()),
         None => match identities::parse(text, path, Deadline::never()) {
             Ok(identities) => {
                 assert!(!identities.is_empty());
@@ -43,7 +43,7 @@ pub fn age_file(file: &[u8], identities: &[u8], plaintext: &[u8]) -> bool {
             assert_eq!(secret.expose(), plaintext, "it is not authenticated");
             return true;
         }
-        Err(Problem::File(problem)) => assert!(!problem.is_empty()),
+        Err(Problem::File(problem)) => assert!(!problem.text.is_empty()),
         Err(Problem::OtherKeys(kinds)) => assert!(!kinds.is_empty()),
         Err(Problem::Identities(reason)) => is_clean(&reason),
     }
