@@ -49,7 +49,7 @@ impl Deadline {
     ///
     /// # Errors
     /// What has ended it.
-    pub fn go_on(self) -> Result<(), Ended> {
+    pub(crate) fn go_on(self) -> Result<(), Ended> {
         if interrupted() {
             Err(Ended::Interrupted)
         } else if self.passed() {

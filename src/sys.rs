@@ -7,11 +7,13 @@
 //! | `descriptors` | the standard ones, and who inherits them |
 //! | `files` | opened without waiting; sealed ones in memory |
 //! | `rights` | this user, the home directory, access lists, read-only mounts |
+//! | `accounts` | the users and groups of this machine |
 //! | `sockets` | begun without waiting; writing without SIGPIPE; who is at the other end |
 //! | `children` | their end |
 //!
 //! Signals and waiting are in [`watch`](crate::watch). Only that and `exec` call libc.
 
+mod accounts;
 mod children;
 mod descriptors;
 mod exec;
@@ -20,6 +22,7 @@ mod memory;
 mod rights;
 mod sockets;
 
+pub use accounts::Accounts;
 pub use children::{
     ask_group_to_end, ask_to_end, be_asked_to_end, end_of, end_with_us, forget_child,
     group_is_there, has_ended, kill, kill_group, let_orphans_come, orphans_come, remember_child,

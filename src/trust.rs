@@ -14,6 +14,7 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use crate::reason::Reason;
+use crate::sys::Accounts;
 use crate::text::shell;
 use crate::{sys, watch};
 
@@ -27,9 +28,6 @@ const LARGEST: u64 = 1 << 20;
 
 /// How many symbolic links a path may lead through, as on Linux.
 const LINKS: usize = 40;
-
-/// The largest list of accounts that is read, in bytes.
-const ACCOUNTS: u64 = 8 << 20;
 
 /// A file that was opened to be read.
 pub struct Opened {
@@ -435,8 +433,8 @@ impl From<io::Error> for Stop {
 
 /// Whether `path` is that of a descriptor, which the caller has opened.
 fn is_descriptor(path: &Path) -> bool {
-    std::path::absolute(path)
-        .is_ok_and(|path| path.starts_with("/dev") || path.starts_with("/proc"))
+    let places = ["/dev/fd", "/dev/stdin", "/proc"];
+    std::path::absolute(path).is_ok_and(|path| places.iter().any(|place| path.starts_with(place)))
 }
 
 /// Whether it is mounted into a container, as Docker, Podman and Compose do with secrets: it has the owner that it has
@@ -504,105 +502,9 @@ fn entries(list: &[u8], group: u32) -> Vec<(Who, u32)> {
         .collect()
 }
 
-/// The accounts of this machine, those of a directory service left out: whoever is not in them is not known.
-struct Accounts {
-    passwd: String,
-    groups: String,
-}
-
-impl Accounts {
-    fn read() -> Accounts {
-        let read = |path| {
-            let mut text = Vec::new();
-            // An unreadable file has no accounts.
-            let _ = File::open(path).and_then(|file| file.take(ACCOUNTS).read_to_end(&mut text));
-            String::from_utf8_lossy(&text).into_owned()
-        };
-        Accounts {
-            passwd: read("/etc/passwd"),
-            groups: read("/etc/group"),
-        }
-    }
-
-    /// The name and number of a user.
-    fn user(&self, number: u32) -> String {
-        named(&self.passwd, number)
-    }
-
-    /// The name and number of a group.
-    fn group(&self, number: u32) -> String {
-        named(&self.groups, number)
-    }
-
-    /// The users of a group; none if it is not known. A member that is no account here has the number of nobody.
-    fn members(&self, group: u32) -> Vec<u32> {
-        let number = group.to_string();
-        // Several groups may have one number.
-        let mut lists = lines(&self.groups)
-            .filter(|fields| fields.get(2) == Some(&&*number))
-            .peekable();
-        if lists.peek().is_none() {
-            return Vec::new();
-        }
-        let primary = lines(&self.passwd).filter(|fields| fields.get(3) == Some(&&*number));
-        let names = lists.flat_map(|fields| fields.into_iter().nth(3).unwrap_or("").split(','));
-        let listed = names.filter(|name| !name.is_empty());
-        let listed = listed.map(|name| {
-            let account = lines(&self.passwd).find(|fields| fields.first() == Some(&name));
-            account.map_or(u32::MAX, user_of)
-        });
-        primary.map(user_of).chain(listed).collect()
-    }
-}
-
-/// The lines of a list of accounts, each split into its fields.
-fn lines(text: &str) -> impl Iterator<Item = Vec<&str>> {
-    text.lines().map(|line| line.split(':').collect())
-}
-
-/// The number of the user that a line of /etc/passwd is about.
-fn user_of(fields: Vec<&str>) -> u32 {
-    let number = fields.get(2).and_then(|number| number.parse().ok());
-    number.unwrap_or(u32::MAX)
-}
-
-/// `alice (1000)`, or the number alone.
-fn named(text: &str, number: u32) -> String {
-    let digits = number.to_string();
-    match lines(text).find(|fields| fields.get(2) == Some(&&*digits)) {
-        Some(fields) => format!("{} ({number})", fields.first().unwrap_or(&"")),
-        None => digits,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_group_has_those_that_name_it_and_those_that_it_names() {
-        let accounts = Accounts {
-            passwd: "root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/:\nbob:x:1001:1000::/:\n"
-                .to_owned(),
-            groups: "root:x:0:\nann:x:1000:\nboth:x:7:ann,bob\ngone:x:8:ann,who\nnone:x:9:\none:x:6:ann\n\
-                two:x:6:bob\n"
-                .to_owned(),
-        };
-        for (group, members) in [
-            (0, &[0][..]),
-            (1000, &[1000, 1001]),
-            (7, &[1000, 1001]),
-            (6, &[1000, 1001]),
-            (8, &[1000, u32::MAX]),
-            (9, &[]),
-            (5, &[]),
-        ] {
-            assert_eq!(accounts.members(group), members, "{group}");
-        }
-        assert_eq!(accounts.user(1001), "bob (1001)");
-        assert_eq!(accounts.user(5), "5");
-        assert_eq!(accounts.group(7), "both (7)");
-    }
 
     #[test]
     fn a_named_pipe_can_be_changed_through_its_name() {
@@ -634,6 +536,8 @@ mod tests {
         let unnamed = File::from(std::os::fd::OwnedFd::from(unnamed));
         let path = format!("/dev/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&unnamed));
         assert_eq!(key_file(path.as_ref(), &unnamed), Ok(None));
+        // In there, everybody can make one.
+        assert!(!is_descriptor("/dev/shm/pipe".as_ref()));
     }
 
     #[test]

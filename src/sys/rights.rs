@@ -1,9 +1,10 @@
-//! Who may do what with a file: this user, the home directory, access lists.
+//! Who may do what with a file: this user, the home directory, access lists, read-only mounts.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use super::accounts::home_of_account;
 
 /// The user that this process acts as.
 pub fn user() -> u32 {
@@ -27,17 +28,6 @@ pub fn home() -> Option<PathBuf> {
 /// The same; without one the root directory, as for a shell: nothing, and then a slash.
 pub fn home_or_root() -> PathBuf {
     home().unwrap_or_else(|| "/".into())
-}
-
-/// What the system says of this user's home directory.
-fn home_of_account() -> Option<PathBuf> {
-    let mut text = Vec::new();
-    let file = File::open("/etc/passwd").ok()?;
-    file.take(8 << 20).read_to_end(&mut text).ok()?;
-    let (text, user) = (String::from_utf8_lossy(&text), user().to_string());
-    let mut lines = text.lines().map(|line| line.split(':'));
-    let mut line = lines.find(|line| line.clone().nth(2) == Some(&user))?;
-    line.nth(5).map(PathBuf::from)
 }
 
 /// Whether $HOME is, or lies in, a directory of another user, root included, which this one may not search.
