@@ -12,9 +12,9 @@ use std::time::Duration;
 use super::limits::{least_memory, limited};
 use super::{Owner, Scene, run};
 use crate::support::place::{NAME, Place, strace};
-use crate::support::rights::with_account;
+use crate::support::rights::{may_mount, with_account};
 use crate::support::vault::{Scripted, kv};
-use crate::support::{Home, Transcript, emulated, find, not_run, program_under_test, transcript};
+use crate::support::{Home, Transcript, emulated, not_run, program_under_test};
 
 /// What the system does.
 #[derive(Clone, Copy, Debug)]
@@ -188,14 +188,7 @@ fn loader_reads() -> Option<usize> {
 
 /// Runs the program where `script` has mounted something; `$0` is mount.
 fn mounted(scene: &mut Scene, script: &'static str) -> Option<()> {
-    let (Some(unshare), Some(mount)) = (find("unshare"), find("mount")) else {
-        not_run("unshare and mount are not here");
-        return None;
-    };
-    if transcript(Command::new(&unshare).args(["-m", "true"])).status != Some(0) {
-        not_run("only root can mount");
-        return None;
-    }
+    let (unshare, mount) = may_mount()?;
     scene.arrange = Box::new(move |scene, program| {
         let mut command = scene.command(&unshare);
         command.args(["-m", "/bin/sh", "-c", &format!("{script} && exec \"$@\"")]);

@@ -1,12 +1,11 @@
 //! The recipes for Bitwarden, with rbw and bw and a server that is played: bitwarden.py.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::sync::OnceLock;
 
-use super::stores::{VALUES, failed, hit, home, miss};
+use super::stores::{VALUES, failed, hit, home, miss, play, quoted};
 use crate::support::{Home, program, transcript};
 
 /// The server, which ends with the test process.
@@ -22,26 +21,11 @@ fn server() -> Option<&'static Server> {
     let start = || {
         program("openssl")?;
         let home = Home::new();
-        let values = VALUES
-            .iter()
-            .map(|(_, value)| value.replace('"', "\\\"").replace('\n', "\\n"));
-        let values: Vec<String> = values.map(|value| format!("\"{value}\"")).collect();
-        let mut child = Command::new(program("python3")?)
-            .arg(concat!(
-                env!("CARGO_MANIFEST_DIR"),
-                "/tests/recipes/bitwarden.py"
-            ))
-            .arg(home.path())
-            .arg(format!("[{}]", values.join(", ")))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut port = String::new();
-        let out = child.stdout.take().unwrap();
-        BufReader::new(out).read_line(&mut port).unwrap();
+        let values: Vec<String> = VALUES.iter().map(|(_, value)| quoted(value)).collect();
+        let values = format!("[{}]", values.join(", "));
+        let (port, child) = play("bitwarden.py", &[home.path().as_ref(), values.as_ref()])?;
         Some(Server {
-            address: format!("https://127.0.0.1:{}", port.trim()),
+            address: format!("https://127.0.0.1:{port}"),
             certificate: home.path().join("cert.pem"),
             _home: home,
             _lifeline: child,

@@ -1,6 +1,7 @@
 //! The recipes of src/backend/recipes.rs with the real programs: what there is, what there is not, and what cannot be
 //! told: no default takes its place.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -546,29 +547,38 @@ fn aws_ssm() {
     aws_fails(&mut home);
 }
 
+/// A server that a script beside this file plays, as long as its standard input is open; gives its port first.
+pub fn play(script: &str, arguments: &[&OsStr]) -> Option<(String, Child)> {
+    let scripts = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/recipes");
+    let mut child = Command::new(program("python3")?)
+        .arg(Path::new(scripts).join(script))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut port = String::new();
+    let out = child.stdout.take().unwrap();
+    BufReader::new(out).read_line(&mut port).unwrap();
+    Some((port.trim().to_owned(), child))
+}
+
+/// One of the [`VALUES`] as JSON.
+pub fn quoted(value: &str) -> String {
+    let value = value.replace('"', "\\\"").replace('\n', "\\n");
+    format!("\"{value}\"")
+}
+
 /// The address of the server that plays the services of kubectl, gcloud and doppler; it ends with the test process.
 fn played() -> Option<&'static str> {
     static SERVER: OnceLock<Option<(String, Child)>> = OnceLock::new();
     let start = || {
-        let values = VALUES.iter().map(|(name, value)| {
-            let quoted = value.replace('"', "\\\"").replace('\n', "\\n");
-            format!("\"{name}\": \"{quoted}\"")
-        });
+        let values = VALUES
+            .iter()
+            .map(|(name, value)| format!("\"{name}\": {}", quoted(value)));
         let values = format!("{{{}}}", values.collect::<Vec<_>>().join(", "));
-        let mut child = Command::new(program("python3")?)
-            .arg(concat!(
-                env!("CARGO_MANIFEST_DIR"),
-                "/tests/recipes/servers.py"
-            ))
-            .arg(values)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut port = String::new();
-        let out = child.stdout.take().unwrap();
-        BufReader::new(out).read_line(&mut port).unwrap();
-        Some((format!("http://127.0.0.1:{}", port.trim()), child))
+        let (port, child) = play("servers.py", &[values.as_ref()])?;
+        Some((format!("http://127.0.0.1:{port}"), child))
     };
     let server = SERVER.get_or_init(start).as_ref();
     server.map(|(address, _)| address.as_str())

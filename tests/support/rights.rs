@@ -1,6 +1,6 @@
 //! Users whom permissions bind.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{Home, find, not_run, transcript};
@@ -27,9 +27,25 @@ pub fn with_system_file(
     in_own_mounts(home, script, &etc, command)
 }
 
-/// A command after a script that mounts, with `place` as its `$0`.
-fn in_own_mounts(home: &Home, script: &str, place: &Path, command: &Command) -> Option<Command> {
-    let Some(unshare) = find("unshare").filter(|_| find("mount").is_some()) else {
+/// A command after a script that mounts, with `place` as its `$0`; `None` (said loudly) where nobody can mount.
+pub fn in_own_mounts(
+    home: &Home,
+    script: &str,
+    place: &Path,
+    command: &Command,
+) -> Option<Command> {
+    let (unshare, _) = may_mount()?;
+    let script =
+        format!(r#"old=$PATH; PATH=/usr/sbin:/usr/bin:/sbin:/bin; {script}; PATH=$old; exec "$@""#);
+    let mut outer = Command::new(unshare);
+    outer.args(["-m", "/bin/sh", "-ec", &script]).arg(place);
+    outer.arg(command.get_program()).current_dir(home.path());
+    Some(again(command, outer))
+}
+
+/// util-linux's unshare and mount; `None` (said loudly) where nobody can mount.
+pub fn may_mount() -> Option<(PathBuf, PathBuf)> {
+    let (Some(unshare), Some(mount)) = (find("unshare"), find("mount")) else {
         not_run("unshare and mount are not here");
         return None;
     };
@@ -37,12 +53,7 @@ fn in_own_mounts(home: &Home, script: &str, place: &Path, command: &Command) -> 
         not_run("only root can mount");
         return None;
     }
-    let script =
-        format!(r#"old=$PATH; PATH=/usr/sbin:/usr/bin:/sbin:/bin; {script}; PATH=$old; exec "$@""#);
-    let mut outer = Command::new(unshare);
-    outer.args(["-m", "/bin/sh", "-ec", &script]).arg(place);
-    outer.arg(command.get_program()).current_dir(home.path());
-    Some(again(command, outer))
+    Some((unshare, mount))
 }
 
 /// A command as a user whom permissions bind: root without its capabilities is one, and still owns its files.
