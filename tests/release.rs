@@ -3,11 +3,11 @@
 use std::env;
 use std::ffi::OsStr;
 use std::fs;
-use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::{Home, copy_program, not_run, program, program_under_test, transcript};
+use crate::support::rights::in_own_mounts;
+use crate::support::{Home, copy_program, program, program_under_test, transcript};
 
 const TARGET: &str = "x86_64-unknown-linux-musl";
 
@@ -310,7 +310,7 @@ fn the_debian_package_installs_runs_and_goes_away() {
     assert_eq!(output(check.arg(&package)), "");
 
     installs_below(&home, &package);
-    installs_here(&home, &package);
+    installs_whole(&home, &package);
 }
 
 /// Into a folder that stands for a machine: anyone can do that.
@@ -342,66 +342,46 @@ fn installs_below(home: &Home, package: &Path) {
     assert!(!root.join("usr").exists());
 }
 
-/// What this machine has of the package, in any place that a package may put files into.
-fn traces() -> String {
-    output(Command::new("find").args([
-        "/etc",
-        "/usr/bin",
-        "/usr/lib",
-        "/usr/share",
-        "/var/lib/dpkg",
-        "-name",
-        "*mxm-secrets*",
-    ]))
-}
-
-/// Takes the package away again, however the test ends.
-struct Installed;
-
-impl Drop for Installed {
-    fn drop(&mut self) {
-        let _ = Command::new("dpkg")
-            .args(["--purge", "mxm-secrets"])
-            .output();
-    }
-}
-
-/// On the machine itself, which is CI's then: as users do it, so that man finds the page and nothing stays behind.
-fn installs_here(home: &Home, package: &Path) {
-    let root = output(Command::new("id").arg("-u")) == "0\n";
-    if !root || env::var_os("CI").is_none_or(|ci| ci != "true") {
-        return not_run("only root installs a package, and only in CI");
-    }
-    // One at a time: another checkout's tests may be running.
-    let turn = fs::File::create("/run/lock/mxm-secrets-tests").unwrap();
-    // SAFETY: plain numbers; given back with the file.
-    assert_eq!(unsafe { libc::flock(turn.as_raw_fd(), libc::LOCK_EX) }, 0);
-    assert_eq!(traces(), "", "mxm-secrets is installed here");
-
-    let installed = Installed;
-    output(Command::new("dpkg").arg("--install").arg(package));
-    let mut get = home.command("/usr/bin/mxm-secrets");
-    get.args(["get", "prod/api-key"])
-        .env("PROD_API_KEY", "s3cret");
-    transcript(&mut get).is(0, "s3cret\n", "");
-    let page = output(Command::new("man").args(["-w", "mxm-secrets"]));
-    assert_eq!(page, "/usr/share/man/man1/mxm-secrets.1.gz\n");
-    for completion in [
-        "bash-completion/completions/mxm-secrets",
-        "fish/vendor_completions.d/mxm-secrets.fish",
-        "zsh/vendor-completions/_mxm-secrets",
-    ] {
-        let file = Path::new("/usr/share").join(completion);
-        assert!(file.is_file(), "{}", file.display());
-    }
-    // Every file is as its sum in the package says.
-    let differing = output(Command::new("dpkg").args(["--verify", "mxm-secrets"]));
-    assert_eq!(differing, "");
-
-    drop(installed);
-    assert_eq!(traces(), "");
-    let known = transcript(Command::new("dpkg-query").args(["--status", "mxm-secrets"]));
-    assert_eq!(known.status, Some(1));
+/// As users do it, so that man finds the page and nothing stays behind: on a copy of this machine, as what stands
+/// there must not change under the tests that run beside this one.
+fn installs_whole(home: &Home, package: &Path) {
+    let script = format!(
+        r#"
+        traces() {{ find /etc /usr/bin /usr/lib /usr/share /var/lib/dpkg -name '*mxm-secrets*'; }}
+        dpkg --purge mxm-secrets >/dev/null 2>&1
+        test -z "$(traces)"
+        dpkg --install '{}' >/dev/null
+        PROD_API_KEY=s3cret /usr/bin/mxm-secrets get prod/api-key
+        man -w mxm-secrets
+        cd /usr/share
+        ls bash-completion/completions/mxm-secrets fish/vendor_completions.d/mxm-secrets.fish \
+            zsh/vendor-completions/_mxm-secrets
+        # Every file is as its sum in the package says.
+        dpkg --verify mxm-secrets
+        dpkg --purge mxm-secrets >/dev/null
+        test -z "$(traces)"
+        if dpkg-query --status mxm-secrets 2>/dev/null; then exit 9; fi"#,
+        package.display()
+    );
+    let mut command = home.command("/bin/sh");
+    command.args(["-euc", &script]);
+    command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    let copy = r#"
+        mount -t tmpfs tmpfs /mnt
+        for folder in etc usr var; do
+            mkdir -p /mnt/$folder/changes /mnt/$folder/work
+            mount -t overlay overlay -o lowerdir=/$folder,upperdir=/mnt/$folder/changes,workdir=/mnt/$folder/work /$folder
+        done"#;
+    let Some(mut command) = in_own_mounts(home, copy, home.path(), &command) else {
+        return;
+    };
+    let expected = "s3cret
+/usr/share/man/man1/mxm-secrets.1.gz
+bash-completion/completions/mxm-secrets
+fish/vendor_completions.d/mxm-secrets.fish
+zsh/vendor-completions/_mxm-secrets
+";
+    transcript(&mut command).is(0, expected, "");
 }
 
 #[test]
