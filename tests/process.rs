@@ -505,10 +505,11 @@ fn daemons_stay_and_nothing_else() {
     end_all_in(&home);
     let home = Home::new();
     home.link(&["sleep", "setsid"]);
-    home.fake("rbw-agent", "echo $$ >daemon; while :; do sleep 1; done");
+    let name = "rbw-agent";
+    home.fake(name, "echo $$ >daemon; while :; do sleep 1; done");
     home.fake(
         "gopass",
-        "setsid rbw-agent >/dev/null 2>&1 &\nsetsid sleep 1000 &\nsleep 1000",
+        &format!("setsid {name} >/dev/null 2>&1 &\nsetsid sleep 1000 &\nsleep 1000"),
     );
     let mut command = home.mxm_secrets(["get", "a", "--timeout", "120"]);
     let mut us = command.stderr(Stdio::null()).spawn().unwrap();
@@ -517,7 +518,7 @@ fn daemons_stay_and_nothing_else() {
     us.wait().unwrap();
     let left = processes_in(&home);
     // What the daemon has started is called as itself until it is another program.
-    let of_daemon = |line: &str| line == "sleep 1 " || line.ends_with("/bin/keyboxd ");
+    let of_daemon = |line: &str| line == "sleep 1 " || line.ends_with(&format!("/bin/{name} "));
     let others: Vec<_> = left
         .iter()
         .filter(|(pid, line)| *pid != daemon && !of_daemon(line))
