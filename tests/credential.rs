@@ -459,6 +459,36 @@ fn a_hand_over_that_nobody_reads_ends_in_time() {
     }
 }
 
+/// The signal lets the hand-over go on, and says nothing of how it ends.
+#[test]
+fn what_is_not_handed_over_is_told_after_a_signal_too() {
+    for (size, said) in [
+        (
+            1_000_000,
+            "trader.service: cannot hand over the credential big: it was not read in time",
+        ),
+        (
+            2_000_000,
+            "trader.service is not started: its credential big has 2000000 bytes, and systemd takes 1 MiB at most, with the ID",
+        ),
+    ] {
+        let home = home("  timeout: 1\n  credentials_for: {trader.service: [big]}");
+        home.write("store/big", vec![b'x'; size]);
+        let (mut systemd, stdin) = connected(&called("trader.service", "big"));
+        let mut command = home.mxm_secrets(["credential"]);
+        let running = command.stdin(stdin).stderr(Stdio::piped()).spawn().unwrap();
+        systemd.read_exact(&mut [0]).unwrap();
+        // SAFETY: it has not been waited for.
+        unsafe { libc::kill(running.id().cast_signed(), libc::SIGTERM) };
+        let ended = running.wait_with_output().unwrap();
+        assert_eq!(ended.status.signal(), Some(libc::SIGTERM));
+        assert_eq!(
+            String::from_utf8_lossy(&ended.stderr),
+            format!("mxm-secrets: {said}\n")
+        );
+    }
+}
+
 #[test]
 fn the_allow_list_is_checked_and_shown() {
     let home = home("");

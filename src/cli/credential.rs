@@ -14,9 +14,8 @@ use crate::schema::UsageError;
 use crate::secret::Secret;
 use crate::watch::{self, Heeded, Until};
 use crate::{sys, text};
-use anyhow::Context as _;
 
-use super::message::{last_words, problem};
+use super::message::last_words;
 use super::{Parsed, Status, watched};
 
 pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
@@ -54,14 +53,20 @@ fn answer(parsed: &Parsed, asked: &Asked) -> anyhow::Result<Status> {
         // It was written all the same, since only by that many bytes does systemd know: after none it starts the unit.
         // Having seen enough, it may have closed the socket.
         let size = bytes.len();
-        let text = format!(
+        last_words(&format!(
             "{unit} is not started: its credential {id} has {size} bytes, and systemd takes 1 MiB at most, with the ID"
-        );
-        problem("failed", None, &text.into());
+        ));
         return Ok(Status::Failed);
     }
-    handed_over.with_context(|| format!("{unit}: cannot hand over the credential {id}"))?;
-    Ok(Status::Found)
+    Ok(match handed_over {
+        Ok(()) => Status::Found,
+        Err(error) => {
+            last_words(&format!(
+                "{unit}: cannot hand over the credential {id}: {error}"
+            ));
+            Status::Failed
+        }
+    })
 }
 
 /// Writes to where the question came from: standard output may be the journal. No signal ends it before the deadline,
