@@ -63,6 +63,26 @@ pub fn is_shortage(error: &io::Error) -> bool {
     )
 }
 
+/// Whether a connection fails for what only a person changes: the address, rights, or a kind of address that this
+/// process may not use. Of other errors, the server may be away.
+#[cfg(feature = "vault")]
+pub fn is_lasting(error: &io::Error) -> bool {
+    match Errno::from_io_error(error) {
+        Some(number) => matches!(
+            number,
+            Errno::ACCESS
+                | Errno::AFNOSUPPORT
+                | Errno::INVAL
+                | Errno::LOOP
+                | Errno::NAMETOOLONG
+                | Errno::NOTDIR
+                | Errno::PERM
+                | Errno::PROTOTYPE
+        ),
+        None => error.kind() == io::ErrorKind::Other,
+    }
+}
+
 /// The name of this host.
 pub fn host_name() -> OsString {
     let name = rustix::system::uname().nodename().to_bytes().to_vec();

@@ -3,6 +3,8 @@
 use std::error::Error as _;
 use std::fs;
 use std::io;
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 
 use mxm_secrets::{Error, Options, Reason};
@@ -81,6 +83,30 @@ fn a_server_that_is_away_or_busy_may_do_another_time() {
     assert!(is_transient(get(&home, "vault")), "no connection");
     let server = Scripted::start(|_, _| std::thread::sleep(std::time::Duration::from_secs(5)));
     assert!(is_transient(get(&server.home(), "vault")), "too slow");
+}
+
+/// An agent's socket may be there in a moment; a path that can never lead to one will not.
+#[test]
+fn an_address_that_cannot_be_right_stays_so() {
+    let mut home = Scripted::answering("").home();
+    home.write("file", "");
+    symlink("loop", home.path().join("loop")).unwrap();
+    let datagrams = UnixDatagram::bind(home.path().join("datagrams")).unwrap();
+    let long = "x".repeat(200);
+    for (path, transient) in [
+        ("none", true),
+        ("none/below", true),
+        ("file", true),
+        ("file/below", false),
+        ("loop", false),
+        ("datagrams", false),
+        (&long, false),
+    ] {
+        let address = format!("unix://{}", home.path().join(path).display());
+        home.set("VAULT_ADDR", address);
+        assert_eq!(is_transient(get(&home, "vault")), transient, "{path}");
+    }
+    drop(datagrams);
 }
 
 #[test]

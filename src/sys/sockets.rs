@@ -31,10 +31,7 @@ pub fn start_connecting(address: SocketAddr) -> io::Result<TcpStream> {
 /// # Errors
 /// What the system says; `WouldBlock` while more wait to be connected than the other side allows.
 pub fn connect_unix(path: &Path) -> io::Result<UnixStream> {
-    let why = |_| {
-        let why = "the path is too long for a socket";
-        io::Error::new(io::ErrorKind::InvalidInput, why)
-    };
+    let why = |_| io::Error::other("the path is too long for a socket");
     let address = SocketAddrUnix::new(path).map_err(why)?;
     let stream = UnixStream::from(socket(AddressFamily::UNIX)?);
     stream.set_nonblocking(true)?;

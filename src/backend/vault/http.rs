@@ -18,7 +18,7 @@ use super::tls::{self, Bytes, Tls, Trust};
 use crate::backend::Reason;
 use crate::deadline;
 use crate::secret::{Secret, SecretBuffer};
-use crate::watch;
+use crate::{sys, watch};
 
 /// The pause before a retry.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -413,11 +413,9 @@ impl Failure {
         match error.kind() {
             io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => late(address).into(),
             // Whatever else it is, the server is not there, or not any more.
-            kind => Failure {
-                reason: Reason::of(format_args!("{what} {address}"), &error).transient(!matches!(
-                    kind,
-                    io::ErrorKind::PermissionDenied | io::ErrorKind::Other
-                )),
+            _ => Failure {
+                reason: Reason::of(format_args!("{what} {address}"), &error)
+                    .transient(!sys::is_lasting(&error)),
                 kind: Kind::Broken,
             },
         }
