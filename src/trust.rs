@@ -355,6 +355,10 @@ impl Trust {
             WRITE if listed.is_empty() => vec![chmod],
             WRITE if classes.is_empty() => vec![setfacl],
             WRITE => vec![chmod, setfacl],
+            // What root alone may read then would be of no use to us.
+            _ if self.user != 0 && data.uid() != self.user => {
+                vec![format!("chown {}", self.user), "chmod 600".to_owned()]
+            }
             _ => vec!["chmod 600".to_owned()],
         };
         let faults = changes.iter();
@@ -431,10 +435,17 @@ impl From<io::Error> for Stop {
     }
 }
 
-/// Whether `path` is that of a descriptor, which the caller has opened.
+/// Whether `path` is that of a descriptor, which the caller has opened: `/proc/PID/fd/N` or another name of it. What else
+/// is in /proc leads everywhere.
 fn is_descriptor(path: &Path) -> bool {
-    let places = ["/dev/fd", "/dev/stdin", "/proc"];
-    std::path::absolute(path).is_ok_and(|path| places.iter().any(|place| path.starts_with(place)))
+    let of_process = |directory: &Path| {
+        let mut above = directory.ancestors().skip(2);
+        directory.ends_with("fd") && above.next() == Some("/proc".as_ref())
+    };
+    path == "/dev/stdin"
+        || path
+            .parent()
+            .is_some_and(|directory| directory == "/dev/fd" || of_process(directory))
 }
 
 /// Whether it is mounted into a container, as Docker, Podman and Compose do with secrets: it has the owner that it has
@@ -537,7 +548,18 @@ mod tests {
         let path = format!("/dev/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&unnamed));
         assert_eq!(key_file(path.as_ref(), &unnamed), Ok(None));
         // In there, everybody can make one.
-        assert!(!is_descriptor("/dev/shm/pipe".as_ref()));
+        for path in [
+            "/dev/shm/pipe",
+            "/dev/fd/../shm/pipe",
+            "/proc/self/cwd/pipe",
+            "/proc/1/root/fd/pipe",
+            "/proc/self/cwd/fd/pipe",
+        ] {
+            assert!(!is_descriptor(path.as_ref()), "{path}");
+        }
+        for path in ["/dev/stdin", "/dev/fd/3", "/proc/self/fd/3", "/proc/1/fd/3"] {
+            assert!(is_descriptor(path.as_ref()), "{path}");
+        }
     }
 
     #[test]

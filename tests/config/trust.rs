@@ -571,6 +571,32 @@ fn a_key_of_vault_that_others_can_read_is_warned_of_once() {
     }
 }
 
+/// Of a key that is root's, the mode alone would close it to whoever uses it.
+#[cfg(feature = "vault")]
+#[test]
+fn what_ends_the_warning_leaves_the_key_to_its_user() {
+    if !is_root() {
+        return;
+    }
+    for owner in [0, 2] {
+        let mut home = Home::new();
+        home.set("VAULT_ADDR", "http://127.0.0.1:1");
+        mode(home.path(), 0o755);
+        let token = home.write(".vault-token", "hvs.canary");
+        chown(&token, Some(owner), None).unwrap();
+        mode(&token, 0o644);
+        let get = || run_as(&home, 2, &["get", "--backend", "vault", "a"]);
+        let seen = get();
+        seen.has(4, "", &["everyone can read ", "127.0.0.1:1"]);
+        let (_, hint) = seen.stderr.split_once("hint: ").unwrap();
+        let fix = hint.lines().next().unwrap().replace("sudo ", "");
+        fixed(&home, &fix);
+        let seen = get();
+        seen.has(4, "", &["127.0.0.1:1"]);
+        assert!(!seen.stderr.contains("read"), "{}", seen.stderr);
+    }
+}
+
 #[test]
 fn nor_is_a_gopass_that_others_can_change() {
     let home = Home::new();
