@@ -245,6 +245,16 @@ impl Answer {
                     secret,
                     locator: format!("{locator}#{field}"),
                 },
+                None if field::is_broken_object(&whole, deadline) => {
+                    let reason = format!(
+                        "{} begins as a JSON object and is none, so whether it has a field {field} is not known: {locator}",
+                        name.path()
+                    );
+                    Answer::Failed(
+                        Reason::from(reason)
+                            .hint("mend it, or ask for the whole secret, without a field"),
+                    )
+                }
                 None => Answer::miss(
                     NoSecret::NoField,
                     format!("{} has no field {field}: {locator}", name.path()),

@@ -24,6 +24,16 @@ pub fn is_block(whole: &Secret, field: &str) -> bool {
     block && lines.next().is_some_and(|line| line.starts_with(b" "))
 }
 
+/// Whether `whole` begins as a JSON object and is none, such as one that was cut short: what it lacks proves nothing.
+pub fn is_broken_object(whole: &Secret, deadline: Deadline) -> bool {
+    let text = whole.expose().trim_ascii_start();
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    let begins = text
+        .strip_prefix(b"{")
+        .is_some_and(|rest| rest.trim_ascii_start().starts_with(b"\""));
+    begins && json::Value::parse(whole.expose(), Some(deadline)).is_none()
+}
+
 /// The first line of `whole` without its end, LF or CRLF.
 pub fn first_line(whole: &Secret) -> Secret {
     let text = whole.expose();
@@ -93,6 +103,28 @@ mod tests {
         ] {
             let whole = Secret::copy_of(whole.as_bytes());
             assert_eq!(is_block(&whole, "key"), block, "{:?}", whole.expose());
+        }
+    }
+
+    #[test]
+    fn what_begins_as_an_object_is_one_or_broken() {
+        for (whole, broken) in [
+            (r#"{"a":1"#, true),
+            (" { \n\"a\": 1,}\n", true),
+            ("{\"a\":1}\nuser: bob", true),
+            ("\u{feff}{\"a\":1}", true),
+            (r#"{"a":1}"#, false),
+            ("{}", false),
+            ("{pw}\nuser: bob", false),
+            ("pw\n{\"a\":1", false),
+            ("", false),
+        ] {
+            let secret = Secret::copy_of(whole.as_bytes());
+            assert_eq!(
+                is_broken_object(&secret, Deadline::never()),
+                broken,
+                "{whole:?}"
+            );
         }
     }
 

@@ -53,6 +53,32 @@ fn a_field_is_picked() {
     explain(&home, "prod/db#none").has(1, "", &["miss: prod/db has no field none"]);
 }
 
+/// What was cut short may have had the field, so no default stands for it.
+#[test]
+fn a_broken_object_lacks_no_field() {
+    let home = mounted();
+    for text in [
+        r#"{"user":"ann","passw"#,
+        "{\"user\": \"ann\",\n}\n",
+        "\u{feff}{\"password\":\"p\"}",
+    ] {
+        home.write("mnt/prod_db", text);
+        let arguments = [&GET[..], &["--default", "d", "prod/db#password"]].concat();
+        home.run(arguments).has(
+            4,
+            "",
+            &["prod/db begins as a JSON object and is none, so whether it has a field password is not known: "],
+        );
+        get(&home, "prod/db").is(0, text, "");
+    }
+    // A password, and what pass has below it.
+    home.write("mnt/prod_db", "{\"pw\nuser: ann\n");
+    get(&home, "prod/db#user").is(0, "ann", "");
+    get(&home, "prod/db#").is(0, "{\"pw", "");
+    home.write("mnt/prod_db", "{pw\nuser: ann\n");
+    explain(&home, "prod/db#none").has(1, "", &["miss: prod/db has no field none"]);
+}
+
 /// As `LoadCredential=` through the socket of `credential` leaves it.
 #[test]
 fn a_field_may_be_a_file_of_its_own() {
