@@ -1,7 +1,8 @@
 //! Signals that would end this process, and waiting for anything.
 //!
 //! While a [`Watch`] lives, such a signal is noted and ends every wait: there is something to be cleaned up first. When
-//! the last one goes, all actions are put back as they were found, and the signal that has come is sent again.
+//! the last one goes, all actions are put back as they were found, and the signal that has come is sent again; where the
+//! program itself goes ([`Watch::end`]), it ends by that signal.
 //!
 //! | file | owns |
 //! | --- | --- |
@@ -128,22 +129,20 @@ impl Watch {
         watch
     }
 
-    /// Ends it, as dropping it does. The signal that was sent again and has not ended this process, as with process 1,
-    /// for which the kernel ignores what has no handler.
+    /// Ends it in a program that is about to end itself, or to become another one: the handlers stay, since each now
+    /// does what its signal does by default, and to put them all back would be a good part of a quick run. The signal
+    /// that has come and has not ended this process, as with process 1, for which the kernel ignores what has no handler.
     pub fn end(self) -> Option<c_int> {
-        let signal = self.release();
+        let signal = self.release(State::forget);
         std::mem::forget(self);
-        match signal {
-            // Whoever has this process ignore it wants no message of it, either.
-            Some(libc::SIGPIPE) => die_of_closed_pipe(),
-            Some(signal) => send_again(signal),
-            None => {}
+        if let Some(signal) = signal {
+            die_of(signal);
         }
         signal
     }
 
-    /// The signal that has come, if this was the last.
-    fn release(&self) -> Option<c_int> {
+    /// The signal that has come, if this was the last; `close` is done then.
+    fn release(&self, close: fn(&mut State)) -> Option<c_int> {
         let mut state = state();
         if self.process != std::process::id() {
             return None;
@@ -152,7 +151,7 @@ impl Watch {
         if state.watches > 0 {
             return None;
         }
-        state.restore();
+        close(&mut state);
         match SIGNALLED.swap(0, Ordering::SeqCst) {
             0 => None,
             signal => Some(signal),
@@ -162,7 +161,7 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        if let Some(signal) = self.release() {
+        if let Some(signal) = self.release(State::restore) {
             send_again(signal);
         }
     }
@@ -179,6 +178,7 @@ impl State {
             // The first, or a forked child's first: the watches of its parent are none of its own.
             self.process = process;
             self.watches = 0;
+            NOTING.store(0, Ordering::SeqCst);
             SIGNALLED.store(0, Ordering::SeqCst);
         }
         self.watches += 1;
@@ -200,7 +200,9 @@ impl State {
             });
             WAKE.store(Box::leak(wake), Ordering::SeqCst);
         }
-        for signal in ENDING.iter().copied().chain(real_time()) {
+        let signals = ENDING.iter().copied().chain(real_time());
+        self.before.reserve(signals.size_hint().0);
+        for signal in signals {
             if let Some(before) = action(signal)
                 && before.sa_sigaction == libc::SIG_DFL
             {
@@ -233,6 +235,11 @@ impl State {
                 set_action(signal, &before);
             }
         }
+        self.forget();
+    }
+
+    /// Notes no more signals, and puts SIGCHLD back.
+    fn forget(&mut self) {
         if let Some([before, during]) = self.children.take()
             && action(libc::SIGCHLD).is_some_and(|now| {
                 now.sa_sigaction == during.sa_sigaction && now.sa_flags & libc::SA_NOCLDWAIT == 0
@@ -242,19 +249,20 @@ impl State {
             // Those that have ended meanwhile; the kernel would have reaped them.
             while let Ok(Some(_)) = rustix::process::wait(rustix::process::WaitOptions::NOHANG) {}
         }
+        let wake = wake();
         NOTING.store(0, Ordering::SeqCst);
-        if let Some(wake) = wake() {
+        if let Some(wake) = wake {
             let mut bytes = [0; 64];
             while rustix::io::read(&wake.read, &mut bytes).is_ok_and(|count| count > 0) {}
         }
     }
 }
 
-/// The wake-up pipe of this process.
+/// The wake-up pipe of the process in which signals are noted.
 fn wake() -> Option<&'static Wake> {
     // SAFETY: it is null, or points at what is never freed.
     let wake = unsafe { WAKE.load(Ordering::SeqCst).as_ref() };
-    wake.filter(|wake| wake.process == std::process::id())
+    wake.filter(|wake| wake.process == NOTING.load(Ordering::SeqCst))
 }
 
 /// From now on every wait ends, as if SIGPIPE had come, when they have gone: what is looked up can reach nobody then.
@@ -289,8 +297,7 @@ fn reader_gone() {
 
 /// What can be read once a signal has come.
 fn woken() -> Option<BorrowedFd<'static>> {
-    let noting = NOTING.load(Ordering::SeqCst) != 0;
-    wake().filter(|_| noting).map(|wake| wake.read.as_fd())
+    wake().map(|wake| wake.read.as_fd())
 }
 
 /// A pipe that is closed on exec and never waits.
@@ -468,15 +475,19 @@ mod tests {
                             std::thread::yield_now();
                         }
                         assert!(woken().is_some());
-                        assert_eq!((signalled(), watch.release()), (Some(signal), None));
+                        assert_eq!(
+                            (signalled(), watch.release(State::restore)),
+                            (Some(signal), None)
+                        );
                         std::mem::forget(watch);
                     });
                 }
             });
-            assert_eq!(first.release(), Some(signal));
+            let pipe = wake();
+            assert_eq!(first.release(State::restore), Some(signal));
             std::mem::forget(first);
             assert!(signalled().is_none() && woken().is_none());
-            let nothing = rustix::io::read(&wake().unwrap().read, &mut [0]).unwrap_err();
+            let nothing = rustix::io::read(&pipe.unwrap().read, &mut [0]).unwrap_err();
             assert_eq!(nothing, rustix::io::Errno::AGAIN);
         }
     }

@@ -51,7 +51,8 @@ pub fn wait(
         Until::Readable => PollFlags::IN,
         Until::Writable => PollFlags::OUT,
     };
-    let mut entries = vec![PollFd::from_borrowed_fd(fd, events)];
+    let mut entries = Vec::with_capacity(3);
+    entries.push(PollFd::from_borrowed_fd(fd, events));
     match wakeful {
         true => poll_wakefully(&mut entries, timeout)?,
         false => poll(&mut entries, timeout)?,
