@@ -70,6 +70,10 @@ struct Setup {
     /// How many lookups are under way.
     asking: AtomicUsize,
     warned: AtomicBool,
+    /// Who we are, for people: never the token.
+    who: OnceLock<String>,
+    /// From the first question on, and last, since there may be a token to give back.
+    watch: OnceLock<Watch>,
 }
 
 impl Vault {
@@ -118,8 +122,7 @@ impl Backend for Vault {
             Ok(ready) => ready,
             Err(answer) => return answer,
         };
-        let _watch = Watch::signals();
-        setup.warn(context);
+        setup.begin(context);
         setup.asking.fetch_add(1, Ordering::SeqCst);
         let answer = setup.look_up(api, name, Patience::until(context.deadline));
         api.client.warnings.take().iter().for_each(context.warn);
@@ -135,8 +138,7 @@ impl Backend for Vault {
             Ok(ready) => ready,
             Err(answer) => return Status::of("", answer),
         };
-        let _watch = Watch::signals();
-        setup.warn(context);
+        setup.begin(context);
         let status = setup.status(api, context);
         api.client.warnings.take().iter().for_each(context.warn);
         status
@@ -167,10 +169,14 @@ impl Setup {
             seen: OnceLock::new(),
             asking: AtomicUsize::new(0),
             warned: AtomicBool::new(false),
+            who: OnceLock::new(),
+            watch: OnceLock::new(),
         })
     }
 
-    fn warn(&self, context: &Context) {
+    /// Before each question.
+    fn begin(&self, context: &Context) {
+        self.watch.get_or_init(Watch::signals);
         if self.settings.trust.skip_verify && !self.warned.swap(true, Ordering::Relaxed) {
             (context.warn)(
                 &Reason::from("vault: the server's certificate is not verified")
@@ -209,8 +215,12 @@ impl Setup {
             Some(version) => format!("KV v{}, ", version as u8),
             None => String::new(),
         };
-        let identity = login::describe(&self.settings.auth, self.settings.agent);
-        format!("{namespace}{version}{identity}")
+        format!("{namespace}{version}{}", self.who())
+    }
+
+    fn who(&self) -> &str {
+        let describe = || login::describe(&self.settings.auth, self.settings.agent);
+        self.who.get_or_init(describe)
     }
 
     /// The version of the engine, as far as it is known.
@@ -221,8 +231,7 @@ impl Setup {
     }
 
     fn bad_token(&self, api: &Api) -> Reason {
-        let who = login::describe(&self.settings.auth, self.settings.agent);
-        let address = api.address();
+        let (who, address) = (self.who(), api.address());
         Reason::from(format!(
             "{address} does not know the {who}: it is wrong, revoked or expired"
         ))

@@ -81,10 +81,11 @@ impl Identity {
     /// # Errors
     /// One that cannot be used.
     pub fn of_token(warnings: &Warnings, deadline: Deadline) -> Result<Identity, Reason> {
-        let token = match (official_name("TOKEN"), token_file()) {
-            (Some(name), _) => secret_variable(&name),
-            (None, Some(path)) => Some(read_key(&path, warnings, deadline)?),
-            (None, None) => None,
+        let token = match official_name("TOKEN") {
+            Some(name) => secret_variable(&name),
+            None => token_file()
+                .map(|path| read_key(&path, warnings, deadline))
+                .transpose()?,
         };
         let token = token.map(trimmed).filter(|token| !token.is_empty());
         if token

@@ -9,6 +9,8 @@ use crate::watch;
 
 /// The longest head of an answer, in bytes.
 pub const HEAD_LIMIT: usize = 64 << 10;
+/// A request without its body is hardly ever longer, in bytes.
+const USUAL: usize = 511;
 /// The longest line that announces a chunk, and the longest trailer, in bytes.
 const LINE_LIMIT: usize = 4 << 10;
 
@@ -59,7 +61,7 @@ impl Request<'_> {
             headers.push(("Content-Length", length.as_bytes()));
         }
         headers.extend(authorization.map(|value| ("Proxy-Authorization", value.expose())));
-        let mut message = SecretBuffer::new(LIMIT);
+        let mut message = SecretBuffer::with_room(LIMIT, USUAL + self.body.map_or(0, <[u8]>::len));
         let start: [&[u8]; 5] = [
             self.method.as_bytes(),
             b" ",
@@ -167,6 +169,14 @@ pub fn read_response(stream: &mut dyn Bytes) -> Result<(Response, bool), Problem
 /// Reads up to the end of a head, past those that only announce another one.
 pub fn read_head(stream: &mut dyn Bytes, raw: &mut SecretBuffer) -> Result<Head, Problem> {
     let mut start = 0;
+    if raw.expose().is_empty() {
+        match read_once(stream, raw) {
+            Ok(true) => {}
+            Ok(false) => return Err(Problem::Closed),
+            Err(Problem::Io(error)) if is_close(&error) => return Err(Problem::Closed),
+            Err(problem) => return Err(problem),
+        }
+    }
     loop {
         match parse_head(raw.expose(), start)? {
             Some(head) if head.status / 100 != 1 => return Ok(head),
@@ -174,12 +184,6 @@ pub fn read_head(stream: &mut dyn Bytes, raw: &mut SecretBuffer) -> Result<Head,
             None if raw.expose().len() > HEAD_LIMIT => {
                 return Err(Problem::NotHttp("has a head that does not end"));
             }
-            None if raw.expose().is_empty() => match read_once(stream, raw) {
-                Ok(true) => {}
-                Ok(false) => return Err(Problem::Closed),
-                Err(Problem::Io(error)) if is_close(&error) => return Err(Problem::Closed),
-                Err(problem) => return Err(problem),
-            },
             None => more(stream, raw)?,
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::address::encode_path;
 use super::api::{Api, Call, Reply, has};
-use super::login::{self, Identity};
+use super::login::Identity;
 use super::mount::Reported;
 use super::settings::Version;
 use super::socket::Patience;
@@ -266,16 +266,9 @@ impl Setup {
             last = Some((key, value));
             filled += usize::from(!value.is_null());
             if listed.len() < text::MOST && !value.is_null() {
-                listed.extend(reply.shown_name(key));
+                listed.push(key);
             }
         }
-        let more = filled - listed.len();
-        let there = match (listed.is_empty(), more) {
-            (true, 0) => "it has none".to_owned(),
-            (true, _) => format!("it has {more}"),
-            (false, 0) => format!("it has {}", listed.join(", ")),
-            (false, _) => format!("it has {} and {more} more", listed.join(", ")),
-        };
         let hit = |field: &str, secret: Secret| Answer::Hit {
             secret,
             locator: self.locator(name, Some(field)),
@@ -288,6 +281,14 @@ impl Setup {
         if let Some(value) = found.filter(|value| !value.is_null()) {
             return Ok(hit(wanted, secret(value)?));
         }
+        let listed = listed.into_iter().filter_map(|key| reply.shown_name(key));
+        let listed: Vec<String> = listed.collect();
+        let there = match (listed.join(", "), filled - listed.len()) {
+            (_, 0) if listed.is_empty() => "it has none".to_owned(),
+            (_, more) if listed.is_empty() => format!("it has {more}"),
+            (listed, 0) => format!("it has {listed}"),
+            (listed, more) => format!("it has {listed} and {more} more"),
+        };
         if let Some(field) = name.field() {
             return Ok(Answer::miss(
                 NoSecret::NoField,
@@ -355,9 +356,9 @@ impl Setup {
         if reply.says("invalid token") {
             return Ok(self.bad_token(api));
         }
-        let who = login::describe(&self.settings.auth, self.settings.agent);
         Ok(Reason::from(format!(
-            "{address} denies {place}: no policy of the {who} allows it, or there is no mount {}",
+            "{address} denies {place}: no policy of the {} allows it, or there is no mount {}",
+            self.who(),
             self.settings.mount
         )))
     }
