@@ -257,11 +257,16 @@ fn skip_text(bytes: &[u8], at: usize, mut pace: Pace) -> Option<usize> {
     let mut at = at + 1;
     loop {
         pace.goes_on(at)?;
+        let end = bytes.len().min(at + STEP);
+        while at < end && !matches!(bytes[at], b'"' | b'\\' | 0..0x20) {
+            at += 1;
+        }
         match bytes.get(at)? {
             b'"' => return Some(at + 1),
             b'\\' => at += unescape(&bytes[at..])?.1,
             0..0x20 => return None,
-            _ => at += 1,
+            // One step of many.
+            _ => {}
         }
     }
 }

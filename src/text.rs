@@ -40,6 +40,10 @@ pub fn is_bidi_or_separator(c: char) -> bool {
 
 /// `text` with what is hidden in it shown as `\n`, `\u{202e}`.
 pub fn escaped(text: &str) -> String {
+    // Nearly always.
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.to_owned();
+    }
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -186,7 +190,9 @@ pub fn repeats(text: &str, secret: &[u8]) -> bool {
 
 /// The beginning of `text`, at most `most` characters.
 fn cut(text: &str, most: usize) -> String {
-    match text.char_indices().nth(most) {
+    // It has no more characters than bytes.
+    let long = (text.len() > most).then(|| text.char_indices().nth(most));
+    match long.flatten() {
         Some((at, _)) => format!("{}…", &text[..at]),
         None => text.to_owned(),
     }
