@@ -81,7 +81,9 @@ fn sealed(home: &mut Home, sops: &Path, keygen: &Path) {
     home.set("SOPS_AGE_KEY_FILE", &key);
     let text = fs::read_to_string(&key).unwrap();
     let (_, recipient) = text.split_once("public key: ").unwrap();
-    let mut plain = String::from("top: there\nprod:\n  empty: \"\"\n");
+    let mut plain = String::from(
+        "top: there\nlist: [a]\nprod:\n  empty: \"\"\n  number: 0123\n  below: {a: b}\n",
+    );
     for (name, value) in VALUES {
         let quoted = value.replace('"', "\\\"").replace('\n', "\\n");
         plain += &format!("  {name}: \"{quoted}\"\n");
@@ -112,6 +114,10 @@ fn sops() {
     hit(&home, "top", "there");
     for name in ["nothing", "nothing/at/all", "prod/empty"] {
         miss(&home, name);
+    }
+    // No text: sops would print all that is below, and 0123 as 83.
+    for name in ["prod", "prod/below", "list", "prod/number"] {
+        failed(&home, name, "sops ended with status 4");
     }
     // There is no mapping: sops panics.
     failed(&home, "top/deeper", "sops ended with status 2");
