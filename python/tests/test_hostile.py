@@ -543,6 +543,12 @@ class Ends(Home):
             print("interrupted")
     """
 
+    def setUp(self) -> None:
+        super().setUp()
+        # Where a script has started these tests in the background, an interrupt is ignored.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        self.addCleanup(signal.signal, signal.SIGINT, before)
+
     def start(self, script: str, **more: str) -> tuple[subprocess.Popen[str], str]:
         mark = f"MXM_MARK={self.id()}-{os.getpid()}"
         self.fake("gopass", "exec /bin/sleep 60")
