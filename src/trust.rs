@@ -440,12 +440,12 @@ impl From<io::Error> for Stop {
 fn is_descriptor(path: &Path) -> bool {
     let of_process = |directory: &Path| {
         let mut above = directory.ancestors().skip(2);
-        directory.ends_with("fd") && above.next() == Some("/proc".as_ref())
+        directory.ends_with("fd") && above.next() == Some(Path::new("/proc"))
     };
-    path == "/dev/stdin"
+    path == Path::new("/dev/stdin")
         || path
             .parent()
-            .is_some_and(|directory| directory == "/dev/fd" || of_process(directory))
+            .is_some_and(|directory| directory == Path::new("/dev/fd") || of_process(directory))
 }
 
 /// Whether it is mounted into a container, as Docker, Podman and Compose do with secrets: it has the owner that it has
