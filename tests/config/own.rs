@@ -1208,7 +1208,7 @@ fn a_layer_can_give_the_parameter_of_a_recipe() {
         "prod:\n  mxm_secrets: {own: {file: prod.yaml}}\ndev: {}\n",
     );
     home.set("MXM_CONFIG_STORE", store);
-    home.fake("sops", "printf '%s' \"${4##*/}\"");
+    home.fake("sops", "for file; do :; done; printf '%s' \"${file##*/}\"");
     assert_eq!(home.run(["config", "--check"]).status, Some(0));
     home.set("MXM_ENVIRONMENT", "prod");
     home.run(["get", "a"]).is(0, "prod.yaml\n", "");
