@@ -81,7 +81,9 @@ fn the_units_of_the_readme_run_word_for_word() {
         crate::exec::waits_for(|| {
             let pid = format!("$(systemctl show -P MainPID {name})");
             machine
-                .run(&format!("tr '\\0' ' ' </proc/{pid}/cmdline | grep -q '^sleep '"))
+                .run(&format!(
+                    "tr '\\0' ' ' </proc/{pid}/cmdline | grep -q '^sleep '"
+                ))
                 .status
                 == Some(0)
         });
