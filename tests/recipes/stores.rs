@@ -85,8 +85,7 @@ fn sealed(home: &mut Home, sops: &Path, keygen: &Path) {
         "top: there\nlist: [a]\nprod:\n  empty: \"\"\n  number: 0123\n  below: {a: b}\n",
     );
     for (name, value) in VALUES {
-        let quoted = value.replace('"', "\\\"").replace('\n', "\\n");
-        plain += &format!("  {name}: \"{quoted}\"\n");
+        plain += &format!("  {name}: {}\n", quoted(value));
     }
     home.write("plain.yaml", plain);
     let mut command = home.command(sops);
@@ -569,7 +568,7 @@ pub fn play(script: &str, arguments: &[&OsStr]) -> Option<(String, Child)> {
     Some((port.trim().to_owned(), child))
 }
 
-/// One of the [`VALUES`] as JSON.
+/// One of the [`VALUES`] as JSON, which is YAML, too.
 pub fn quoted(value: &str) -> String {
     let value = value.replace('"', "\\\"").replace('\n', "\\n");
     format!("\"{value}\"")
