@@ -8,6 +8,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::support::{Home, find, program, say_not_run, transcript};
 
@@ -224,10 +225,13 @@ fn keepassxc() {
     failed(&home, "prod/nothing", "keepassxc-cli ended with status 1");
 }
 
-/// A session bus with a keyring that opens with the password `pw`, in the home; both end with the script.
+/// A session bus with a keyring that opens with the password `pw`, in the home; both end with the script. Its runtime
+/// directory is its own: the daemon of a session that has just ended answers for a moment in the old one.
 fn in_session(home: &Home, script: &str) -> Option<crate::support::Transcript> {
+    static SESSIONS: AtomicUsize = AtomicUsize::new(0);
     let session = program("dbus-run-session")?;
-    let runtime = home.path().join("run");
+    let number = SESSIONS.fetch_add(1, Ordering::Relaxed);
+    let runtime = home.path().join(format!("run-{number}"));
     fs::create_dir_all(&runtime).unwrap();
     fs::create_dir_all(home.path().join(".cache")).unwrap();
     fs::create_dir_all(home.path().join(".local/share")).unwrap();
@@ -238,8 +242,13 @@ fn in_session(home: &Home, script: &str) -> Option<crate::support::Transcript> {
     Some(transcript(&mut command))
 }
 
+/// Who asks before the daemon is on the bus starts a second one.
 const UNLOCK: &str =
-    "printf pw | gnome-keyring-daemon --unlock --components=secrets >/dev/null 2>&1\n";
+    "printf pw | gnome-keyring-daemon --unlock --components=secrets >/dev/null 2>&1
+    for _ in $(seq 100); do
+        busctl --user --auto-start=no status org.freedesktop.secrets >/dev/null 2>&1 && break
+        sleep 0.1
+    done\n";
 
 #[test]
 fn secret_service() {
@@ -253,7 +262,7 @@ fn secret_service() {
         let Some(path) = program(name) else { return };
         home.install(name, &path);
     }
-    home.link(&["sh", "cat"]);
+    home.link(&["sh", "cat", "seq", "sleep"]);
     home.install("mxm-secrets", crate::support::program_under_test());
     let store = |name: &str, value: &str| {
         let file = home.write(&format!("value-{name}"), value);
