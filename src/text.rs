@@ -25,12 +25,14 @@ const LONGEST_LINE: usize = 4000;
 const TELLING: usize = 8;
 
 /// Whether `c` does something other than to be seen: control and line-separating characters, those that turn text around
-/// (Trojan Source, CVE-2021-42574), and those of no width.
+/// (Trojan Source, CVE-2021-42574), and those of no width: what Unicode calls default ignorable.
 pub fn is_hidden(c: char) -> bool {
     c.is_control()
         || is_bidi_or_separator(c)
-        || matches!(c, '\u{ad}' | '\u{180e}' | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
-            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+        || matches!(c, '\u{ad}' | '\u{34f}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+            | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// Whether `c` turns text around or ends a line, though it is no control character.
@@ -202,7 +204,7 @@ fn cut(text: &str, most: usize) -> String {
 mod tests {
     use super::*;
 
-    const HIDDEN: &str = "\n\u{85}\u{202e}\u{2066}\u{200f}\u{61c}\u{200b}\u{feff}\u{2028}\u{e0041}";
+    const HIDDEN: &str = "\n\u{85}\u{202e}\u{2066}\u{200f}\u{61c}\u{200b}\u{feff}\u{2028}\u{e0041}\u{34f}\u{3164}\u{fe0f}\u{e0100}";
 
     #[test]
     fn what_is_hidden_is_seen() {

@@ -329,7 +329,7 @@ impl Own {
     }
 
     /// Whether an mxm-secrets at the other end says that it has no `name`: in a line of its own, by a name that it was given,
-    /// and nobody has said anything after it. What a wrapper has asked it for before, another name, does not count.
+    /// and nothing but hints has been said after it. What a wrapper has asked it for before, another name, does not count.
     fn says_missing(&self, name: &Name, output: &Output) -> bool {
         let arguments = self.command.words.iter().skip(1);
         let arguments = arguments.filter(|argument| {
@@ -352,7 +352,7 @@ impl Own {
             .rev()
             .map(|line| line.strip_prefix("mxm-secrets: "));
         ours.by_ref()
-            .take_while(Option::is_some)
+            .take_while(|line| line.is_some_and(|line| !line.contains(": failed: ")))
             .flatten()
             .any(|line| {
                 let told = line

@@ -271,6 +271,8 @@ fn an_mxm_secrets_at_the_other_end_is_known_by_its_words() {
         "echo 'mxm-secrets: gopass failed: x/a is missing' >&2",
         "echo 'tool: mxm-secrets: x/a: missing' >&2",
         "echo 'mxm-secrets: x/a: missing: not in env' >&2; echo 'Traceback: refused' >&2",
+        // A script that asks one host, then another.
+        "echo 'mxm-secrets: x/a: missing: not in env' >&2; echo 'mxm-secrets: x/a: failed: vault: sealed' >&2",
     ] {
         assert_eq!(ends(other), Some(4), "{other}");
     }
@@ -955,6 +957,32 @@ fn a_recipe_is_its_section_and_every_key_of_it_can_be_overridden() {
     let own = recipe(keys, "aws", "[ $1 = a ] || exit 7; echo s3cret");
     own.run(["get", "--raw", "a"]).is(0, "s3cret\n", "");
     own.run(["get", "b", "--default", "d"]).has(3, "d\n", &[]);
+}
+
+/// Its words are shown, for they are ours; a password in what the section puts there is not.
+#[test]
+fn a_password_in_a_parameter_of_a_recipe_is_not_shown() {
+    let keys = "recipe: vals, ref: 'vault://u:canary@h/{name}#/x'";
+    let home = recipe(keys, "vals", "exit 7");
+    for arguments in [
+        &["config"][..],
+        &["config", "--json"],
+        &["resolve", "--explain", "a"],
+        &["resolve", "--json", "a"],
+        &["list-backends"],
+        &["get", "-v", "a"],
+    ] {
+        let seen = home.run(arguments);
+        let all = format!("{}{}", String::from_utf8_lossy(&seen.stdout), seen.stderr);
+        assert!(!all.contains("canary"), "{arguments:?}: {all}");
+    }
+    let hint = "hint: to see its error output, run its command by hand\n";
+    home.run(["get", "a"]).has(4, "", &[hint]);
+    home.fake("vals", "echo value");
+    home.run(["resolve", "a"])
+        .is(0, "a\town\tvals get ref+vault://u:***@h/a#/x\n", "");
+    let asked = home.log("vals");
+    assert_eq!(asked.last().unwrap(), "get ref+vault://u:canary@h/a#/x");
 }
 
 #[test]

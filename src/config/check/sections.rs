@@ -195,8 +195,7 @@ impl<'c> Checker<'c> {
                     self.mistake(at, path.to(key.name), text);
                 }
             }
-            let written = given.and_then(|given| given.written.as_ref());
-            let shown = written.map_or(value.clone(), text);
+            let shown = given.map_or(value.clone(), |given| text(&given.shown()));
             parameters.push((key.name, value, shown));
         }
         let filled = |template: &Command| {
