@@ -234,7 +234,7 @@ impl Answer {
             Some(field) => match field::pick(&whole, field, deadline) {
                 Some(_) if field::is_block(&whole, field) => {
                     let reason = format!(
-                        "field {field} of {} is a YAML block of several lines, which is not read: {locator}",
+                        "the value of field {field} of {} is in the lines below it, which are not read: {locator}",
                         name.path()
                     );
                     Answer::Failed(

@@ -14,14 +14,22 @@ pub fn pick(whole: &Secret, field: &str, deadline: Deadline) -> Option<Secret> {
     }
 }
 
-/// Whether the line that [`pick`] took for `field` only starts a YAML block: the value is in the indented lines below it,
-/// which are not read.
+/// Whether the line that [`pick`] took for `field` only starts a value of YAML, a block or what has nothing after the
+/// colon: the value is in the indented lines below it, which are not read.
 pub fn is_block(whole: &Secret, field: &str) -> bool {
     let mut lines = whole.expose().split(|&byte| byte == b'\n').skip(1);
     let found = lines.find_map(|line| value(line, field.as_bytes()));
-    let block = matches!(found, Some([b'|' | b'>', marks @ ..])
-        if marks.iter().all(|mark| matches!(mark, b'+' | b'-' | b'0'..=b'9' | b' ')));
-    block && lines.next().is_some_and(|line| line.starts_with(b" "))
+    let begins = match found {
+        Some([b'|' | b'>', marks @ ..]) => {
+            let mark = |byte: &u8| matches!(byte, b'+' | b'-' | b'0'..=b'9' | b' ');
+            marks.iter().all(mark)
+        }
+        found => found.is_some_and(<[u8]>::is_empty),
+    };
+    begins
+        && lines
+            .next()
+            .is_some_and(|line| line.starts_with(b" ") && !line.trim_ascii().is_empty())
 }
 
 /// Whether `whole` begins as a JSON object and is none, such as one that was cut short: what it lacks proves nothing.
@@ -30,7 +38,8 @@ pub fn is_broken_object(whole: &Secret, deadline: Deadline) -> bool {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let begins = text
         .strip_prefix(b"{")
-        .is_some_and(|rest| rest.trim_ascii_start().starts_with(b"\""));
+        .map(<[u8]>::trim_ascii_start)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"\""));
     begins && json::Value::parse(whole.expose(), Some(deadline)).is_none()
 }
 
@@ -94,6 +103,10 @@ mod tests {
             ("pw\nkey: |\n  aaa\n  bbb\n", true),
             ("pw\nkey: >-\r\n  aaa\r\n", true),
             ("pw\n---\nkey: |2+\n  aaa", true),
+            ("pw\nkey:\n  aaa\n", true),
+            ("pw\nkey: \r\n  - aaa\n", true),
+            ("pw\nkey:\nother: x\n", false),
+            ("pw\nkey:\n \nother: x\n", false),
             // A password may be one character.
             ("pw\nkey: |\nother: x\n", false),
             ("pw\nkey: |", false),
@@ -110,6 +123,7 @@ mod tests {
     fn what_begins_as_an_object_is_one_or_broken() {
         for (whole, broken) in [
             (r#"{"a":1"#, true),
+            ("{\n  ", true),
             (" { \n\"a\": 1,}\n", true),
             ("{\"a\":1}\nuser: bob", true),
             ("\u{feff}{\"a\":1}", true),

@@ -182,6 +182,13 @@ fn a_store_as_passage_makes_it_is_read() {
     let explain = |name: &str| store.home.run(["get", "-v", name]);
     explain("web").has(1, "", &["age: miss: web is a folder of the age store: "]);
     fs::create_dir(store.home.path().join(".passage/store/dir.age")).unwrap();
+    // What is to be there may not be mounted.
+    get("dir").has(
+        4,
+        "",
+        &["dir.age is empty: is something to be mounted there?"],
+    );
+    store.home.write(".passage/store/dir.age/more", "");
     get("dir").has(1, "", &["dir: missing"]);
     get("web/none").has(1, "", &["web/none: missing"]);
     get("web/example.com.age/x").has(1, "", &["missing"]);

@@ -122,8 +122,10 @@ fn a_field_may_be_a_file_of_its_own() {
     get(&home, "prod/db#password").has(4, "", &["is a device, not a file"]);
     fs::remove_file(&file).unwrap();
     fs::create_dir(&file).unwrap();
+    get(&home, "prod/db#password").has(4, "", &["is empty: is something to be mounted there?"]);
+    home.write("mnt/prod_db#password/more", "x");
     get(&home, "prod/db#password").is(0, "p", "");
-    fs::remove_dir(&file).unwrap();
+    fs::remove_dir_all(&file).unwrap();
     located("");
     // No file can be called so.
     for field in ["a/b", "a:b", "\u{e9}", &"x".repeat(300)] {
@@ -161,7 +163,15 @@ fn the_literal_path_is_found_and_two_files_are_an_error_that_names_both() {
 fn a_directory_is_a_miss() {
     let home = mounted();
     home.write("mnt/prod/api-key/more", "x");
-    fs::create_dir(home.path().join("mnt/prod_api-key")).unwrap();
+    let flat = home.path().join("mnt/prod_api-key");
+    fs::create_dir(&flat).unwrap();
+    // As Compose makes it, where it does not find the file that it is to mount.
+    let empty = format!(
+        "{} is empty: is something to be mounted there?",
+        flat.display()
+    );
+    get(&home, "prod/api-key").has(4, "", &[&empty]);
+    home.write("mnt/prod_api-key/more", "x");
     explain(&home, "prod/api-key").has(1, "", &["miss: prod/api-key is a folder: "]);
     // A file where the nested place would have a directory.
     explain(&home, "other/x").has(1, "", &["miss: other/x is not in"]);

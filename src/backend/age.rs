@@ -111,6 +111,7 @@ impl Age {
             Err(problem) => return Err(Answer::Failed(problem)),
         };
         if file.metadata().is_ok_and(|data| data.is_dir()) {
+            self.has_store(path, context.deadline)?;
             return Err(Answer::miss(
                 NoSecret::Folder,
                 format!("{} is a folder of the age store: {shown}", name.path()),
