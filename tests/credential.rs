@@ -400,23 +400,26 @@ fn what_a_signal_ends_is_told() {
 /// A part would be a credential, too: systemd cannot be told that it is one.
 #[test]
 fn a_signal_does_not_cut_a_hand_over() {
-    let home = home("  credentials_for: {trader.service: [big]}");
     let value = vec![b'x'; 1_000_000];
-    home.write("store/big", &value);
-    let (mut systemd, stdin) = connected(&called("trader.service", "big"));
-    let mut command = home.mxm_secrets(["credential"]);
-    let running = command.stdin(stdin).stderr(Stdio::piped()).spawn().unwrap();
-    drop(command);
-    let mut handed = vec![0; 1];
-    systemd.read_exact(&mut handed).unwrap();
-    // SAFETY: it has not been waited for.
-    unsafe { libc::kill(running.id().cast_signed(), libc::SIGTERM) };
-    std::thread::sleep(std::time::Duration::from_millis(200));
-    systemd.read_to_end(&mut handed).unwrap();
-    assert!(handed == value, "{} bytes", handed.len());
-    let ended = running.wait_with_output().unwrap();
-    assert_eq!(ended.status.signal(), Some(libc::SIGTERM));
-    assert_eq!(String::from_utf8_lossy(&ended.stderr), "");
+    for backend in ["store", "credentials"] {
+        let home = home("  credentials_for: {trader.service: [big]}");
+        home.write("store/big", &value);
+        let (mut systemd, stdin) = connected(&called("trader.service", "big"));
+        let mut command = home.mxm_secrets(["credential", "--backend", backend]);
+        command.env("CREDENTIALS_DIRECTORY", home.path().join("store"));
+        let running = command.stdin(stdin).stderr(Stdio::piped()).spawn().unwrap();
+        drop(command);
+        let mut handed = vec![0; 1];
+        systemd.read_exact(&mut handed).unwrap();
+        // SAFETY: it has not been waited for.
+        unsafe { libc::kill(running.id().cast_signed(), libc::SIGTERM) };
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        systemd.read_to_end(&mut handed).unwrap();
+        assert!(handed == value, "{backend}: {} bytes", handed.len());
+        let ended = running.wait_with_output().unwrap();
+        assert_eq!(ended.status.signal(), Some(libc::SIGTERM));
+        assert_eq!(String::from_utf8_lossy(&ended.stderr), "");
+    }
 }
 
 /// Its unit may be stopped; what nobody waits for any more would take a place from others.

@@ -12,7 +12,7 @@ use crate::name::Name;
 use crate::request::{self, Answers, Content, Made, Request, Target};
 use crate::schema::UsageError;
 use crate::secret::Secret;
-use crate::watch::{self, Heeded, Until};
+use crate::watch::{self, Heeded, Until, Watch};
 use crate::{sys, text};
 
 use super::message::last_words;
@@ -23,7 +23,11 @@ pub fn run(parsed: &Parsed) -> anyhow::Result<Status> {
         return Err(UsageError::new("credential takes no name: systemd says which").into());
     }
     let asked = asked()?;
-    watched(|| answer(parsed, &asked))
+    watched(|| {
+        // Not every backend watches for them: a signal would leave the unit with nothing, or with a part, without a word.
+        let _watch = Watch::signals();
+        answer(parsed, &asked)
+    })
 }
 
 /// Looks up what is asked for, and hands it over. Of what ends by a signal, too, the journal says which unit has got nothing.
