@@ -415,15 +415,18 @@ fn a_layer_changes_a_set() {
     let store = "mxm-config-store/apps/mxm-secrets";
     home.write(
         &format!("{store}/default.yaml"),
-        "mxm_secrets: {backends: [env], sets: {s: {KEY: stage/api-key, B: {optional: true}}}}\n",
+        "mxm_secrets: {backends: [env], sets: {s: {KEY: stage/api-key, B: {optional: true}, C: {value: \"${host}/{{prod/api-key}}\"}}}}\n",
     );
     home.write(
         &format!("{store}/environment.yaml"),
-        "prod: {mxm_secrets: {sets: {s: {KEY: prod/api-key, B: {name: prod/none}}}}}\n\
-         stage: {mxm_secrets: {sets: {s: {B: {name: prod/db#password}}}}}\n",
+        "prod: {host: h1, mxm_secrets: {sets: {s: {KEY: prod/api-key, B: {name: prod/none}}}}}\n\
+         stage: {host: h2, mxm_secrets: {sets: {s: {B: {name: prod/db#password}}}}}\n",
     );
     home.set("STAGE_API_KEY", "stage");
-    for (environment, seen) in [("prod", "k3y unset\n"), ("stage", "stage p/w\n")] {
+    for (environment, seen) in [
+        ("prod", "k3y unset h1/k3y\n"),
+        ("stage", "stage p/w h2/k3y\n"),
+    ] {
         let exec = [
             "exec",
             "--set",
@@ -431,7 +434,7 @@ fn a_layer_changes_a_set() {
             "--",
             "sh",
             "-c",
-            "echo $KEY ${B-unset}",
+            "echo $KEY ${B-unset} $C",
         ];
         let mut command = home.mxm_secrets(exec);
         transcript(command.env("MXM_ENVIRONMENT", environment)).is(0, seen, "");
@@ -583,6 +586,44 @@ fn what_a_variable_has_is_in_no_message() {
         seen.has(2, "", &["s.yaml:1:11: secrets.A: "]);
         assert!(!seen.stderr.contains("canary-31"), "{}", seen.stderr);
     }
+}
+
+#[test]
+fn what_is_wrong_in_an_entry_is_told_once() {
+    let home = home("");
+    for (entry, wrong) in [
+        ("{name: 3}", "21: secrets.A.name: expected a string"),
+        ("{value: [b]}", "22: secrets.A.value: expected a string"),
+        ("{value: \"a${b}\"}", "22: secrets.A.value: ${b} not found"),
+        ("{name: null}", "11: secrets.A: expected one of name, value"),
+        (
+            "{template: \"\"}",
+            "11: secrets.A: expected one of name, value",
+        ),
+    ] {
+        home.write("s.yaml", format!("secrets: {{A: {entry}}}\n"));
+        let seen = home.run(["resolve", "--from", "s.yaml"]);
+        seen.has(2, "", &[&format!("s.yaml:1:{wrong}")]);
+        assert_eq!(seen.stderr.lines().count(), 1, "{}", seen.stderr);
+    }
+}
+
+#[test]
+fn the_text_of_a_set_may_have_variables() {
+    let mut home = home("");
+    home.set("DB_HOST", "db1");
+    let text = r#"secrets: {DSN: {value: "${oc.env:DB_HOST}/\\${x}/{{prod/api-key}}"}}"#;
+    home.write("s.yaml", text);
+    home.run([
+        "exec",
+        "--from",
+        "s.yaml",
+        "--",
+        "sh",
+        "-c",
+        "echo \"$DSN\"",
+    ])
+    .is(0, "db1/${x}/k3y\n", "");
 }
 
 #[test]

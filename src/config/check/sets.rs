@@ -106,10 +106,22 @@ impl<'c> Checker<'c> {
     /// An entry: the name of a secret, or a mapping; `None`: it is nothing, or wrong.
     fn request(&mut self, whole: &'c Node, key: &YamlKey, path: &Way) -> Option<Request> {
         const NAME: &Key = &Key::new("name", Kind::Strict);
+        const CONTENTS: [&str; 3] = ["name", "value", "template"];
         let mut given = Vec::new();
+        // One that comes to nothing good was told of, or is for another layer to tell.
+        let mut has_content = false;
         match self.follow(whole, path)? {
             Found::Borrowed(here) if matches!(here.data, Data::Map(_)) => {
                 self.keys(here, path, "", &[KEYS], &mut given);
+                let is_there = |node: &'c Node| {
+                    let found = self.tree.follow(node);
+                    found.map_or(true, |it| {
+                        !it.is_null() && it.scalar().is_none_or(|text| !text.text().is_empty())
+                    })
+                };
+                let mut entries = here.entries().iter();
+                has_content =
+                    entries.any(|(key, node)| CONTENTS.contains(&&*key.text) && is_there(node));
             }
             _ => given.push(self.value(whole, path, NAME)?),
         }
@@ -122,13 +134,10 @@ impl<'c> Checker<'c> {
             let mut flags = given.iter().filter(|given| given.key == name);
             flags.any(|given| given.value == Value::Bool(true))
         };
-        let mut contents = given.iter().filter(|given| {
-            let names = ["name", "value", "template"];
-            names.contains(&given.key)
-        });
+        let mut contents = given.iter().filter(|given| CONTENTS.contains(&given.key));
         let Some(content) = contents.next() else {
-            let mut keys = ["name", "value", "template"].into_iter();
-            if !keys.any(|key| self.is_elsewhere(path.to(key))) {
+            let is_elsewhere = |key: &&str| self.is_elsewhere(path.to(key));
+            if !has_content && !CONTENTS.iter().any(is_elsewhere) {
                 self.mistake(place, path, "expected one of name, value and template");
             }
             return None;
