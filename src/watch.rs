@@ -52,10 +52,10 @@ const ENDING: &[c_int] = &[
     libc::SIGSTKFLT,
 ];
 
-/// The real-time signals that the C library leaves to programs.
+/// The real-time signals. The C library keeps the first two or three for itself: SIGRTMIN is the first that it does not.
 fn real_time() -> std::ops::RangeInclusive<c_int> {
     #[cfg(target_os = "linux")]
-    return libc::SIGRTMIN()..=libc::SIGRTMAX();
+    return 32..=libc::SIGRTMAX();
     #[cfg(not(target_os = "linux"))]
     #[expect(clippy::reversed_empty_ranges, reason = "there are none")]
     return 1..=0;
@@ -377,12 +377,33 @@ fn set_action(signal: c_int, action: &libc::sigaction) {
 
 /// What `signal` has done so far. Miri knows no signals: there each does what it does by default, and is never sent.
 fn change_action(signal: c_int, to: Option<&libc::sigaction>) -> Option<libc::sigaction> {
+    let handler = to.map(|to| to.sa_sigaction);
     let to = to.map_or(std::ptr::null(), std::ptr::from_ref);
     // SAFETY: all zeros is a valid structure, and sigaction writes to a live one. `to` is null, or one that sigaction gave
-    // out, or that with a handler which does only what one may.
+    // out, or that with a handler which does only what one may. The kernel's structure is shorter than eight words.
     unsafe {
         let mut before: libc::sigaction = std::mem::zeroed();
-        let done = cfg!(miri) || libc::sigaction(signal, to, &raw mut before) == 0;
+        let mut done = cfg!(miri) || libc::sigaction(signal, to, &raw mut before) == 0;
+        // The C library refuses what it keeps for itself; the kernel ends the process by it all the same. What a handler
+        // needs there beside its address, a signal with the same one has got from the C library.
+        #[cfg(all(
+            target_os = "linux",
+            any(target_arch = "x86_64", target_arch = "aarch64")
+        ))]
+        if !done && real_time().contains(&signal) {
+            let call = |signal: c_int, to: *const usize, now: *mut usize| {
+                libc::syscall(libc::SYS_rt_sigaction, signal, to, now, 8_usize) == 0
+            };
+            let (none, mut now, mut next) = (std::ptr::null(), [0; 8], [0; 8]);
+            done = call(signal, none, now.as_mut_ptr());
+            if let Some(handler) = handler {
+                let mut ending = ENDING.iter();
+                let is_like = |&like| call(like, none, next.as_mut_ptr()) && next[0] == handler;
+                done &= (handler == libc::SIG_DFL || ending.any(is_like))
+                    && call(signal, next.as_ptr(), std::ptr::null_mut());
+            }
+            before.sa_sigaction = now[0];
+        }
         done.then_some(before)
     }
 }
@@ -396,14 +417,16 @@ fn send_again(signal: c_int) {
 /// Ends this process by `signal`, as if it had never been caught, so that our parent sees what happened. It returns
 /// where the kernel does not let it: to process 1.
 pub fn die_of(signal: c_int) {
-    // SAFETY: plain numbers and a valid signal set; a handler may do all of it.
+    // SAFETY: plain numbers, a valid structure and a valid signal set; a handler may do all of it.
     unsafe {
-        libc::signal(signal, libc::SIG_DFL);
+        set_action(signal, &std::mem::zeroed());
         let mut set: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut set);
         libc::sigaddset(&raw mut set, signal);
         libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut());
-        libc::raise(signal);
+        if libc::raise(signal) != 0 {
+            send_again(signal);
+        }
     }
 }
 

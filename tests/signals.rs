@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::process::{hanging, kill, pid};
 use crate::support::{Home, emulated, is_gone, not_run, transcript};
 
-/// What ends a program unless it says otherwise, but for SIGKILL, the faults, and what the C library has for itself.
+/// What ends a program unless it says otherwise, but for SIGKILL, the faults, and what glibc's posix_spawn lets it ignore.
 pub fn ending() -> Vec<i32> {
     let others = [
         libc::SIGKILL,
@@ -29,7 +29,7 @@ pub fn ending() -> Vec<i32> {
         libc::SIGABRT,
     ];
     #[cfg(target_os = "linux")]
-    let numbers = (1..32).chain(libc::SIGRTMIN() + 1..=libc::SIGRTMAX());
+    let numbers = (1..32).chain(libc::SIGRTMIN()..=libc::SIGRTMAX());
     #[cfg(not(target_os = "linux"))]
     let numbers = [1, 2, 3, 13, 14, 15, 24, 25, 26, 27, 30, 31].into_iter();
     numbers.filter(|number| !others.contains(number)).collect()
