@@ -957,6 +957,13 @@ fn a_recipe_is_its_section_and_every_key_of_it_can_be_overridden() {
     let own = recipe(keys, "aws", "[ $1 = a ] || exit 7; echo s3cret");
     own.run(["get", "--raw", "a"]).is(0, "s3cret\n", "");
     own.run(["get", "b", "--default", "d"]).has(3, "d\n", &[]);
+    // Its parameters stand in the command of the section, too, and what is empty is left out.
+    let keys = "recipe: aws-secretsmanager, region: r, command: [aws, -x, s3cret, \"{region}/{name}\", \"{profile}\"]";
+    let own = recipe(keys, "aws", "echo $#");
+    own.run(["get", "a"]).is(0, "3\n", "");
+    assert_eq!(own.log("aws"), ["-x s3cret r/a"]);
+    own.run(["resolve", "a"])
+        .is(0, "a\town\taws -x *** ***a\n", "");
 }
 
 /// Its words are shown, for they are ours; a password in what the section puts there is not.

@@ -200,7 +200,7 @@ impl<'c> Checker<'c> {
         }
         let filled = |template: &Command| {
             let (mut words, mut shown) = (Vec::new(), Vec::new());
-            for word in &template.words {
+            for (word, as_shown) in template.words.iter().zip(&template.shown) {
                 let find = |name: &str| parameters.iter().find(|(known, ..)| *known == name);
                 let mut is_left_out = false;
                 let filled = text::fill(word, |name| {
@@ -210,11 +210,16 @@ impl<'c> Checker<'c> {
                 });
                 if !is_left_out {
                     words.push(filled);
-                    shown.push(text::fill(word, |name| Some(find(name)?.2.clone())));
+                    shown.push(text::fill(as_shown, |name| Some(find(name)?.2.clone())));
                 }
             }
             Value::Command(Command { words, shown })
         };
+        for own in &mut section.values {
+            if let Value::Command(template) = &own.value {
+                own.value = filled(template);
+            }
+        }
         for said in &recipe.section.values {
             if section.given(said.key).is_none() {
                 let value = match &said.value {
