@@ -377,33 +377,42 @@ fn set_action(signal: c_int, action: &libc::sigaction) {
 
 /// What `signal` has done so far. Miri knows no signals: there each does what it does by default, and is never sent.
 fn change_action(signal: c_int, to: Option<&libc::sigaction>) -> Option<libc::sigaction> {
-    let handler = to.map(|to| to.sa_sigaction);
     let to = to.map_or(std::ptr::null(), std::ptr::from_ref);
     // SAFETY: all zeros is a valid structure, and sigaction writes to a live one. `to` is null, or one that sigaction gave
     // out, or that with a handler which does only what one may. The kernel's structure is shorter than eight words.
     unsafe {
         let mut before: libc::sigaction = std::mem::zeroed();
-        let mut done = cfg!(miri) || libc::sigaction(signal, to, &raw mut before) == 0;
+        let done = cfg!(miri) || libc::sigaction(signal, to, &raw mut before) == 0;
         // The C library refuses what it keeps for itself; the kernel ends the process by it all the same. What a handler
         // needs there beside its address, a signal with the same one has got from the C library.
         #[cfg(all(
             target_os = "linux",
             any(target_arch = "x86_64", target_arch = "aarch64")
         ))]
-        if !done && real_time().contains(&signal) {
-            let call = |signal: c_int, to: *const usize, now: *mut usize| {
-                libc::syscall(libc::SYS_rt_sigaction, signal, to, now, 8_usize) == 0
+        let done = done
+            || real_time().contains(&signal) && {
+                let call = |signal: c_int, to: *const usize, now: *mut usize| {
+                    libc::syscall(libc::SYS_rt_sigaction, signal, to, now, 8_usize) == 0
+                };
+                let read = |signal| {
+                    let mut now = [0; 8];
+                    call(signal, std::ptr::null(), now.as_mut_ptr()).then_some(now)
+                };
+                let like = |handler| match handler {
+                    libc::SIG_DFL => Some([0; 8]),
+                    _ => ENDING
+                        .iter()
+                        .filter_map(|&signal| read(signal))
+                        .find(|known| known[0] == handler),
+                };
+                read(signal).is_some_and(|now| {
+                    before.sa_sigaction = now[0];
+                    to.as_ref().is_none_or(|to| {
+                        like(to.sa_sigaction)
+                            .is_some_and(|next| call(signal, next.as_ptr(), std::ptr::null_mut()))
+                    })
+                })
             };
-            let (none, mut now, mut next) = (std::ptr::null(), [0; 8], [0; 8]);
-            done = call(signal, none, now.as_mut_ptr());
-            if let Some(handler) = handler {
-                let mut ending = ENDING.iter();
-                let is_like = |&like| call(like, none, next.as_mut_ptr()) && next[0] == handler;
-                done &= (handler == libc::SIG_DFL || ending.any(is_like))
-                    && call(signal, next.as_ptr(), std::ptr::null_mut());
-            }
-            before.sa_sigaction = now[0];
-        }
         done.then_some(before)
     }
 }
