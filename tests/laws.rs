@@ -86,7 +86,7 @@ fn a_configured_text_is_in_effect_as_it_was_written() {
     let mut home = Home::new();
     let path = home.path().join("config.yaml");
     home.set("MXM_SECRETS_CONFIG", path);
-    law(32, "[^\\p{C}\\p{Zl}\\p{Zp}'$]{1,20}", |text| {
+    law(32, "[^\\p{C}\\p{Zl}\\p{Zp}\\p{DI}'$]{1,20}", |text| {
         home.write(
             "config.yaml",
             format!("mxm_secrets:\n  env:\n    prefix: '{text}'\n"),
