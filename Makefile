@@ -84,9 +84,9 @@ fuzz: ## every fuzz target for SECONDS (15); needs cargo-fuzz
 
 # Status 3: some ended by the time limit alone, which is noticed as well; it does not say whether others have survived.
 mutants: ## change what is trusted most, bit by bit: some test must notice; needs cargo-mutants
-	$(CARGO) mutants -f src/name.rs -f src/chain.rs -f src/report.rs -f src/parallel.rs -f src/secret.rs \
+	$(CARGO) mutants --config .ci/mutants.toml -f src/name.rs -f src/chain.rs -f src/report.rs -f src/parallel.rs -f src/secret.rs \
 	    -f src/process.rs -f 'src/process/*.rs' -- --lib || [ $$? = 3 ] && [ ! -s mutants.out/missed.txt ]
-	$(CARGO) mutants -f src/cli.rs -F 'Status::worse|From<&Outcome>|replace (run -> u8|explain -> Status)' \
+	$(CARGO) mutants --config .ci/mutants.toml -f src/cli.rs -F 'Status::worse|From<&Outcome>|replace (run -> u8|explain -> Status)' \
 	    -- --lib --test all -- cli::tests get:: || [ $$? = 3 ] && [ ! -s mutants.out/missed.txt ]
 
 # A program that becomes another one, or ends by a signal, writes no counters at its end; these are written all the time.
@@ -126,7 +126,7 @@ fmt: ## format the source
 lint: ## clippy, warnings denied; shellcheck on the scripts
 	$(CARGO) clippy --all-features --all-targets -- -D warnings
 	$(CARGO) clippy --no-default-features --all-targets -- -D warnings
-	if command -v shellcheck >/dev/null; then shellcheck tests/programs/build tests/programs/install tests/systemd/boot tests/systemd/stores tests/podman/set-up $(filter-out .ci/order .ci/order.ld .ci/sbom .ci/wheel .ci/systemd,$(wildcard .ci/*)); \
+	if command -v shellcheck >/dev/null; then shellcheck tests/programs/build tests/programs/install tests/systemd/boot tests/systemd/stores tests/podman/set-up $(filter-out .ci/mutants.toml .ci/order .ci/order.ld .ci/sbom .ci/wheel .ci/systemd,$(wildcard .ci/*)); \
 	else echo 'make lint: shellcheck is not installed: the scripts are not checked' >&2; test -z "$$CI"; fi
 
 type: ## cargo check: all features and targets, and none; the same for macOS and FreeBSD
