@@ -83,10 +83,11 @@ fuzz: ## every fuzz target for SECONDS (15); needs cargo-fuzz
 	    echo "$$target: $$(sed -n 's/^stat::number_of_executed_units: *//p' $$log) inputs"; done
 
 # Status 3: some ended by the time limit alone, which is noticed as well; it does not say whether others have survived.
+mutants: MUTANTS := $(CARGO) mutants --config .ci/mutants.toml
 mutants: ## change what is trusted most, bit by bit: some test must notice; needs cargo-mutants
-	$(CARGO) mutants --config .ci/mutants.toml -f src/name.rs -f src/chain.rs -f src/report.rs -f src/parallel.rs -f src/secret.rs \
+	$(MUTANTS) -f src/name.rs -f src/chain.rs -f src/report.rs -f src/parallel.rs -f src/secret.rs \
 	    -f src/process.rs -f 'src/process/*.rs' -- --lib || [ $$? = 3 ] && [ ! -s mutants.out/missed.txt ]
-	$(CARGO) mutants --config .ci/mutants.toml -f src/cli.rs -F 'Status::worse|From<&Outcome>|replace (run -> u8|explain -> Status)' \
+	$(MUTANTS) -f src/cli.rs -F 'Status::worse|From<&Outcome>|replace (run -> u8|explain -> Status)' \
 	    -- --lib --test all -- cli::tests get:: || [ $$? = 3 ] && [ ! -s mutants.out/missed.txt ]
 
 # A program that becomes another one, or ends by a signal, writes no counters at its end; these are written all the time.

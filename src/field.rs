@@ -20,11 +20,12 @@ pub fn is_block(whole: &Secret, field: &str) -> bool {
     let mut lines = whole.expose().split(|&byte| byte == b'\n').skip(1);
     let found = lines.find_map(|line| value(line, field.as_bytes()));
     let begins = match found {
+        Some([]) => true,
         Some([b'|' | b'>', marks @ ..]) => {
             let mark = |byte: &u8| matches!(byte, b'+' | b'-' | b'0'..=b'9' | b' ');
             marks.iter().all(mark)
         }
-        found => found.is_some_and(<[u8]>::is_empty),
+        _ => false,
     };
     begins
         && lines

@@ -389,30 +389,27 @@ fn change_action(signal: c_int, to: Option<&libc::sigaction>) -> Option<libc::si
             target_os = "linux",
             any(target_arch = "x86_64", target_arch = "aarch64")
         ))]
-        let done = done
-            || real_time().contains(&signal) && {
-                let call = |signal: c_int, to: *const usize, now: *mut usize| {
-                    libc::syscall(libc::SYS_rt_sigaction, signal, to, now, 8_usize) == 0
-                };
-                let read = |signal| {
-                    let mut now = [0; 8];
-                    call(signal, std::ptr::null(), now.as_mut_ptr()).then_some(now)
-                };
-                let like = |handler| match handler {
-                    libc::SIG_DFL => Some([0; 8]),
-                    _ => ENDING
-                        .iter()
-                        .filter_map(|&signal| read(signal))
-                        .find(|known| known[0] == handler),
-                };
-                read(signal).is_some_and(|now| {
-                    before.sa_sigaction = now[0];
-                    to.as_ref().is_none_or(|to| {
-                        like(to.sa_sigaction)
-                            .is_some_and(|next| call(signal, next.as_ptr(), std::ptr::null_mut()))
-                    })
-                })
+        if !done && real_time().contains(&signal) {
+            let call = |signal: c_int, to: *const usize, now: *mut usize| {
+                libc::syscall(libc::SYS_rt_sigaction, signal, to, now, 8_usize) == 0
             };
+            let read = |signal| {
+                let mut now = [0; 8];
+                call(signal, std::ptr::null(), now.as_mut_ptr()).then_some(now)
+            };
+            before.sa_sigaction = read(signal)?[0];
+            let Some(to) = to.as_ref() else {
+                return Some(before);
+            };
+            let next = match to.sa_sigaction {
+                libc::SIG_DFL => [0; 8],
+                handler => {
+                    let mut known = ENDING.iter().filter_map(|&signal| read(signal));
+                    known.find(|known| known[0] == handler)?
+                }
+            };
+            return call(signal, next.as_ptr(), std::ptr::null_mut()).then_some(before);
+        }
         done.then_some(before)
     }
 }

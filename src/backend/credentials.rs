@@ -316,12 +316,13 @@ fn look(
                 .hint("remove one of them: it is ambiguous which one is meant"));
             }
             (Place::Folder(_), Place::File(..)) => {}
-            (Place::Folder(_), _) => {
-                // Compose makes an empty one where it does not find the file that it is to mount.
-                file::is_not_hollow(directory, &path, context.deadline)?;
-                found = Place::Folder(path);
+            (place, _) => {
+                if matches!(place, Place::Folder(_)) {
+                    // Compose makes an empty one where it does not find the file that it is to mount.
+                    file::is_not_hollow(directory, &path, context.deadline)?;
+                }
+                found = place;
             }
-            (place, _) => found = place,
         }
     }
     Ok(found)

@@ -103,6 +103,13 @@ impl<'c> Checker<'c> {
         }
     }
 
+    /// Whether it is null, or a text without a character.
+    fn is_nothing(&self, node: &'c Node) -> bool {
+        let is_empty = |found: &Node| found.scalar().is_some_and(|text| text.text().is_empty());
+        let found = self.tree.follow(node);
+        found.is_ok_and(|found| found.is_null() || is_empty(&found))
+    }
+
     /// An entry: the name of a secret, or a mapping; `None`: it is nothing, or wrong.
     fn request(&mut self, whole: &'c Node, key: &YamlKey, path: &Way) -> Option<Request> {
         const NAME: &Key = &Key::new("name", Kind::Strict);
@@ -113,15 +120,8 @@ impl<'c> Checker<'c> {
         match self.follow(whole, path)? {
             Found::Borrowed(here) if matches!(here.data, Data::Map(_)) => {
                 self.keys(here, path, "", &[KEYS], &mut given);
-                let is_there = |node: &'c Node| {
-                    let found = self.tree.follow(node);
-                    found.map_or(true, |it| {
-                        !it.is_null() && it.scalar().is_none_or(|text| !text.text().is_empty())
-                    })
-                };
-                let mut entries = here.entries().iter();
-                has_content =
-                    entries.any(|(key, node)| CONTENTS.contains(&&*key.text) && is_there(node));
+                let mut contents = CONTENTS.iter().filter_map(|name| here.get(name));
+                has_content = contents.any(|node| !self.is_nothing(node));
             }
             _ => given.push(self.value(whole, path, NAME)?),
         }
